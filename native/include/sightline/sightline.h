@@ -1,0 +1,263 @@
+/*
+ * Sightline: fused visual alignment loss, LoRA linear layers and AdamW, on CPU and CUDA.
+ *
+ * Plain C ABI. Every function returns an sl_status and never aborts, throws or prints; on failure
+ * sl_last_error() names the argument, the value found and the value expected, and no output has
+ * been touched. Tensors are laid out like DLPack's DLTensor, so a DLTensor* of any framework can be
+ * passed as an sl_tensor*. Rows may be strided; the last dimension must be contiguous.
+ *
+ * Formulas and tolerances: fp32 results are within 1e-5, bf16 results within 8e-3, of an fp64
+ * reference (relative Frobenius norm). Results have the same bits on every run and for every
+ * number of threads.
+ */
+#ifndef SIGHTLINE_SIGHTLINE_H
+#define SIGHTLINE_SIGHTLINE_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define SL_API __declspec(dllexport)
+#else
+#define SL_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SL_VERSION_MAJOR 0
+#define SL_VERSION_MINOR 1
+#define SL_VERSION_PATCH 0
+
+typedef enum sl_status {
+  SL_OK = 0,
+  SL_INVALID_ARGUMENT = 1, /* shape, stride, dtype, device, range or null pointer */
+  SL_UNSUPPORTED = 2,      /* valid, but this backend has no kernel for it */
+  SL_UNAVAILABLE = 3,      /* the backend for the tensors' device could not be loaded */
+  SL_OUT_OF_MEMORY = 4,
+  SL_INTERNAL = 5
+} sl_status;
+
+/* ---- Tensors (DLPack layout) ---------------------------------------------------------------- */
+
+typedef enum sl_device_type { SL_CPU = 1, SL_CUDA = 2 } sl_device_type; /* kDLCPU, kDLCUDA */
+typedef enum sl_dtype_code { SL_FLOAT = 2, SL_BFLOAT = 4 } sl_dtype_code; /* kDLFloat, kDLBfloat */
+
+typedef struct sl_device {
+  int32_t type; /* sl_device_type */
+  int32_t id;
+} sl_device;
+
+typedef struct sl_dtype {
+  uint8_t code;   /* sl_dtype_code */
+  uint8_t bits;   /* 32 or 16 */
+  uint16_t lanes; /* 1 */
+} sl_dtype;
+
+typedef struct sl_tensor {
+  void* data; /* may be NULL only when the tensor has no elements */
+  sl_device device;
+  int32_t ndim;
+  sl_dtype dtype;
+  int64_t* shape;
+  int64_t* strides; /* in elements; NULL means row-major and compact */
+  uint64_t byte_offset;
+} sl_tensor;
+
+/* Where and how a call executes. A NULL context means all defaults. */
+typedef struct sl_context {
+  void* stream;             /* CUDA: a cudaStream_t, NULL for the default stream. CPU: ignored. */
+  int32_t num_threads;      /* CPU: OpenMP threads to use, 0 for OpenMP's default. CUDA: ignored. */
+  void* workspace;          /* scratch on the tensors' device; NULL for the library's own cache */
+  uint64_t workspace_bytes; /* size of workspace; too small a one is refused, naming the size needed */
+} sl_context;
+
+/* ---- Library -------------------------------------------------------------------------------- */
+
+typedef struct sl_capability {
+  int32_t available;         /* 1 if the backend can compute here */
+  int32_t device_count;      /* CPU: 1 */
+  int32_t max_threads;       /* CPU: OpenMP's default thread count; CUDA: 0 */
+  int32_t native_bf16;       /* 1 if bf16 products run on bf16 hardware */
+  char implementation[64];   /* CPU: ISA path in use ("avx2", ...); CUDA: name of device 0 */
+  char unavailability_cause[256]; /* empty when available */
+} sl_capability;
+
+/* "0.1.0"; static storage. */
+SL_API const char* sl_version(void);
+
+/* The message of this thread's last failed call, "" if none. Valid until its next failing call. */
+SL_API const char* sl_last_error(void);
+
+/* What the backend of `device_type` can do on this machine. */
+SL_API sl_status sl_capabilities(int32_t device_type, sl_capability* out);
+
+/* ---- Alignment loss -------------------------------------------------------------------------
+ * projector(h) = W3 silu(W2 silu(W1 LayerNorm(h) + b1) + b2) + b3
+ * loss = - sum_i m_i cos(projector(h_i), t_i) / sum_i m_i,
+ * cos(z, t) = z.t / (max(|z|, 1e-12) max(|t|, 1e-12)).
+ * With an empty batch, or weights m that sum to 0, the loss and all gradients are 0.
+ * (Kachaev et al., "Don't Blind Your VLA", arXiv 2510.25616.)
+ */
+
+/* Projector parameters, or their gradients: [D] [D] [P,D] [P] [P,P] [P] [Z,P] [Z], all contiguous
+ * rows, all fp32 or all bf16. */
+typedef struct sl_projector {
+  const sl_tensor* ln_weight;
+  const sl_tensor* ln_bias;
+  const sl_tensor* w1;
+  const sl_tensor* b1;
+  const sl_tensor* w2;
+  const sl_tensor* b2;
+  const sl_tensor* w3;
+  const sl_tensor* b3;
+} sl_projector;
+
+typedef struct sl_alignment_config {
+  sl_dtype compute;   /* operand type of the matrix products: fp32, or bf16 with fp32 sums */
+  int32_t trainable;  /* 1: weight gradients can be asked for and dropout is allowed */
+  double ln_eps;      /* LayerNorm epsilon > 0 (1e-5 in PyTorch) */
+  double dropout;     /* probability in [0, 1) after each SiLU; must be 0 unless trainable */
+} sl_alignment_config;
+
+typedef struct sl_alignment sl_alignment;
+
+/* Reads, folds, converts and packs the weights; they are not referenced afterwards. */
+SL_API sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_config* config,
+                                     sl_alignment** out);
+
+/* Reads the weights again, as after an optimizer step. Shapes, dtype and device must be the same.
+ * Not to be called while another call uses the handle. */
+SL_API sl_status sl_alignment_update(sl_alignment* alignment, const sl_projector* weights);
+
+typedef struct sl_alignment_args {
+  const sl_tensor* hidden;       /* [B,N,D] fp32 or bf16, any batch and token strides */
+  const sl_tensor* teacher;      /* [B,N,Z] fp32 or bf16, any batch and token strides */
+  const sl_tensor* token_weight; /* [B,N] fp32, >= 0; NULL: 1 for every token */
+  const sl_tensor* grad_scale;   /* one fp32 number on the device, multiplies every gradient; NULL: 1 */
+  sl_tensor* loss;               /* one fp32 number, written (never scaled) */
+  sl_tensor* cosine;             /* [B,N] fp32, written, or NULL */
+  sl_tensor* grad_hidden;        /* [B,N,D], dtype of hidden, or NULL for the loss alone */
+  const sl_projector* grad_weights; /* fp32 or bf16 gradients of a trainable projector, or NULL */
+  int32_t accumulate_hidden;     /* 1: add to grad_hidden; 0: write it */
+  int32_t accumulate_weights;    /* 1: add to grad_weights; 0: write them */
+  int32_t training;              /* 1: dropout is drawn */
+  uint64_t dropout_seed;         /* one seed, one mask */
+} sl_alignment_args;
+
+/* Loss, and in the same pass whatever gradients are asked for. Calls on one handle may run
+ * concurrently. */
+SL_API sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* context,
+                                   const sl_alignment_args* args);
+
+SL_API void sl_alignment_destroy(sl_alignment* alignment); /* NULL is allowed */
+
+/* ---- LoRA linear ------------------------------------------------------------------------------
+ * y = x W^T + bias + scale (drop(x) A^T) B^T, weight [N,K] frozen, A [r,K], B [N,r], r >= 1.
+ * x is [..., K] and y [..., N] with equal leading dimensions, at most 3 dimensions in all.
+ * drop() keeps an element with probability 1-p and divides it by 1-p; its mask is a function of
+ * (dropout_seed, row, column) alone and is drawn again in the backward pass, never stored.
+ */
+typedef struct sl_lora_linear {
+  const sl_tensor* weight; /* [N,K] fp32 or bf16; NULL where the base product is someone else's */
+  const sl_tensor* bias;   /* [N] or NULL; NULL if weight is NULL */
+  const sl_tensor* a;      /* [r,K] fp32 or bf16 */
+  const sl_tensor* b;      /* [N,r] same dtype as a */
+  double scale;            /* alpha / r, or alpha / sqrt(r) */
+  uint64_t dropout_seed;
+
+  /* forward: outputs */
+  sl_tensor* y; /* [..., N], dtype of x; written, or added to where weight is NULL */
+  sl_tensor* s; /* [M,r] fp32, contiguous: receives drop(x) A^T for the backward pass; or NULL */
+
+  /* backward: input gradient and outputs, each output may be NULL */
+  const sl_tensor* dy; /* [..., N], dtype of x */
+  sl_tensor* da;       /* [r,K] gradient of a, fp32 or bf16 */
+  sl_tensor* db;       /* [N,r] gradient of b, dtype of da */
+} sl_lora_linear;
+
+/* Several linears that share the input x (q, k, v; gate, up) run as one call. Reads x once for all
+ * adapters. `y` and, if given, `s` of each linear are written. x is fp32 or bf16; products run in
+ * x's dtype with fp32 sums. */
+SL_API sl_status sl_lora_forward(const sl_context* context, const sl_tensor* x, double dropout,
+                                 const sl_lora_linear* linears, int64_t count);
+
+/* dx = sum_i dy_i W_i + drop'(scale_i dy_i B_i A_i), da_i = scale_i (dy_i B_i)^T drop(x),
+ * db_i = scale_i dy_i^T s_i. Where `s` is NULL it is computed again from x. */
+SL_API sl_status sl_lora_backward(const sl_context* context, const sl_tensor* x, double dropout,
+                                  const sl_lora_linear* linears, int64_t count,
+                                  sl_tensor* dx /* [...,K], dtype of x, or NULL */,
+                                  int32_t accumulate_dx, int32_t accumulate_weights);
+
+/* y += scale (drop(x) A^T) B^T in one pass over y; `weight` and `bias` must be NULL. */
+SL_API sl_status sl_lora_delta(const sl_context* context, const sl_tensor* x, double dropout,
+                               const sl_lora_linear* linear);
+
+typedef enum sl_rounding { SL_ROUND_NEAREST = 0, SL_ROUND_STOCHASTIC = 1 } sl_rounding;
+
+/* weight += scale B A (merge) or weight -= scale B A (unmerge), in place. `rounding` and `seed`
+ * matter for a bf16 weight only. In fp32 merge then unmerge restores within 2 ulp of the larger of
+ * |weight| and |weight + delta|; in bf16 within 1 ulp of it with SL_ROUND_NEAREST. Keep a copy of
+ * the weight for an exact return. */
+SL_API sl_status sl_lora_merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
+                               const sl_tensor* b, double scale, int32_t rounding, uint64_t seed);
+SL_API sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
+                                 const sl_tensor* b, double scale, int32_t rounding, uint64_t seed);
+
+/* ---- AdamW ------------------------------------------------------------------------------------
+ * Loshchilov & Hutter, arXiv 1711.05101, in PyTorch's order of operations:
+ *   p -= lr wd p;  m += (1-b1)(g-m);  v = b2 v + (1-b2) g g;
+ *   p -= lr/(1-b1^t) m / (sqrt(v)/sqrt(1-b2^t) + eps)
+ * over any number of tensors in one call. t counts per tensor; a tensor without a gradient in a
+ * step is left alone, weight decay included.
+ */
+typedef struct sl_adamw_param {
+  sl_tensor* param;      /* fp32 or bf16, contiguous, any shape */
+  sl_tensor* exp_avg;    /* m: fp32, same shape, contiguous */
+  sl_tensor* exp_avg_sq; /* v: fp32, same shape, contiguous */
+  sl_tensor* master;     /* fp32 master copy of a bf16 param, same shape; NULL: none */
+  int32_t group;         /* index into sl_adamw_step_args.groups */
+} sl_adamw_param;
+
+typedef struct sl_adamw_group {
+  double lr;           /* >= 0 */
+  double beta1;        /* [0, 1) */
+  double beta2;        /* [0, 1) */
+  double eps;          /* > 0 */
+  double weight_decay; /* >= 0 */
+} sl_adamw_group;
+
+typedef struct sl_adamw sl_adamw;
+
+/* Keeps the addresses in `params`; the memory must outlive the handle. Nothing is written. */
+SL_API sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw** out);
+
+typedef struct sl_adamw_step_args {
+  const sl_tensor* grads; /* `count` tensors: fp32 or bf16, contiguous, shape of their parameter;
+                             ndim = -1 marks a parameter without a gradient in this step */
+  int64_t count;          /* as in sl_adamw_create */
+  const sl_adamw_group* groups;
+  int32_t group_count;
+  double grad_scale;      /* multiplies every gradient first; 1, or 1 / accumulated steps */
+  double max_grad_norm;   /* > 0: clip the global 2-norm as torch's clip_grad_norm_; 0: no clipping */
+  int32_t skip_nonfinite; /* 1: change nothing (but zero the gradients, if asked) when a gradient
+                             holds NaN or infinity */
+  int32_t zero_grads;     /* 1: gradients are zeroed after use */
+  sl_tensor* report;      /* [4] fp32 or NULL: 2-norm of the scaled gradients before clipping, factor
+                             applied by clipping, count of non-finite elements, 1 if skipped */
+} sl_adamw_step_args;
+
+SL_API sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
+                               const sl_adamw_step_args* args);
+
+/* The per-tensor step counts t, for checkpoints. `count` as in sl_adamw_create. */
+SL_API sl_status sl_adamw_get_steps(const sl_adamw* adamw, int64_t* steps, int64_t count);
+SL_API sl_status sl_adamw_set_steps(sl_adamw* adamw, const int64_t* steps, int64_t count);
+
+SL_API void sl_adamw_destroy(sl_adamw* adamw); /* NULL is allowed */
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* SIGHTLINE_SIGHTLINE_H */

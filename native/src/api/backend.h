@@ -1,0 +1,123 @@
+// The table of functions a backend fills. src/api checks arguments and calls through it; it never
+// knows which backend it calls. A backend does no checking: sizes agree, pointers are valid, dtypes
+// are fp32 or bf16. Functions return a status and set no message, except kUnsupported causes, which
+// they give through set_error().
+#pragma once
+
+#include <cstdint>
+
+#include "common/views.h"
+#include "sightline/sightline.h"
+
+namespace sightline {
+
+struct ProjectorViews {
+  View2 ln_weight, ln_bias;  // [1,D]
+  View2 w1, b1;              // [P,D] [1,P]
+  View2 w2, b2;              // [P,P] [1,P]
+  View2 w3, b3;              // [Z,P] [1,Z]
+};
+
+struct AlignmentOptions {
+  DType compute = DType::kFloat32;
+  bool trainable = false;
+  float ln_eps = 1e-5f;
+  float dropout = 0.f;
+};
+
+struct AlignmentCall {
+  View3 hidden;               // [B,N,D]
+  View3 teacher;              // [B,N,Z]
+  View2 token_weight;         // [B,N] fp32 or null
+  const float* grad_scale;    // on the device, or null
+  float* loss;                // one number
+  View2 cosine;               // [B,N] fp32 or null
+  View3 grad_hidden;          // [B,N,D] or null
+  ProjectorViews grad_weights;  // w1.data == nullptr: not asked for
+  bool accumulate_hidden;
+  bool accumulate_weights;
+  bool training;
+  uint64_t dropout_seed;
+};
+
+struct LoraViews {
+  View2 weight;  // [N,K] or null
+  View2 bias;    // [1,N] or null
+  View2 a;       // [r,K]
+  View2 b;       // [N,r]
+  float scale;
+  uint64_t dropout_seed;
+  View3 y;   // [.., N]
+  View2 s;   // [M,r] fp32 contiguous, or null
+  View3 dy;  // [.., N]
+  View2 da;  // [r,K] or null
+  View2 db;  // [N,r] or null
+};
+
+struct LoraCall {
+  View3 x;  // [.., K]
+  float dropout;
+  const LoraViews* linears;
+  int64_t count;
+  View3 dx;  // backward only, or null
+  bool accumulate_dx;
+  bool accumulate_weights;
+};
+
+struct MergeCall {
+  View2 weight;  // [N,K]
+  View2 a;       // [r,K]
+  View2 b;       // [N,r]
+  float scale;   // negative to unmerge
+  bool stochastic;
+  uint64_t seed;
+};
+
+struct AdamwTensor {
+  Span param;
+  Span exp_avg;
+  Span exp_avg_sq;
+  Span master;  // or null
+  int32_t group;
+};
+
+struct AdamwStep {
+  const Span* grads;  // data == nullptr: no gradient in this step
+  const sl_adamw_group* groups;
+  double grad_scale;
+  double max_grad_norm;
+  bool skip_nonfinite;
+  bool zero_grads;
+  float* report;  // [4] or null
+};
+
+struct Backend {
+  sl_status (*capabilities)(sl_capability* out);
+
+  sl_status (*alignment_create)(const ProjectorViews&, const AlignmentOptions&, void** out);
+  sl_status (*alignment_update)(void* alignment, const ProjectorViews&);
+  sl_status (*alignment_loss)(const void* alignment, const sl_context&, const AlignmentCall&);
+  void (*alignment_destroy)(void* alignment);
+
+  sl_status (*lora_forward)(const sl_context&, const LoraCall&);
+  sl_status (*lora_backward)(const sl_context&, const LoraCall&);
+  sl_status (*lora_merge)(const sl_context&, const MergeCall&);
+
+  sl_status (*adamw_create)(const AdamwTensor* tensors, int64_t count, void** out);
+  sl_status (*adamw_step)(void* adamw, const sl_context&, const AdamwStep&);
+  sl_status (*adamw_get_steps)(const void* adamw, int64_t* steps);
+  sl_status (*adamw_set_steps)(void* adamw, const int64_t* steps);
+  void (*adamw_destroy)(void* adamw);
+};
+
+// The backend for a device type (sl_device_type), or null with the cause in set_error().
+const Backend* find_backend(int32_t device_type);
+
+// Filled by src/cpu.
+extern const Backend kCpuBackend;
+
+// Sets this thread's sl_last_error() (printf format) and returns `status`.
+sl_status set_error(sl_status status, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+}  // namespace sightline
