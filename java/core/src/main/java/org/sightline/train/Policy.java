@@ -1,0 +1,29 @@
+package org.sightline.train;
+
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A model that {@link FineTuner} can train: what the training loop needs to know of it.
+ *
+ * @param <B> the batch the model reads
+ */
+public interface Policy<B> extends AutoCloseable {
+  /**
+   * Runs the model on one batch and computes its action loss.
+   *
+   * @param hiddenLayers the blocks whose outputs are wanted, counted as Hugging Face does: 0 is the
+   *     input embeddings, k the output of the k-th decoder block. Only these are kept.
+   */
+  PolicyOutput forward(B batch, Set<Integer> hiddenLayers);
+
+  /** The trained tensors by name (for LoRA: {@code <module>.lora_A.weight}), in a fixed order. */
+  Map<String, Tensor> trainableParameters();
+
+  /** Whether a trained tensor belongs to the vision encoder, which {@link Mode#FREEZE} locks. */
+  boolean isVisionParameter(String name);
+
+  @Override
+  void close();
+}
