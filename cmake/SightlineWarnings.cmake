@@ -1,0 +1,4 @@
+# sightline_warnings(<target>): warnings are errors.
+function(sightline_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror)
+endfunction()
