@@ -1,7 +1,7 @@
 // The table of functions a backend fills. src/api checks arguments and calls through it; it never
 // knows which backend it calls. A backend does no checking: sizes agree, pointers are valid, dtypes
-// are fp32 or bf16. Functions return a status and set no message, except kUnsupported causes, which
-// they give through set_error().
+// are fp32 or bf16, counts are at most the limits below. Functions return a status; where only they
+// can know the cause (no kernel for this, workspace too small), they give it through set_error().
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,13 @@ struct AlignmentOptions {
 };
 
 struct AlignmentCall {
-  View3 hidden;               // [B,N,D]
-  View3 teacher;              // [B,N,Z]
-  View2 token_weight;         // [B,N] fp32 or null
-  const float* grad_scale;    // on the device, or null
-  float* loss;                // one number
-  View2 cosine;               // [B,N] fp32 or null
-  View3 grad_hidden;          // [B,N,D] or null
+  View3 hidden;                 // [B,N,D]
+  View3 teacher;                // [B,N,Z]
+  View2 token_weight;           // [B,N] fp32 or null
+  const float* grad_scale;      // on the device, or null
+  float* loss;                  // one number
+  View2 cosine;                 // [B,N] fp32 or null
+  View3 grad_hidden;            // [B,N,D] or null
   ProjectorViews grad_weights;  // w1.data == nullptr: not asked for
   bool accumulate_hidden;
   bool accumulate_weights;
@@ -91,7 +91,17 @@ struct AdamwStep {
   float* report;  // [4] or null
 };
 
+// Raised with every change of this file or of views.h, so that a backend library left over from
+// another build is refused instead of called.
+inline constexpr uint32_t kBackendVersion = 1;
+
+// What src/api lets through at most; backends may size fixed arrays by them.
+inline constexpr int64_t kMaxLoraLinears = 64;
+inline constexpr int32_t kMaxThreads = 1024;
+
 struct Backend {
+  uint32_t version = kBackendVersion;  // stays the first member in every version
+
   sl_status (*capabilities)(sl_capability* out);
 
   sl_status (*alignment_create)(const ProjectorViews&, const AlignmentOptions&, void** out);
@@ -110,11 +120,17 @@ struct Backend {
   void (*adamw_destroy)(void* adamw);
 };
 
-// The backend for a device type (sl_device_type), or null with the cause in set_error().
-const Backend* find_backend(int32_t device_type);
-
 // Filled by src/cpu.
 extern const Backend kCpuBackend;
+
+// What a backend that lives in a library of its own is given by the one that loads it.
+struct BackendHost {
+  // Sets the calling thread's sl_last_error() to `message` and returns `status`.
+  sl_status (*set_error)(sl_status status, const char* message);
+};
+
+// The one symbol of such a library, "sightline_backend"; the table has static storage.
+using BackendEntry = const Backend* (*)(const BackendHost* host);
 
 // Sets this thread's sl_last_error() (printf format) and returns `status`.
 sl_status set_error(sl_status status, const char* format, ...)

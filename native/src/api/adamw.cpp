@@ -1,0 +1,304 @@
+// sl_adamw_*: checks, then one call into the backend.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "api/arguments.h"
+#include "api/backends.h"
+#include "api/handles.h"
+
+using namespace sightline;
+
+namespace {
+
+// A contiguous piece of memory of one call, for the search of overlaps.
+struct Piece {
+  uintptr_t begin, end;
+  Arg arg;
+};
+
+}  // namespace
+
+struct sl_adamw {
+  struct Shape {
+    int dims;
+    std::array<int64_t, kMaxDims> sizes;
+  };
+
+  const Backend* backend = nullptr;
+  void* impl = nullptr;
+  sl_device device{};
+  int32_t groups_used = 0;  // 1 + the largest group index
+  std::vector<Shape> shapes;
+  std::vector<Piece> state_pieces;  // parameters, moments and masters, sorted
+  // Scratch of step, kept so that a repeated step allocates nothing.
+  std::vector<Piece> pieces;
+  std::vector<Span> grads;
+
+  ~sl_adamw() {
+    if (impl != nullptr) backend->adamw_destroy(impl);
+  }
+};
+
+namespace {
+
+constexpr int32_t kMaxGroups = 1 << 20;
+constexpr char kParams[] = "params";
+constexpr char kGrads[] = "grads";
+constexpr char kGroups[] = "groups";
+
+LiveHandles<sl_adamw>& live() {
+  static auto* handles = new LiveHandles<sl_adamw>;  // outlives every static destructor
+  return *handles;
+}
+
+sl_status check_handle(const sl_adamw* adamw) {
+  SL_TRY(check_pointer({"adamw"}, adamw));
+  if (live().contains(adamw)) return SL_OK;
+  return invalid({"adamw"}, "%p, expected a live handle from sl_adamw_create",
+                 static_cast<const void*>(adamw));
+}
+
+sl_status check_step_count(const sl_adamw& adamw, int64_t count) {
+  const auto expected = static_cast<int64_t>(adamw.shapes.size());
+  if (count == expected) return SL_OK;
+  return invalid({"count"}, "%lld, expected %lld as in sl_adamw_create",
+                 static_cast<long long>(count), static_cast<long long>(expected));
+}
+
+void add_piece(std::vector<Piece>& pieces, const Arg& arg, const sl_tensor* tensor) {
+  if (tensor == nullptr) return;
+  const Span s = span(tensor);
+  if (s.size == 0) return;
+  const auto begin = reinterpret_cast<uintptr_t>(s.data);
+  pieces.push_back({begin, begin + static_cast<uintptr_t>(s.size * element_size(s.dtype)), arg});
+}
+
+void sort_pieces(std::vector<Piece>& pieces) {
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+}
+
+// Sorted pieces: an overlap shows between neighbours.
+sl_status check_apart(const std::vector<Piece>& pieces) {
+  for (size_t i = 1; i < pieces.size(); ++i) {
+    if (pieces[i].begin < pieces[i - 1].end) {
+      return invalid(pieces[i].arg, "overlaps %s in memory, expected memory of its own",
+                     name_of(pieces[i - 1].arg).chars);
+    }
+  }
+  return SL_OK;
+}
+
+// A moment or master: fp32, contiguous, shape of its parameter.
+sl_status check_state(const Arg& arg, const sl_tensor* tensor, const sl_tensor& param) {
+  SL_TRY(check_tensor(arg, tensor, 0, kMaxDims, "any shape"));
+  SL_TRY(check_same_shape(arg, *tensor, param, "param"));
+  SL_TRY(check_float32(arg, *tensor));
+  SL_TRY(check_contiguous(arg, *tensor));
+  return check_same_device(arg, *tensor, param.device, "param");
+}
+
+sl_status check_param(const sl_adamw_param& p, int64_t i, const sl_device* device) {
+  const Arg param{"param", kParams, i};
+  SL_TRY(check_tensor(param, p.param, 0, kMaxDims, "any shape"));
+  SL_TRY(check_contiguous(param, *p.param));
+  if (device != nullptr) SL_TRY(check_same_device(param, *p.param, *device, "params[0].param"));
+  SL_TRY(check_state({"exp_avg", kParams, i}, p.exp_avg, *p.param));
+  SL_TRY(check_state({"exp_avg_sq", kParams, i}, p.exp_avg_sq, *p.param));
+  if (p.master != nullptr) {
+    if (p.param->dtype.code != SL_BFLOAT) {
+      return invalid({"master", kParams, i}, "given for a float32 param, expected NULL");
+    }
+    SL_TRY(check_state({"master", kParams, i}, p.master, *p.param));
+  }
+  if (p.group < 0 || p.group >= kMaxGroups) {
+    return invalid({"group", kParams, i}, "%d, expected 0 to %d", p.group, kMaxGroups - 1);
+  }
+  return SL_OK;
+}
+
+sl_status check_group(const sl_adamw_group& group, int64_t i) {
+  const auto check_at_least_zero = [i](const char* name, double value) {
+    if (value >= 0. && std::isfinite(value)) return SL_OK;
+    return invalid({name, kGroups, i}, "%g, expected a finite number of at least 0", value);
+  };
+  const auto check_beta = [i](const char* name, double value) {
+    if (value >= 0. && value < 1.) return SL_OK;
+    return invalid({name, kGroups, i}, "%g, expected a number in [0, 1)", value);
+  };
+  SL_TRY(check_at_least_zero("lr", group.lr));
+  SL_TRY(check_beta("beta1", group.beta1));
+  SL_TRY(check_beta("beta2", group.beta2));
+  if (!(static_cast<float>(group.eps) > 0.f) || !std::isfinite(static_cast<float>(group.eps))) {
+    return invalid({"eps", kGroups, i}, "%g, expected a finite float32 above 0", group.eps);
+  }
+  return check_at_least_zero("weight_decay", group.weight_decay);
+}
+
+sl_status check_grad(const sl_adamw& adamw, const sl_tensor& grad, int64_t i) {
+  const Arg arg{"", kGrads, i};
+  if (grad.ndim == -1) return SL_OK;  // no gradient in this step
+  const sl_adamw::Shape& shape = adamw.shapes[static_cast<size_t>(i)];
+  SL_TRY(check_tensor(arg, &grad, 0, kMaxDims, "any shape"));
+  sl_tensor param{};
+  param.ndim = shape.dims;
+  param.shape = const_cast<int64_t*>(shape.sizes.data());
+  SL_TRY(check_same_shape(arg, grad, param, "its parameter"));
+  SL_TRY(check_contiguous(arg, grad));
+  return check_same_device(arg, grad, adamw.device, "params[0].param");
+}
+
+sl_status check_report(const sl_adamw& adamw, const sl_tensor* report) {
+  if (report == nullptr) return SL_OK;
+  SL_TRY(check_tensor({"report"}, report, 1, 1, "[4]"));
+  SL_TRY(check_dim({"report"}, *report, 0, 4, "norm, factor, non-finite count, skipped"));
+  SL_TRY(check_float32({"report"}, *report));
+  return check_same_device({"report"}, *report, adamw.device, "params[0].param");
+}
+
+sl_status check_step(const sl_adamw& adamw, const sl_adamw_step_args& args) {
+  SL_TRY(check_step_count(adamw, args.count));
+  SL_TRY(check_pointer({"grads"}, args.grads));
+  SL_TRY(check_pointer({"groups"}, args.groups));
+  if (args.group_count < adamw.groups_used) {
+    return invalid({"group_count"}, "%d, expected at least %d (largest group of params + 1)",
+                   args.group_count, adamw.groups_used);
+  }
+  for (int32_t i = 0; i < args.group_count; ++i) SL_TRY(check_group(args.groups[i], i));
+  if (!std::isfinite(args.grad_scale)) {
+    return invalid({"grad_scale"}, "%g, expected a finite number", args.grad_scale);
+  }
+  if (!(args.max_grad_norm >= 0.) || !std::isfinite(args.max_grad_norm)) {
+    return invalid({"max_grad_norm"}, "%g, expected a finite number of at least 0",
+                   args.max_grad_norm);
+  }
+  SL_TRY(check_flag({"skip_nonfinite"}, args.skip_nonfinite));
+  SL_TRY(check_flag({"zero_grads"}, args.zero_grads));
+  for (int64_t i = 0; i < args.count; ++i) SL_TRY(check_grad(adamw, args.grads[i], i));
+  return check_report(adamw, args.report);
+}
+
+// Gradients and report apart from each other and from the optimizer's state.
+sl_status check_step_overlap(sl_adamw& adamw, const sl_adamw_step_args& args) {
+  std::vector<Piece>& pieces = adamw.pieces;
+  pieces.clear();
+  for (int64_t i = 0; i < args.count; ++i) {
+    if (args.grads[i].ndim != -1) add_piece(pieces, {"", kGrads, i}, &args.grads[i]);
+  }
+  add_piece(pieces, {"report"}, args.report);
+  sort_pieces(pieces);
+  SL_TRY(check_apart(pieces));
+  auto state = adamw.state_pieces.begin();
+  for (const Piece& piece : pieces) {
+    while (state != adamw.state_pieces.end() && state->end <= piece.begin) ++state;
+    if (state != adamw.state_pieces.end() && state->begin < piece.end) {
+      return invalid(piece.arg, "overlaps %s in memory, expected memory of its own",
+                     name_of(state->arg).chars);
+    }
+  }
+  return SL_OK;
+}
+
+// An empty gradient may have a NULL address, which to a backend would mean "no gradient".
+Span grad_span(const sl_tensor& grad) {
+  static char empty;
+  if (grad.ndim == -1) return {};
+  Span result = span(&grad);
+  if (result.data == nullptr) result.data = &empty;
+  return result;
+}
+
+}  // namespace
+
+sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw** out) {
+  return guarded("sl_adamw_create", [&] {
+    SL_TRY(check_pointer({"out"}, out));
+    SL_TRY(check_pointer({kParams}, params));
+    if (count < 1) {
+      return invalid({"count"}, "%lld, expected at least 1", static_cast<long long>(count));
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      SL_TRY(check_param(params[i], i, i == 0 ? nullptr : &params[0].param->device));
+    }
+    const sl_device device = params[0].param->device;
+    auto handle = std::make_unique<sl_adamw>();
+    std::vector<AdamwTensor> tensors;
+    for (int64_t i = 0; i < count; ++i) {
+      const sl_adamw_param& p = params[i];
+      add_piece(handle->state_pieces, {"param", kParams, i}, p.param);
+      add_piece(handle->state_pieces, {"exp_avg", kParams, i}, p.exp_avg);
+      add_piece(handle->state_pieces, {"exp_avg_sq", kParams, i}, p.exp_avg_sq);
+      add_piece(handle->state_pieces, {"master", kParams, i}, p.master);
+      sl_adamw::Shape shape{p.param->ndim, {}};
+      std::copy_n(p.param->shape, p.param->ndim, shape.sizes.begin());
+      handle->shapes.push_back(shape);
+      handle->groups_used = std::max(handle->groups_used, p.group + 1);
+      tensors.push_back(
+          {span(p.param), span(p.exp_avg), span(p.exp_avg_sq), span(p.master), p.group});
+    }
+    sort_pieces(handle->state_pieces);
+    SL_TRY(check_apart(handle->state_pieces));
+    SL_TRY(find_backend(device, &handle->backend));
+    handle->device = device;
+    handle->pieces.reserve(static_cast<size_t>(count) + 1);
+    handle->grads.resize(static_cast<size_t>(count));
+    SL_TRY(handle->backend->adamw_create(tensors.data(), count, &handle->impl));
+    live().add(handle.get());
+    *out = handle.release();
+    return SL_OK;
+  });
+}
+
+sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
+                        const sl_adamw_step_args* args) {
+  return guarded("sl_adamw_step", [&] {
+    SL_TRY(check_handle(adamw));
+    SL_TRY(check_context(context));
+    SL_TRY(check_pointer({"args"}, args));
+    SL_TRY(check_step(*adamw, *args));
+    SL_TRY(check_step_overlap(*adamw, *args));
+    for (int64_t i = 0; i < args->count; ++i) {
+      adamw->grads[static_cast<size_t>(i)] = grad_span(args->grads[i]);
+    }
+    AdamwStep step{};
+    step.grads = adamw->grads.data();
+    step.groups = args->groups;
+    step.grad_scale = args->grad_scale;
+    step.max_grad_norm = args->max_grad_norm;
+    step.skip_nonfinite = args->skip_nonfinite == 1;
+    step.zero_grads = args->zero_grads == 1;
+    step.report = args->report ? static_cast<float*>(data_of(*args->report)) : nullptr;
+    return adamw->backend->adamw_step(adamw->impl, context ? *context : sl_context{}, step);
+  });
+}
+
+sl_status sl_adamw_get_steps(const sl_adamw* adamw, int64_t* steps, int64_t count) {
+  return guarded("sl_adamw_get_steps", [&] {
+    SL_TRY(check_handle(adamw));
+    SL_TRY(check_pointer({"steps"}, steps));
+    SL_TRY(check_step_count(*adamw, count));
+    return adamw->backend->adamw_get_steps(adamw->impl, steps);
+  });
+}
+
+sl_status sl_adamw_set_steps(sl_adamw* adamw, const int64_t* steps, int64_t count) {
+  return guarded("sl_adamw_set_steps", [&] {
+    SL_TRY(check_handle(adamw));
+    SL_TRY(check_pointer({"steps"}, steps));
+    SL_TRY(check_step_count(*adamw, count));
+    for (int64_t i = 0; i < count; ++i) {
+      if (steps[i] < 0) {
+        return invalid({"", "steps", i}, "%lld, expected at least 0",
+                       static_cast<long long>(steps[i]));
+      }
+    }
+    return adamw->backend->adamw_set_steps(adamw->impl, steps);
+  });
+}
+
+void sl_adamw_destroy(sl_adamw* adamw) {
+  if (adamw != nullptr && live().remove(adamw)) delete adamw;
+}

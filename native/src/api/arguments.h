@@ -1,0 +1,74 @@
+// Checks of single arguments and their reduction to views. Every message reads
+// "<argument>: <value found>, expected <value expected>".
+#pragma once
+
+#include <cstdint>
+
+#include "api/error.h"
+
+namespace sightline {
+
+inline constexpr int kMaxDims = 8;
+
+// What an argument is called in messages: "hidden", "weights.w1" or "linears[2].weight".
+struct Arg {
+  const char* name;
+  const char* owner = nullptr;
+  int64_t index = -1;  // of the owner, -1: the owner is no array
+};
+
+// Short texts with automatic storage, for use within one expression.
+struct Text {
+  char chars[200];
+};
+Text name_of(const Arg& arg);
+Text shape_of(const sl_tensor& tensor);
+Text strides_of(const sl_tensor& tensor);
+Text device_name(const sl_device& device);
+
+// SL_INVALID_ARGUMENT with "<arg>: <formatted text>".
+sl_status invalid(const Arg& arg, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+// ---- scalars ----
+sl_status check_pointer(const Arg& arg, const void* pointer);
+sl_status check_flag(const Arg& arg, int32_t value);        // 0 or 1
+sl_status check_probability(const Arg& arg, double value);  // [0, 1), also after rounding to fp32
+sl_status check_finite(const Arg& arg, double value);       // also after rounding to fp32
+sl_status check_context(const sl_context* context);
+sl_status check_dtype(const Arg& arg, const sl_dtype& dtype);
+
+// ---- tensors ----
+
+// Everything that can be wrong with a tensor by itself: pointers, dimensions, dtype, device,
+// strides, extent, alignment. `layout` describes the dimensions, such as "[B,N,D]".
+sl_status check_tensor(const Arg& arg, const sl_tensor* tensor, int min_dims, int max_dims,
+                       const char* layout);
+
+// One number of dtype fp32, in any number of dimensions.
+sl_status check_number(const Arg& arg, const sl_tensor* tensor);
+
+// `why` names what sets the expected size, such as "columns of w1".
+sl_status check_dim(const Arg& arg, const sl_tensor& tensor, int dim, int64_t expected,
+                    const char* why);
+sl_status check_dim_positive(const Arg& arg, const sl_tensor& tensor, int dim);
+sl_status check_same_shape(const Arg& arg, const sl_tensor& tensor, const sl_tensor& other,
+                           const char* other_name);
+sl_status check_same_dtype(const Arg& arg, const sl_tensor& tensor, const sl_tensor& other,
+                           const char* other_name);
+sl_status check_float32(const Arg& arg, const sl_tensor& tensor);
+sl_status check_same_device(const Arg& arg, const sl_tensor& tensor, const sl_device& device,
+                            const char* other_name);
+sl_status check_contiguous(const Arg& arg, const sl_tensor& tensor);
+
+// ---- reduction of checked tensors ----
+DType dtype_of(const sl_dtype& dtype);
+int64_t element_count(const sl_tensor& tensor);
+int64_t stride_of(const sl_tensor& tensor, int dim);  // also where strides is NULL
+void* data_of(const sl_tensor& tensor);               // byte_offset applied
+
+// [cols] -> 1 row; [rows,cols]; [batch,rows,cols]. A NULL tensor gives an empty view.
+View3 view3(const sl_tensor* tensor);
+View2 view2(const sl_tensor* tensor);
+Span span(const sl_tensor* tensor);
+
+}  // namespace sightline

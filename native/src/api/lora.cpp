@@ -1,0 +1,285 @@
+// sl_lora_*: checks, then one call into the backend.
+#include <vector>
+
+#include "api/arguments.h"
+#include "api/backends.h"
+#include "api/overlap.h"
+
+using namespace sightline;
+
+namespace {
+
+constexpr char kLinears[] = "linears";
+
+Arg arg(const char* field, int64_t i) { return {field, kLinears, i}; }
+
+sl_status check_count(int64_t count) {
+  if (count >= 1 && count <= kMaxLoraLinears) return SL_OK;
+  return invalid({"count"}, "%lld, expected 1 to %lld", static_cast<long long>(count),
+                 static_cast<long long>(kMaxLoraLinears));
+}
+
+// y, dy: the leading dimensions of x, then `columns`.
+sl_status check_rows_like_x(const Arg& arg, const sl_tensor* tensor, const sl_tensor& x,
+                            int64_t columns, const char* why) {
+  SL_TRY(check_tensor(arg, tensor, x.ndim, x.ndim, "as many as x"));
+  SL_TRY(check_dim(arg, *tensor, x.ndim - 1, columns, why));
+  for (int d = 0; d < x.ndim - 1; ++d) {
+    SL_TRY(check_dim(arg, *tensor, d, x.shape[d], "the same dimension of x"));
+  }
+  SL_TRY(check_same_dtype(arg, *tensor, x, "x"));
+  return check_same_device(arg, *tensor, x.device, "x");
+}
+
+// a [r,K] and b [N,r] by themselves.
+sl_status check_adapter(const Arg& a_arg, const sl_tensor* a, const Arg& b_arg, const sl_tensor* b,
+                        int64_t columns, const char* columns_of, const sl_device& device,
+                        const char* device_of) {
+  SL_TRY(check_tensor(a_arg, a, 2, 2, "[r,K]"));
+  SL_TRY(check_dim_positive(a_arg, *a, 0));
+  SL_TRY(check_dim(a_arg, *a, 1, columns, columns_of));
+  SL_TRY(check_same_device(a_arg, *a, device, device_of));
+  SL_TRY(check_tensor(b_arg, b, 2, 2, "[N,r]"));
+  SL_TRY(check_dim_positive(b_arg, *b, 0));
+  SL_TRY(check_dim(b_arg, *b, 1, a->shape[0], "rows of a"));
+  SL_TRY(check_same_dtype(b_arg, *b, *a, "a"));
+  return check_same_device(b_arg, *b, device, device_of);
+}
+
+int64_t row_count(const sl_tensor& x) {
+  int64_t rows = 1;
+  for (int d = 0; d < x.ndim - 1; ++d) rows *= x.shape[d];
+  return rows;
+}
+
+sl_status check_input(const sl_tensor* x, double dropout) {
+  SL_TRY(check_tensor({"x"}, x, 1, 3, "[...,K]"));
+  SL_TRY(check_dim_positive({"x"}, *x, x->ndim - 1));
+  return check_probability({"dropout"}, dropout);
+}
+
+// What forward and backward share: weight, bias, a, b, scale and s.
+sl_status check_linear(const sl_tensor& x, const sl_lora_linear& linear, int64_t i) {
+  const int64_t k = x.shape[x.ndim - 1];
+  SL_TRY(check_adapter(arg("a", i), linear.a, arg("b", i), linear.b, k, "columns of x", x.device,
+                       "x"));
+  const int64_t n = linear.b->shape[0], r = linear.a->shape[0];
+  if (linear.weight != nullptr) {
+    SL_TRY(check_tensor(arg("weight", i), linear.weight, 2, 2, "[N,K]"));
+    SL_TRY(check_dim(arg("weight", i), *linear.weight, 0, n, "rows of b"));
+    SL_TRY(check_dim(arg("weight", i), *linear.weight, 1, k, "columns of x"));
+    SL_TRY(check_same_device(arg("weight", i), *linear.weight, x.device, "x"));
+  }
+  if (linear.bias != nullptr) {
+    if (linear.weight == nullptr) {
+      return invalid(arg("bias", i), "given, expected NULL where weight is NULL");
+    }
+    SL_TRY(check_tensor(arg("bias", i), linear.bias, 1, 1, "[N]"));
+    SL_TRY(check_dim(arg("bias", i), *linear.bias, 0, n, "rows of b"));
+    SL_TRY(check_same_device(arg("bias", i), *linear.bias, x.device, "x"));
+  }
+  SL_TRY(check_finite(arg("scale", i), linear.scale));
+  if (linear.s != nullptr) {
+    SL_TRY(check_tensor(arg("s", i), linear.s, 2, 2, "[M,r]"));
+    SL_TRY(check_dim(arg("s", i), *linear.s, 0, row_count(x), "rows of x"));
+    SL_TRY(check_dim(arg("s", i), *linear.s, 1, r, "rows of a"));
+    SL_TRY(check_float32(arg("s", i), *linear.s));
+    SL_TRY(check_contiguous(arg("s", i), *linear.s));
+    SL_TRY(check_same_device(arg("s", i), *linear.s, x.device, "x"));
+  }
+  return SL_OK;
+}
+
+sl_status check_gradient(const Arg& arg, const sl_tensor* gradient, const sl_tensor& of,
+                         const char* of_name, const sl_device& device) {
+  if (gradient == nullptr) return SL_OK;
+  SL_TRY(check_tensor(arg, gradient, 2, 2, "as many as its parameter"));
+  SL_TRY(check_same_shape(arg, *gradient, of, of_name));
+  return check_same_device(arg, *gradient, device, "x");
+}
+
+void read_parameters(OverlapCheck& overlap, const sl_lora_linear& linear, int64_t i) {
+  overlap.read(arg("weight", i), linear.weight);
+  overlap.read(arg("bias", i), linear.bias);
+  overlap.read(arg("a", i), linear.a);
+  overlap.read(arg("b", i), linear.b);
+}
+
+// Kept by the thread, so that a repeated call allocates nothing.
+std::vector<LoraViews>& view_storage(int64_t count) {
+  thread_local std::vector<LoraViews> views;
+  views.assign(static_cast<size_t>(count), LoraViews{});
+  return views;
+}
+
+LoraViews parameters_of(const sl_lora_linear& linear) {
+  LoraViews views{};
+  views.weight = view2(linear.weight);
+  views.bias = view2(linear.bias);
+  views.a = view2(linear.a);
+  views.b = view2(linear.b);
+  views.scale = static_cast<float>(linear.scale);
+  views.dropout_seed = linear.dropout_seed;
+  views.s = view2(linear.s);
+  return views;
+}
+
+sl_status forward(const sl_context* context, const sl_tensor* x, double dropout,
+                  const sl_lora_linear* linears, int64_t count) {
+  SL_TRY(check_context(context));
+  SL_TRY(check_input(x, dropout));
+  SL_TRY(check_count(count));
+  SL_TRY(check_pointer({kLinears}, linears));
+  for (int64_t i = 0; i < count; ++i) {
+    SL_TRY(check_linear(*x, linears[i], i));
+    SL_TRY(check_rows_like_x(arg("y", i), linears[i].y, *x, linears[i].b->shape[0], "rows of b"));
+  }
+  OverlapCheck overlap;
+  overlap.read({"x"}, x);
+  for (int64_t i = 0; i < count; ++i) {
+    read_parameters(overlap, linears[i], i);
+    overlap.write(arg("y", i), linears[i].y);
+    overlap.write(arg("s", i), linears[i].s);
+  }
+  SL_TRY(overlap.run());
+  const Backend* backend = nullptr;
+  SL_TRY(find_backend(x->device, &backend));
+
+  std::vector<LoraViews>& views = view_storage(count);
+  for (int64_t i = 0; i < count; ++i) {
+    views[i] = parameters_of(linears[i]);
+    views[i].y = view3(linears[i].y);
+  }
+  LoraCall call{};
+  call.x = view3(x);
+  call.dropout = static_cast<float>(dropout);
+  call.linears = views.data();
+  call.count = count;
+  return backend->lora_forward(context ? *context : sl_context{}, call);
+}
+
+sl_status backward(const sl_context* context, const sl_tensor* x, double dropout,
+                   const sl_lora_linear* linears, int64_t count, sl_tensor* dx,
+                   int32_t accumulate_dx, int32_t accumulate_weights) {
+  SL_TRY(check_context(context));
+  SL_TRY(check_input(x, dropout));
+  SL_TRY(check_count(count));
+  SL_TRY(check_pointer({kLinears}, linears));
+  for (int64_t i = 0; i < count; ++i) {
+    const sl_lora_linear& linear = linears[i];
+    SL_TRY(check_linear(*x, linear, i));
+    SL_TRY(check_rows_like_x(arg("dy", i), linear.dy, *x, linear.b->shape[0], "rows of b"));
+    SL_TRY(check_gradient(arg("da", i), linear.da, *linear.a, "a", x->device));
+    SL_TRY(check_gradient(arg("db", i), linear.db, *linear.b, "b", x->device));
+    if (linear.da != nullptr && linear.db != nullptr) {
+      SL_TRY(check_same_dtype(arg("db", i), *linear.db, *linear.da, "da"));
+    }
+  }
+  if (dx != nullptr) {
+    SL_TRY(check_rows_like_x({"dx"}, dx, *x, x->shape[x->ndim - 1], "columns of x"));
+  }
+  SL_TRY(check_flag({"accumulate_dx"}, accumulate_dx));
+  SL_TRY(check_flag({"accumulate_weights"}, accumulate_weights));
+  OverlapCheck overlap;
+  overlap.read({"x"}, x);
+  overlap.write({"dx"}, dx);
+  for (int64_t i = 0; i < count; ++i) {
+    read_parameters(overlap, linears[i], i);
+    overlap.read(arg("dy", i), linears[i].dy);
+    overlap.read(arg("s", i), linears[i].s);
+    overlap.write(arg("da", i), linears[i].da);
+    overlap.write(arg("db", i), linears[i].db);
+  }
+  SL_TRY(overlap.run());
+  const Backend* backend = nullptr;
+  SL_TRY(find_backend(x->device, &backend));
+
+  std::vector<LoraViews>& views = view_storage(count);
+  for (int64_t i = 0; i < count; ++i) {
+    views[i] = parameters_of(linears[i]);
+    views[i].dy = view3(linears[i].dy);
+    views[i].da = view2(linears[i].da);
+    views[i].db = view2(linears[i].db);
+  }
+  LoraCall call{};
+  call.x = view3(x);
+  call.dropout = static_cast<float>(dropout);
+  call.linears = views.data();
+  call.count = count;
+  call.dx = view3(dx);
+  call.accumulate_dx = accumulate_dx == 1;
+  call.accumulate_weights = accumulate_weights == 1;
+  return backend->lora_backward(context ? *context : sl_context{}, call);
+}
+
+sl_status merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
+                const sl_tensor* b, double scale, int32_t rounding, uint64_t seed, float sign) {
+  SL_TRY(check_context(context));
+  SL_TRY(check_tensor({"weight"}, weight, 2, 2, "[N,K]"));
+  SL_TRY(check_dim_positive({"weight"}, *weight, 0));
+  SL_TRY(check_dim_positive({"weight"}, *weight, 1));
+  SL_TRY(check_adapter({"a"}, a, {"b"}, b, weight->shape[1], "columns of weight", weight->device,
+                       "weight"));
+  SL_TRY(check_dim({"b"}, *b, 0, weight->shape[0], "rows of weight"));
+  SL_TRY(check_finite({"scale"}, scale));
+  if (rounding != SL_ROUND_NEAREST && rounding != SL_ROUND_STOCHASTIC) {
+    return invalid({"rounding"}, "%d, expected %d (nearest) or %d (stochastic)", rounding,
+                   SL_ROUND_NEAREST, SL_ROUND_STOCHASTIC);
+  }
+  OverlapCheck overlap;
+  overlap.read({"a"}, a);
+  overlap.read({"b"}, b);
+  overlap.write({"weight"}, weight);
+  SL_TRY(overlap.run());
+  const Backend* backend = nullptr;
+  SL_TRY(find_backend(weight->device, &backend));
+  MergeCall call{};
+  call.weight = view2(weight);
+  call.a = view2(a);
+  call.b = view2(b);
+  call.scale = sign * static_cast<float>(scale);
+  call.stochastic = rounding == SL_ROUND_STOCHASTIC;
+  call.seed = seed;
+  return backend->lora_merge(context ? *context : sl_context{}, call);
+}
+
+}  // namespace
+
+sl_status sl_lora_forward(const sl_context* context, const sl_tensor* x, double dropout,
+                          const sl_lora_linear* linears, int64_t count) {
+  return guarded("sl_lora_forward", [&] { return forward(context, x, dropout, linears, count); });
+}
+
+sl_status sl_lora_backward(const sl_context* context, const sl_tensor* x, double dropout,
+                           const sl_lora_linear* linears, int64_t count, sl_tensor* dx,
+                           int32_t accumulate_dx, int32_t accumulate_weights) {
+  return guarded("sl_lora_backward", [&] {
+    return backward(context, x, dropout, linears, count, dx, accumulate_dx, accumulate_weights);
+  });
+}
+
+sl_status sl_lora_delta(const sl_context* context, const sl_tensor* x, double dropout,
+                        const sl_lora_linear* linear) {
+  return guarded("sl_lora_delta", [&] {
+    SL_TRY(check_pointer({"linear"}, linear));
+    if (linear->weight != nullptr) {
+      return invalid({"weight", "linear"}, "given, expected NULL (the base product is in y)");
+    }
+    if (linear->bias != nullptr) {
+      return invalid({"bias", "linear"}, "given, expected NULL (the base product is in y)");
+    }
+    return forward(context, x, dropout, linear, 1);
+  });
+}
+
+sl_status sl_lora_merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
+                        const sl_tensor* b, double scale, int32_t rounding, uint64_t seed) {
+  return guarded("sl_lora_merge",
+                 [&] { return merge(context, weight, a, b, scale, rounding, seed, 1.f); });
+}
+
+sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
+                          const sl_tensor* b, double scale, int32_t rounding, uint64_t seed) {
+  return guarded("sl_lora_unmerge",
+                 [&] { return merge(context, weight, a, b, scale, rounding, seed, -1.f); });
+}
