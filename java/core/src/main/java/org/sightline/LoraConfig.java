@@ -1,0 +1,44 @@
+package org.sightline;
+
+import java.util.Objects;
+
+/**
+ * A low-rank adapter's settings (Hu et al., arXiv 2106.09685).
+ *
+ * @param rank r ≥ 1
+ * @param alpha numerator of the scale, finite
+ * @param dropout probability in [0, 1) on the adapter's input while training
+ * @param rankStabilized whether the scale is α/√r (Kalajdzievski, arXiv 2312.03732) rather than α/r
+ * @param init how A starts
+ */
+public record LoraConfig(
+    int rank, double alpha, double dropout, boolean rankStabilized, LoraInit init) {
+
+  /**
+   * Checks every value.
+   *
+   * @throws IllegalArgumentException naming the argument, the value found and the value expected
+   */
+  public LoraConfig {
+    if (rank < 1) {
+      throw new IllegalArgumentException("rank must be at least 1, found " + rank);
+    }
+    if (!Double.isFinite(alpha)) {
+      throw new IllegalArgumentException("alpha must be finite, found " + alpha);
+    }
+    if (!(dropout >= 0 && dropout < 1)) {
+      throw new IllegalArgumentException("dropout must be in [0, 1), found " + dropout);
+    }
+    Objects.requireNonNull(init, "init");
+  }
+
+  /** No dropout, scale α/r, Kaiming-uniform A. */
+  public static LoraConfig of(int rank, double alpha) {
+    return new LoraConfig(rank, alpha, 0, false, LoraInit.KAIMING_UNIFORM);
+  }
+
+  /** What multiplies the adapter's output: α/r, or α/√r if rank-stabilised. */
+  public double scale() {
+    return alpha / (rankStabilized ? Math.sqrt(rank) : rank);
+  }
+}

@@ -1,0 +1,119 @@
+package org.sightline.autograd;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * What one call of a {@link CustomFunction} carries from its forward to its backward pass.
+ *
+ * <p>Saved tensors live until the graph has been walked without {@code retain_graph}, or is
+ * dropped; open and closed {@code PointerScope}s do not matter to them.
+ */
+public final class FunctionContext {
+  private final String function;
+  private final boolean[] needsGradient;
+  private final boolean recording;
+  private List<Tensor> saved = new ArrayList<>();
+  private Object state;
+  private boolean released;
+
+  FunctionContext(String function, boolean[] needsGradient, boolean recording) {
+    this.function = function;
+    this.needsGradient = needsGradient;
+    this.recording = recording;
+  }
+
+  /** Whether a backward pass may follow; if false, nothing needs to be saved. */
+  public boolean isRecording() {
+    return recording;
+  }
+
+  /** Whether the gradient of the input at {@code index} will be used. */
+  public boolean needsGradient(int index) {
+    return needsGradient[Objects.checkIndex(index, needsGradient.length)];
+  }
+
+  /**
+   * Keeps tensors for the backward pass; they share the storage of those given. May be called
+   * several times; does nothing when no backward pass can follow.
+   */
+  public synchronized void save(Tensor... tensors) {
+    if (!recording) {
+      return;
+    }
+    for (Tensor tensor : tensors) {
+      // Detached, so that a saved tensor never keeps a piece of graph (and thereby itself) alive.
+      saved.add(Handles.own(Objects.requireNonNull(tensor, "saved tensor").detach()));
+    }
+  }
+
+  /**
+   * A saved tensor, by the order of {@link #save}.
+   *
+   * @throws IndexOutOfBoundsException if no tensor was saved at {@code index}
+   * @throws IllegalStateException if the graph has already been freed
+   */
+  public synchronized Tensor saved(int index) {
+    checkAlive();
+    return saved.get(index);
+  }
+
+  /** Keeps any object for the backward pass; it is closed with the context if it is closeable. */
+  public synchronized void state(Object state) {
+    this.state = state;
+  }
+
+  /**
+   * The object given to {@link #state(Object)}, null if none was.
+   *
+   * @throws IllegalStateException if the graph has already been freed
+   */
+  public synchronized <T> T state(Class<T> type) {
+    checkAlive();
+    return type.cast(state);
+  }
+
+  synchronized boolean isReleased() {
+    return released;
+  }
+
+  synchronized void release() {
+    if (released) {
+      return;
+    }
+    released = true;
+    for (Tensor tensor : saved) {
+      tensor.close();
+    }
+    saved = List.of();
+    if (state instanceof AutoCloseable closeable) {
+      closeQuietly(closeable);
+    }
+    state = null;
+  }
+
+  private static void closeQuietly(AutoCloseable closeable) {
+    // Runs inside libtorch's destructors, which no exception may leave.
+    try (PointerScope scope = new PointerScope()) {
+      closeable.close();
+    } catch (Exception e) {
+      Thread thread = Thread.currentThread();
+      thread.getUncaughtExceptionHandler().uncaughtException(thread, e);
+    }
+  }
+
+  private void checkAlive() {
+    if (released) {
+      throw new IllegalStateException(releasedMessage());
+    }
+  }
+
+  String releasedMessage() {
+    return function
+        + ": backward through a graph that has already been freed; pass retain_graph = true to the"
+        + " first backward() if a second one is to follow";
+  }
+}

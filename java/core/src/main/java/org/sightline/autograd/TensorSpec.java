@@ -1,0 +1,71 @@
+package org.sightline.autograd;
+
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.DeviceOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Shape, dtype and device of a tensor. */
+final class TensorSpec {
+  private final long[] shape;
+  private final ScalarType dtype;
+  private final byte deviceType;
+  private final byte deviceIndex;
+
+  private TensorSpec(long[] shape, ScalarType dtype, byte deviceType, byte deviceIndex) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.deviceType = deviceType;
+    this.deviceIndex = deviceIndex;
+  }
+
+  static TensorSpec of(Tensor tensor) {
+    try (PointerScope scope = new PointerScope()) {
+      long[] shape = new long[(int) tensor.dim()];
+      for (int i = 0; i < shape.length; i++) {
+        shape[i] = tensor.size(i);
+      }
+      Device device = tensor.device();
+      // Enums coming from native code are fresh objects; intern() finds the constant.
+      ScalarType dtype = tensor.scalar_type().intern();
+      return new TensorSpec(shape, dtype, device.type().value, device.index());
+    }
+  }
+
+  static TensorSpec[] of(List<Tensor> tensors) {
+    return tensors.stream().map(TensorSpec::of).toArray(TensorSpec[]::new);
+  }
+
+  /** Whether libtorch can carry gradients of this dtype. */
+  boolean isDifferentiable() {
+    return switch (dtype) {
+      case Float, Double, Half, BFloat16, ComplexFloat, ComplexDouble, ComplexHalf -> true;
+      default -> false;
+    };
+  }
+
+  Tensor zeros() {
+    Device device = new Device(deviceType, deviceIndex);
+    TensorOptions options = new TensorOptions(dtype).device(new DeviceOptional(device));
+    return torch.zeros(shape, options);
+  }
+
+  boolean matches(TensorSpec other) {
+    return Arrays.equals(shape, other.shape)
+        && dtype == other.dtype
+        && deviceType == other.deviceType
+        && deviceIndex == other.deviceIndex;
+  }
+
+  @Override
+  public String toString() {
+    try (Device device = new Device(deviceType, deviceIndex)) {
+      return dtype + Arrays.toString(shape) + " on " + device.str().getString();
+    }
+  }
+}
