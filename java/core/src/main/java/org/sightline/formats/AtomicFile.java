@@ -1,0 +1,61 @@
+package org.sightline.formats;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+
+/** Writes a file so that a reader sees the old one or the new one whole, even across a crash. */
+final class AtomicFile {
+  interface Body {
+    void write(FileChannel channel) throws IOException;
+  }
+
+  private AtomicFile() {}
+
+  static void write(Path file, Body body) throws IOException {
+    Path target = file.toAbsolutePath();
+    Path folder = target.getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new IOException(file + ": the folder " + folder + " does not exist");
+    }
+    // In the same folder: a rename is atomic only within one file system. Not createTempFile: its
+    // owner-only permissions would pass on to the file.
+    Path temporary =
+        folder.resolve(
+            "."
+                + target.getFileName()
+                + "."
+                + ProcessHandle.current().pid()
+                + "-"
+                + Thread.currentThread().getId()
+                + ".tmp");
+    try {
+      try (FileChannel channel =
+          FileChannel.open(
+              temporary,
+              StandardOpenOption.WRITE,
+              StandardOpenOption.CREATE,
+              StandardOpenOption.TRUNCATE_EXISTING)) {
+        body.write(channel);
+        channel.force(true);
+      }
+      Files.move(
+          temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    } finally {
+      Files.deleteIfExists(temporary);
+    }
+    syncFolder(folder);
+  }
+
+  /** Makes the rename itself durable, where the system lets a folder be opened (not Windows). */
+  private static void syncFolder(Path folder) {
+    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+      channel.force(true);
+    } catch (IOException e) {
+      // The file is complete and in place; only its survival of a power cut is left to the system.
+    }
+  }
+}

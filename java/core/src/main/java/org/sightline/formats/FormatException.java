@@ -1,0 +1,19 @@
+package org.sightline.formats;
+
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * A file that does not follow its format. The message reads {@code file: key: found …, expected …}.
+ */
+public final class FormatException extends IOException {
+  private static final long serialVersionUID = 1L;
+
+  FormatException(Path file, String key, String found, String expected) {
+    this(file, key, "found " + found + ", expected " + expected);
+  }
+
+  FormatException(Path file, String key, String defect) {
+    super(file + ": " + key + ": " + defect);
+  }
+}
