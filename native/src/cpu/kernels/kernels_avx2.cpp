@@ -1,0 +1,21 @@
+// Kernels for AVX2 and FMA: 6 x 16 tile in 12 of 16 registers.
+#include "cpu/kernels/kernels.h"
+
+namespace sightline {
+namespace {
+struct Traits {
+  static constexpr int kWidth = 8, kMr = 6, kNv = 2;
+};
+}  // namespace
+}  // namespace sightline
+
+#include "cpu/kernels/simd.inc"
+// simd.inc first
+#include "cpu/kernels/gemm.inc"
+#include "cpu/kernels/rows.inc"
+
+namespace sightline {
+extern const Kernels kAvx2Kernels;
+const Kernels kAvx2Kernels = {Isa::kAvx2, "avx2", false, gemm_kernels<Fp32>(),
+                                gemm_kernels<Bf16AsFp32>(), kRowKernels};
+}  // namespace sightline

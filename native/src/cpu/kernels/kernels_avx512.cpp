@@ -1,0 +1,22 @@
+// Kernels for AVX-512 F, BW, VL, DQ: 14 x 32 tile in 28 of 32 registers; bf16 operands widened to
+// fp32.
+#include "cpu/kernels/kernels.h"
+
+namespace sightline {
+namespace {
+struct Traits {
+  static constexpr int kWidth = 16, kMr = 14, kNv = 2;
+};
+}  // namespace
+}  // namespace sightline
+
+#include "cpu/kernels/simd.inc"
+// simd.inc first
+#include "cpu/kernels/gemm.inc"
+#include "cpu/kernels/rows.inc"
+
+namespace sightline {
+extern const Kernels kAvx512Kernels;
+const Kernels kAvx512Kernels = {Isa::kAvx512, "avx512", false, gemm_kernels<Fp32>(),
+                                gemm_kernels<Bf16AsFp32>(), kRowKernels};
+}  // namespace sightline

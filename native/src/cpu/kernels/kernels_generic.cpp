@@ -1,0 +1,22 @@
+// Kernels without ISA extensions: SSE2 or NEON width, no FMA assumed; 4 x 12 tile in 12 of 16
+// registers.
+#include "cpu/kernels/kernels.h"
+
+namespace sightline {
+namespace {
+struct Traits {
+  static constexpr int kWidth = 4, kMr = 4, kNv = 3;
+};
+}  // namespace
+}  // namespace sightline
+
+#include "cpu/kernels/simd.inc"
+// simd.inc first
+#include "cpu/kernels/gemm.inc"
+#include "cpu/kernels/rows.inc"
+
+namespace sightline {
+extern const Kernels kGenericKernels;
+const Kernels kGenericKernels = {Isa::kGeneric, "generic", false, gemm_kernels<Fp32>(),
+                                gemm_kernels<Bf16AsFp32>(), kRowKernels};
+}  // namespace sightline
