@@ -1,7 +1,8 @@
 // A test file is one program and one ctest entry (per ISA path where it asks for that):
 //   TEST(name) { CHECK(condition); CHECK_LE(value, bound); }
 //   TEST_MAIN()                   // or TEST_MAIN_IF(reason), reason: null or why to skip
-// A failed check prints itself and the test goes on; the exit code is 1 if any failed, 77 if skipped.
+// A failed check prints itself and the test goes on; the exit code is 1 if any failed, 77 if
+// skipped.
 #pragma once
 
 #include <cstdio>
@@ -64,19 +65,18 @@ inline int run(int argc, char** argv, const char* skip_reason) {
 
 }  // namespace harness
 
-#define TEST(name)                                                          \
-  static void test_##name();                                                \
+#define TEST(name)                                                            \
+  static void test_##name();                                                  \
   static const harness::Registration registration_##name(#name, test_##name); \
   static void test_##name()
 #define CHECK(condition) \
   ((condition) ? void() : harness::fail(__FILE__, __LINE__, "not true: " #condition))
-#define CHECK_BINARY(a, op, b)              \
-  do {                                      \
-    const auto& harness_a = (a);            \
-    const auto& harness_b = (b);            \
-    if (!(harness_a op harness_b))          \
-      harness::fail(__FILE__, __LINE__,     \
-                    harness::values(#a " " #op " " #b, harness_a, harness_b)); \
+#define CHECK_BINARY(a, op, b)                                                                     \
+  do {                                                                                             \
+    const auto& harness_a = (a);                                                                   \
+    const auto& harness_b = (b);                                                                   \
+    if (!(harness_a op harness_b))                                                                 \
+      harness::fail(__FILE__, __LINE__, harness::values(#a " " #op " " #b, harness_a, harness_b)); \
   } while (0)
 #define CHECK_EQ(a, b) CHECK_BINARY(a, ==, b)
 #define CHECK_LE(a, b) CHECK_BINARY(a, <=, b)

@@ -39,10 +39,12 @@ TEST(masks_differ) {
   for (uint64_t column = 0; column < 1000; ++column) {
     const bool keep = dropout_keeps(7, kDropoutProjector1, 3, column, threshold);
     by_seed += keep != dropout_keeps(8, kDropoutProjector1, 3, column, threshold);
-    by_high_seed += keep != dropout_keeps(7 + (1ull << 32), kDropoutProjector1, 3, column, threshold);
+    by_high_seed +=
+        keep != dropout_keeps(7 + (1ull << 32), kDropoutProjector1, 3, column, threshold);
     by_stream += keep != dropout_keeps(7, kDropoutProjector2, 3, column, threshold);
     by_row += keep != dropout_keeps(7, kDropoutProjector1, 4, column, threshold);
-    by_high_row += keep != dropout_keeps(7, kDropoutProjector1, 3 + (1ull << 32), column, threshold);
+    by_high_row +=
+        keep != dropout_keeps(7, kDropoutProjector1, 3 + (1ull << 32), column, threshold);
   }
   for (int differing : {by_seed, by_high_seed, by_stream, by_row, by_high_row}) {
     CHECK_GE(differing, 400);

@@ -24,8 +24,8 @@ CpuFeatures detect() {
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return features;
   const bool osxsave = ecx & (1u << 27), avx = ecx & (1u << 28), fma = ecx & (1u << 12);
   if (!osxsave || !avx) return features;
-  constexpr uint64_t kYmm = 0x6;    // XMM, YMM
-  constexpr uint64_t kZmm = 0xe6;   // and opmask, upper ZMM0-15, ZMM16-31
+  constexpr uint64_t kYmm = 0x6;   // XMM, YMM
+  constexpr uint64_t kZmm = 0xe6;  // and opmask, upper ZMM0-15, ZMM16-31
   const uint64_t state = enabled_state_components();
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return features;
   const uint32_t max_subleaf = eax;

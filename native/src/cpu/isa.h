@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/kernels/kernels.h"
+#include "sightline/sightline.h"
 
 namespace sightline {
 
@@ -10,7 +11,11 @@ namespace sightline {
 const Kernels* kernels();
 const char* isa_cause();  // "" if kernels() is not null
 
-// Replaces the table, for tests that run one instantiation's logic on emulated operations.
+// *out = kernels(), or SL_UNAVAILABLE with the cause.
+sl_status require_kernels(const Kernels** out);
+
+// Replaces the table, for tests that run one instantiation's logic on emulated operations; null
+// restores it.
 void override_kernels(const Kernels* table);
 
 }  // namespace sightline

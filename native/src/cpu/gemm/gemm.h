@@ -1,14 +1,14 @@
 // Matrix products C = sum_t A_t B_t on the CPU, for everything above it (alignment, LoRA, merge).
 //
-//   A_t [M, K_t], B_t [K_t, N], operands fp32 or bf16, any row stride, either orientation; the sum over
-//   terms runs in one fp32 accumulator tile, which an epilogue turns into output when it is complete.
-//   compute fp32: products and sums in fp32.  compute bf16: operands are rounded to bf16 (nearest
-//   even) while they are packed, products are exact, sums fp32.
+//   A_t [M, K_t], B_t [K_t, N], operands fp32 or bf16, any row stride, either orientation; the sum
+//   over terms runs in one fp32 accumulator tile, which an epilogue turns into output when it is
+//   complete. compute fp32: products and sums in fp32.  compute bf16: operands are rounded to bf16
+//   (nearest even) while they are packed, products are exact, sums fp32.
 //
-// Deterministic: an element of C is summed by one thread, in chains of kGemmKc products that are added
-// in order, term after term. Tile shapes and thread counts change no bit.
-// Scratch is O(tile) per thread: operands are packed block by block, never copied whole; a matrix used
-// many times (a frozen weight) is packed once as PackedB.
+// Deterministic: an element of C is summed by one thread, in chains of kGemmKc products that are
+// added in order, term after term. Tile shapes and thread counts change no bit. Scratch is O(tile)
+// per thread: operands are packed block by block, never copied whole; a matrix used many times (a
+// frozen weight) is packed once as PackedB.
 #pragma once
 
 #include <cstdint>
@@ -21,24 +21,28 @@ namespace sightline {
 
 constexpr int64_t kGemmKc = 256;  // k per cache block, and length of one fp32 summation chain
 
-// Replaces reading: writes storage row `row`, columns [column, column + n), as fp32 to dst (n elements;
-// kRowPad more may be written). For operands that are computed while they are packed: a normalised row,
-// a dropped-out row.
+// Replaces reading: writes storage row `row`, columns [column, column + n), as fp32 to dst (n
+// elements; kRowPad more may be written). For operands that are computed while they are packed: a
+// normalised row, a dropped-out row.
 using FetchRow = void (*)(const void* user, int64_t row, int64_t column, int64_t n, float* dst);
 
 // A matrix as it lies in memory. `along_k` says what a storage row is:
-//   true:  one row of A [M,K] or one column of B [K,N], that is B stored as [N,K] (a weight of y = xW^T);
-//   false: one k: A stored as [K,M], B stored as [K,N].
+//   true:  one row of A [M,K] or one column of B [K,N], that is B stored as [N,K] (a weight of y =
+//   xW^T); false: one k: A stored as [K,M], B stored as [K,N].
 struct Operand {
-  View3 view;            // batches of rows are flattened: storage row i is view.row(i)
+  View3 view;  // batches of rows are flattened: storage row i is view.row(i)
   bool along_k = true;
   FetchRow fetch = nullptr;  // if set, view's data is not read (its sizes count)
   const void* user = nullptr;
 };
 
-inline Operand operand(const View3& view, bool along_k) { return {view, along_k, nullptr, nullptr}; }
+inline Operand operand(const View3& view, bool along_k) {
+  return {view, along_k, nullptr, nullptr};
+}
 inline Operand operand(const View2& view, bool along_k) {
-  return {{view.data, view.dtype, 1, view.rows, view.cols, 0, view.row_stride}, along_k, nullptr,
+  return {{view.data, view.dtype, 1, view.rows, view.cols, 0, view.row_stride},
+          along_k,
+          nullptr,
           nullptr};
 }
 
@@ -61,8 +65,8 @@ struct GemmTerm {
   const PackedB* packed = nullptr;  // in place of b
 };
 
-// A finished tile: rows [row, row + rows) and columns [column, column + columns) of C. The epilogue may
-// overwrite data, whose rows are padded to kRowPad columns.
+// A finished tile: rows [row, row + rows) and columns [column, column + columns) of C. The epilogue
+// may overwrite data, whose rows are padded to kRowPad columns.
 struct GemmTile {
   float* data;
   int64_t ld;

@@ -2,8 +2,8 @@
 // purpose: one call does a panel, a row or a cache block. Each table lives in an object file of its
 // own (kernels_<isa>.cpp) that instantiates the templates *.inc over that ISA's traits.
 //
-// "Row" arguments named x, y, acc... are fp32 scratch rows of this library, readable and writable up
-// to a multiple of kRowPad elements, any alignment; their padding is computed like the rest and
+// "Row" arguments named x, y, acc... are fp32 scratch rows of this library, readable and writable
+// up to a multiple of kRowPad elements, any alignment; their padding is computed like the rest and
 // ignored. Arguments with a DType are the user's: exactly n elements are touched.
 #pragma once
 
@@ -19,7 +19,8 @@ enum class Isa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 constexpr int64_t kRowPad = 16;  // widest vector, in fp32 elements
 
 // Matrix products of one compute type. A is packed in panels of `mr` rows, B in panels of `nr`
-// columns; inside a panel k runs outermost, `k_group` consecutive k of one row or column lie together:
+// columns; inside a panel k runs outermost, `k_group` consecutive k of one row or column lie
+// together:
 //   panel[k / k_group][row or column][k % k_group],   elements fp32, or bf16 where k_group == 2.
 // Missing rows, columns and k are zeros. bf16 compute without bf16 hardware holds bf16-rounded
 // values as fp32: the same products, exact, and the same fp32 sums.
@@ -28,8 +29,9 @@ struct GemmKernels {
   int k_group;       // 1, or 2: pairs for a bf16 dot product (VNNI layout)
   int element_size;  // bytes of a packed element
 
-  // Packs one panel of `width` (mr or nr) lanes from `count` <= width lanes, each a contiguous run of
-  // k elements: lanes[i][0..k). May write up to kRowPad elements of 4 bytes past the panel's end.
+  // Packs one panel of `width` (mr or nr) lanes from `count` <= width lanes, each a contiguous run
+  // of k elements: lanes[i][0..k). May write up to kRowPad elements of 4 bytes past the panel's
+  // end.
   void (*pack_lanes)(void* panel, int width, const void* const* lanes, int count, int64_t k,
                      DType dtype);
   // Packs one panel from k runs of `count` <= width contiguous elements, one for each k:
@@ -37,8 +39,9 @@ struct GemmKernels {
   // above.
   void (*pack_steps)(void* panel, int width, const void* const* steps, int count, int64_t readable,
                      int64_t k, DType dtype);
-  // c[m,n] (+)= a b over k, whole panels: m and n are rounded up to mr and nr and c, row stride ldc,
-  // has room for that. a: m/mr panels `a_stride` bytes apart; b: n/nr panels `b_stride` bytes apart.
+  // c[m,n] (+)= a b over k, whole panels: m and n are rounded up to mr and nr and c, row stride
+  // ldc, has room for that. a: m/mr panels `a_stride` bytes apart; b: n/nr panels `b_stride` bytes
+  // apart.
   void (*multiply)(int64_t m, int64_t n, int64_t k, const void* a, int64_t a_stride, const void* b,
                    int64_t b_stride, float* c, int64_t ldc, bool accumulate);
 };
@@ -77,8 +80,8 @@ struct RowKernels {
 
 struct Kernels {
   Isa isa;
-  const char* name;   // as in SIGHTLINE_ISA
-  bool native_bf16;   // bf16 products run on bf16 hardware
+  const char* name;  // as in SIGHTLINE_ISA
+  bool native_bf16;  // bf16 products run on bf16 hardware
   GemmKernels fp32, bf16;
   RowKernels row;
 

@@ -9,13 +9,10 @@ struct Traits {
 }  // namespace
 }  // namespace sightline
 
-#include "cpu/kernels/simd.inc"
-// simd.inc first
-#include "cpu/kernels/gemm.inc"
-#include "cpu/kernels/rows.inc"
+#include "cpu/kernels/templates.inc"
 
 namespace sightline {
 extern const Kernels kAvx2Kernels;
-const Kernels kAvx2Kernels = {Isa::kAvx2, "avx2", false, gemm_kernels<Fp32>(),
-                                gemm_kernels<Bf16AsFp32>(), kRowKernels};
+const Kernels kAvx2Kernels = {
+    Isa::kAvx2, "avx2", false, gemm_kernels<Fp32>(), gemm_kernels<Bf16AsFp32>(), kRowKernels};
 }  // namespace sightline

@@ -17,13 +17,11 @@ struct Traits {
 }  // namespace
 }  // namespace sightline
 
-#include "cpu/kernels/simd.inc"
-// simd.inc first
-#include "cpu/kernels/gemm.inc"
-#include "cpu/kernels/rows.inc"
+#include "cpu/kernels/templates.inc"
 
 namespace sightline {
 extern const Kernels kAvx512Bf16Kernels;
-const Kernels kAvx512Bf16Kernels = {Isa::kAvx512Bf16, "avx512bf16", true, gemm_kernels<Fp32>(),
-                                    gemm_kernels<Bf16Pairs<Traits>>(), kRowKernels};
+const Kernels kAvx512Bf16Kernels = {
+    Isa::kAvx512Bf16, "avx512bf16", true, gemm_kernels<Fp32>(), gemm_kernels<Bf16Pairs<Traits>>(),
+    kRowKernels};
 }  // namespace sightline

@@ -10,13 +10,10 @@ struct Traits {
 }  // namespace
 }  // namespace sightline
 
-#include "cpu/kernels/simd.inc"
-// simd.inc first
-#include "cpu/kernels/gemm.inc"
-#include "cpu/kernels/rows.inc"
+#include "cpu/kernels/templates.inc"
 
 namespace sightline {
 extern const Kernels kGenericKernels;
-const Kernels kGenericKernels = {Isa::kGeneric, "generic", false, gemm_kernels<Fp32>(),
-                                gemm_kernels<Bf16AsFp32>(), kRowKernels};
+const Kernels kGenericKernels = {
+    Isa::kGeneric, "generic", false, gemm_kernels<Fp32>(), gemm_kernels<Bf16AsFp32>(), kRowKernels};
 }  // namespace sightline

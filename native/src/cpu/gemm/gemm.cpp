@@ -1,0 +1,142 @@
+// The driver of gemm.h: threads take output tiles, a tile runs over all terms and k blocks.
+#include "cpu/gemm/gemm.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/gemm/pack.h"
+
+namespace sightline {
+namespace {
+
+// A block of A (mc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
+// kc.
+constexpr int64_t kMc = 192, kNc = 512;
+
+struct Scratch {
+  char* a;
+  char* b;
+  float* c;
+  float* fetch;
+};
+
+// Every thread's scratch, one after the other.
+Scratch scratch_layout(const GemmKernels& gemm, void* base, int thread, int64_t* bytes) {
+  ScratchLayout layout(base);
+  Scratch scratch{};
+  for (int i = 0; i <= thread; ++i) {
+    const int64_t mc = round_up(kMc, gemm.mr), nc = round_up(kNc, gemm.nr);
+    scratch.a = layout.take<char>(mc / gemm.mr * panel_bytes(gemm, gemm.mr, kGemmKc) + kPanelSlack);
+    scratch.b = layout.take<char>(nc / gemm.nr * panel_bytes(gemm, gemm.nr, kGemmKc) + kPanelSlack);
+    scratch.c = layout.take<float>(mc * round_up(nc, kRowPad));
+    scratch.fetch = layout.take<float>(kFetchFloats);
+  }
+  if (bytes) *bytes = layout.bytes();
+  return scratch;
+}
+
+// Tiles as large as the caches like, smaller where threads would idle. Shapes change no bit.
+struct Partition {
+  int64_t mc, nc, m_tiles, n_tiles;
+
+  Partition(const Gemm& problem, const GemmKernels& gemm, int threads) {
+    int64_t m_parts = (problem.m + kMc - 1) / kMc, n_parts = (problem.n + kNc - 1) / kNc;
+    const int64_t m_panels = (problem.m + gemm.mr - 1) / gemm.mr;
+    const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
+    while (threads > 1 && m_parts * n_parts < 3 * threads) {
+      const bool can_split_n = n_parts * 4 <= n_panels, can_split_m = m_parts * 4 <= m_panels;
+      if (can_split_n && (!can_split_m || n_panels / n_parts >= m_panels / m_parts)) {
+        n_parts *= 2;
+      } else if (can_split_m) {
+        m_parts *= 2;
+      } else {
+        break;
+      }
+    }
+    mc = (m_panels + m_parts - 1) / m_parts * gemm.mr;
+    nc = (n_panels + n_parts - 1) / n_parts * gemm.nr;
+    m_tiles = (problem.m + mc - 1) / mc;
+    n_tiles = (problem.n + nc - 1) / nc;
+  }
+};
+
+void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Scratch& scratch,
+                  const GemmTile& tile) {
+  bool accumulate = false;
+  for (int t = 0; t < problem.term_count; ++t) {
+    const GemmTerm& term = problem.terms[t];
+    for (int64_t k0 = 0; k0 < term.k; k0 += kGemmKc) {
+      const int64_t k = std::min(kGemmKc, term.k - k0);
+      pack_block(gemm, term.a, gemm.mr, tile.row, tile.rows, k0, k, scratch.a, scratch.fetch);
+      const int64_t b_stride = panel_bytes(gemm, gemm.nr, k);
+      const char* b = scratch.b;
+      if (term.packed) {
+        const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
+        b = static_cast<const char*>(term.packed->data) + panels * panel_bytes(gemm, gemm.nr, k0) +
+            tile.column / gemm.nr * b_stride;
+      } else {
+        pack_block(gemm, term.b, gemm.nr, tile.column, tile.columns, k0, k, scratch.b,
+                   scratch.fetch);
+      }
+      gemm.multiply(tile.rows, tile.columns, k, scratch.a, panel_bytes(gemm, gemm.mr, k), b,
+                    b_stride, tile.data, tile.ld, accumulate);
+      accumulate = true;
+    }
+  }
+  if (!accumulate) {
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      std::memset(tile.data + i * tile.ld, 0, static_cast<size_t>(tile.columns) * sizeof(float));
+    }
+  }
+}
+
+}  // namespace
+
+int64_t gemm_workspace_bytes(const Kernels& kernels, DType compute, int threads) {
+  int64_t bytes;
+  scratch_layout(kernels.gemm(compute), nullptr, threads - 1, &bytes);
+  return bytes;
+}
+
+void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int threads) {
+  if (problem.m == 0 || problem.n == 0) return;
+  const GemmKernels& gemm = kernels.gemm(problem.compute);
+  const Partition partition(problem, gemm, threads);
+  const int64_t tiles = partition.m_tiles * partition.n_tiles;
+  threads = static_cast<int>(std::min<int64_t>(threads, tiles));
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    const Scratch scratch = scratch_layout(gemm, workspace, omp_get_thread_num(), nullptr);
+    // m runs fastest: threads at work at the same time read the same columns of B.
+#pragma omp for schedule(dynamic, 1) nowait
+    for (int64_t index = 0; index < tiles; ++index) {
+      const int64_t row = index % partition.m_tiles * partition.mc;
+      const int64_t column = index / partition.m_tiles * partition.nc;
+      const GemmTile tile{scratch.c, round_up(partition.nc, kRowPad),
+                          row,       std::min(partition.mc, problem.m - row),
+                          column,    std::min(partition.nc, problem.n - column)};
+      compute_tile(problem, gemm, scratch, tile);
+      problem.epilogue(problem.user, kernels, tile);
+    }
+  }
+}
+
+void store_tile(const void* user, const Kernels& kernels, const GemmTile& tile) {
+  const auto& store = *static_cast<const StoreEpilogue*>(user);
+  const int64_t size = element_size(store.out.dtype);
+  const char* bias = static_cast<const char*>(store.bias.data);
+  if (bias) bias += tile.column * element_size(store.bias.dtype);
+  for (int64_t i = 0; i < tile.rows; ++i) {
+    char* out = static_cast<char*>(store.out.data);
+    const int64_t row = tile.row + i;
+    out += ((row / store.out.rows) * store.out.batch_stride +
+            (row % store.out.rows) * store.out.row_stride + tile.column) *
+           size;
+    kernels.row.store(out, store.out.dtype, tile.data + i * tile.ld, tile.columns, store.scale,
+                      bias, store.bias.dtype, store.accumulate);
+  }
+}
+
+}  // namespace sightline

@@ -1,0 +1,224 @@
+#include "cpu/gemm/gemm.h"
+
+#include "harness.h"
+#include "isa_test.h"
+#include "matrices.h"
+
+using namespace sightline;
+
+namespace {
+
+struct Case {
+  int64_t m, n, k;
+  bool a_along_k, b_along_k;
+  DType a_type, b_type, compute;
+};
+
+// As the kernels see an operand: rounded to bf16 if that is the compute type.
+double seen(double value, DType compute) {
+  return compute == DType::kFloat32 ? value : round_to_bf16(static_cast<float>(value));
+}
+
+std::vector<double> reference(const TestTensor& a, const TestTensor& b, const Case& c) {
+  std::vector<double> out(static_cast<size_t>(c.m * c.n));
+  for (int64_t i = 0; i < c.m; ++i) {
+    for (int64_t j = 0; j < c.n; ++j) {
+      double sum = 0;
+      for (int64_t p = 0; p < c.k; ++p) {
+        sum += seen(c.a_along_k ? a.get(i, p) : a.get(p, i), c.compute) *
+               seen(c.b_along_k ? b.get(j, p) : b.get(p, j), c.compute);
+      }
+      out[static_cast<size_t>(i * c.n + j)] = sum;
+    }
+  }
+  return out;
+}
+
+TestTensor make(DType type, bool along_k, int64_t lanes, int64_t k, uint64_t seed) {
+  TestTensor t(type, 1, along_k ? lanes : k, along_k ? k : lanes, 3);
+  return t.fill(Normal(seed));
+}
+
+struct Run {
+  TestTensor out;
+  explicit Run(const Case& c, DType type = DType::kFloat32) : out(type, 1, c.m, c.n, 5) {}
+
+  void go(const Case& c, const std::vector<GemmTerm>& terms, int threads,
+          StoreEpilogue store = {}) {
+    const Kernels& table = *kernels();
+    std::vector<char> memory(
+        static_cast<size_t>(gemm_workspace_bytes(table, c.compute, threads) + 64));
+    void* workspace =
+        reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
+    store.out = out.view3();
+    gemm(table,
+         {c.m, c.n, c.compute, terms.data(), static_cast<int>(terms.size()), store_tile, &store},
+         workspace, threads);
+  }
+};
+
+constexpr DType kF32 = DType::kFloat32, kBf16 = DType::kBFloat16;
+
+// fp32 sums over k <= 1000 in chains of 256 stay well below the library's 1e-5; both compute types
+// are compared to exact sums of the operands they see.
+constexpr double kTolerance = 3e-6;
+
+}  // namespace
+
+TEST(orientations_dtypes_and_tails) {
+  const int64_t sizes[][3] = {{1, 1, 1},    {1, 33, 7},     {7, 13, 31},
+                              {13, 1, 65},  {14, 32, 256},  {65, 31, 257},
+                              {6, 16, 512}, {207, 65, 300}, {31, 207, 13}};
+  for (const auto& size : sizes) {
+    for (int bits = 0; bits < 32; ++bits) {
+      const Case c{size[0],
+                   size[1],
+                   size[2],
+                   bool(bits & 1),
+                   bool(bits & 2),
+                   bits & 4 ? kBf16 : kF32,
+                   bits & 8 ? kBf16 : kF32,
+                   bits & 16 ? kBf16 : kF32};
+      TestTensor a = make(c.a_type, c.a_along_k, c.m, c.k, 1),
+                 b = make(c.b_type, c.b_along_k, c.n, c.k, 2);
+      Run run(c);
+      run.go(c, {{operand(a.view2(), c.a_along_k), operand(b.view2(), c.b_along_k), c.k, nullptr}},
+             2);
+      CHECK_LE(relative_error(run.out.values(), reference(a, b, c)), kTolerance);
+      CHECK(run.out.gaps_untouched());
+    }
+  }
+}
+
+TEST(packed_b_gives_the_same_bits) {
+  for (DType compute : {kF32, kBf16}) {
+    for (bool along_k : {false, true}) {
+      const Case c{45, 530, 301, true, along_k, kF32, kBf16, compute};
+      TestTensor a = make(kF32, true, c.m, c.k, 3), b = make(kBf16, along_k, c.n, c.k, 4);
+      const Operand a_operand = operand(a.view2(), true), b_operand = operand(b.view2(), along_k);
+      Run plain(c), packed_run(c);
+      plain.go(c, {{a_operand, b_operand, c.k, nullptr}}, 1);
+      std::vector<char> memory(
+          static_cast<size_t>(packed_b_bytes(*kernels(), compute, c.k, c.n)) + 8, 0x77);
+      const PackedB packed = pack_b(*kernels(), compute, b_operand, c.k, c.n, memory.data(), 2);
+      for (size_t i = memory.size() - 8; i < memory.size(); ++i) CHECK_EQ(memory[i], 0x77);
+      packed_run.go(c, {{a_operand, {}, c.k, &packed}}, 2);
+      CHECK(plain.out.bytes == packed_run.out.bytes);
+    }
+  }
+}
+
+TEST(thread_count_changes_no_bit) {
+  for (DType compute : {kF32, kBf16}) {
+    const Case c{300, 700, 600, true, true, kF32, kF32, compute};
+    TestTensor a = make(kF32, true, c.m, c.k, 5), b = make(kF32, true, c.n, c.k, 6);
+    const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr};
+    Run one(c);
+    one.go(c, {term}, 1);
+    for (int threads : {2, 3, 7}) {
+      Run many(c);
+      many.go(c, {term}, threads);
+      CHECK(one.out.bytes == many.out.bytes);
+    }
+  }
+}
+
+TEST(terms_bias_scale_and_accumulation) {
+  for (DType out_type : {kF32, kBf16}) {
+    for (DType bias_type : {kF32, kBf16}) {
+      const Case base{37, 70, 90, true, true, kF32, kF32, kF32};
+      const Case low_rank{37, 70, 5, true, false, kF32, kBf16, kF32};
+      TestTensor a = make(kF32, true, 37, 90, 7), b = make(kF32, true, 70, 90, 8);
+      TestTensor s = make(kF32, true, 37, 5, 9), t = make(kBf16, false, 70, 5, 10);
+      TestTensor bias(bias_type, 1, 1, 70);
+      bias.fill(Normal(11));
+      Run run(base, out_type);
+      run.out.fill(Normal(12));
+      const std::vector<double> before = run.out.values();
+      StoreEpilogue store;
+      store.scale = 0.5f;
+      store.bias = bias.view2();
+      store.accumulate = true;
+      run.go(base,
+             {{operand(a.view2(), true), operand(b.view2(), true), 90, nullptr},
+              {operand(s.view2(), true), operand(t.view2(), false), 5, nullptr}},
+             2, store);
+      std::vector<double> expected = reference(a, b, base), second = reference(s, t, low_rank);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        expected[i] =
+            before[i] + 0.5 * (expected[i] + second[i]) + bias.get(0, static_cast<int64_t>(i % 70));
+      }
+      // One rounding to bf16 is at most 2^-9 relative.
+      CHECK_LE(relative_error(run.out.values(), expected),
+               out_type == kF32 ? kTolerance : 1.0 / 512);
+    }
+  }
+}
+
+TEST(batched_rows_are_flattened) {
+  const Case c{21, 16, 33, true, true, kBf16, kF32, kF32};
+  TestTensor a(kBf16, 3, 7, 33, 2, 11), flat(kBf16, 1, 21, 33);
+  a.fill(Normal(13));
+  flat.fill(Normal(13));
+  TestTensor b = make(kF32, true, 16, 33, 14);
+  Run strided(c), compact(c);
+  strided.go(c, {{operand(a.view3(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
+  compact.go(c, {{operand(flat.view2(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
+  CHECK(strided.out.bytes == compact.out.bytes);
+}
+
+namespace {
+void fetch_doubled(const void* user, int64_t row, int64_t column, int64_t n, float* dst) {
+  const auto& t = *static_cast<const TestTensor*>(user);
+  for (int64_t i = 0; i < n; ++i) dst[i] = static_cast<float>(2 * t.get(row, column + i));
+}
+}  // namespace
+
+TEST(fetched_operands) {
+  for (int bits = 0; bits < 4; ++bits) {
+    const Case c{40, 50, 270, bool(bits & 1), bool(bits & 2), kF32, kF32, kF32};
+    TestTensor a = make(kF32, c.a_along_k, c.m, c.k, 15), b = make(kF32, c.b_along_k, c.n, c.k, 16);
+    Operand a_operand = operand(a.view2(), c.a_along_k),
+            b_operand = operand(b.view2(), c.b_along_k);
+    Run plain(c), fetched(c);
+    plain.go(c, {{a_operand, b_operand, c.k, nullptr}}, 1);
+    a_operand.fetch = b_operand.fetch = fetch_doubled;
+    a_operand.user = &a;
+    b_operand.user = &b;
+    a_operand.view.data = b_operand.view.data = nullptr;
+    StoreEpilogue store;
+    store.scale = 0.25f;
+    fetched.go(c, {{a_operand, b_operand, c.k, nullptr}}, 2, store);
+    CHECK(plain.out.bytes == fetched.out.bytes);  // factors of two are exact
+  }
+}
+
+TEST(non_finite_operands_stay_in_their_rows_and_columns) {
+  for (DType compute : {kF32, kBf16}) {
+    for (double bad : {double(NAN), double(INFINITY)}) {
+      const Case c{20, 40, 100, true, true, kF32, kBf16, compute};
+      TestTensor a = make(kF32, true, c.m, c.k, 17), b = make(kBf16, true, c.n, c.k, 18);
+      a.set(19, 99, bad);
+      b.set(39, 0, bad);
+      Run run(c);
+      run.go(c, {{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
+      for (int64_t i = 0; i < c.m; ++i)
+        for (int64_t j = 0; j < c.n; ++j)
+          CHECK_EQ(std::isfinite(run.out.get(i, j)), i != 19 && j != 39);
+    }
+  }
+}
+
+TEST(empty_products) {
+  const Case c{5, 9, 0, true, true, kF32, kF32, kF32};
+  Run run(c);
+  StoreEpilogue store;
+  run.go(c, {}, 2, store);
+  for (double value : run.out.values()) CHECK_EQ(value, 0.0);
+  Run none(c);
+  const std::vector<uint8_t> before = none.out.bytes;
+  none.go({0, 9, 4, true, true, kF32, kF32, kF32}, {}, 1);
+  CHECK(none.out.bytes == before);
+}
+
+TEST_MAIN_IF(isa_skip_reason())

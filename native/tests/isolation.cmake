@@ -1,0 +1,13 @@
+# An ISA object file must define no symbol that the linker could merge into code for other CPUs: no
+# weak (inline, template) definitions, one table. Run with -DNM=... -DOBJECTS=...
+foreach(object IN LISTS OBJECTS)
+  execute_process(COMMAND ${NM} -C --defined-only --extern-only ${object}
+                  OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "nm failed on ${object}")
+  endif()
+  string(REGEX REPLACE "\n$" "" symbols "${symbols}")
+  if(NOT symbols MATCHES "^[0-9a-f]+ [DRB] sightline::k[A-Za-z0-9]+Kernels$")
+    message(FATAL_ERROR "${object} must define its kernel table and nothing else:\n${symbols}")
+  endif()
+endforeach()
