@@ -1,0 +1,169 @@
+package org.sightline.vla.model;
+
+import static org.bytedeco.pytorch.global.torch.createCPUGenerator;
+import static org.bytedeco.pytorch.global.torch.empty;
+import static org.bytedeco.pytorch.global.torch.zeros;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.LoraConfig;
+import org.sightline.LoraInit;
+import org.sightline.LoraLinear;
+import org.sightline.formats.LoraPair;
+
+/**
+ * The adapters of a model, as training and as PEFT files see them.
+ *
+ * <p>Active adapters live in the model's linear layers. The few that PEFT has on modules outside
+ * the forward pass are kept here as bare tensors, so that a file read and written again keeps them.
+ */
+final class AdapterSet implements AutoCloseable {
+  private final LoraConfig config; // null: no adapters
+  private final Map<String, LoraTarget> targets = new LinkedHashMap<>();
+  private final Map<String, LoraLinear> active;
+  private final Map<String, LoraPair> inactive = new LinkedHashMap<>();
+
+  private AdapterSet(LoraConfig config, Map<String, LoraLinear> active) {
+    this.config = config;
+    this.active = active;
+  }
+
+  static AdapterSet of(OpenVlaConfig model, Modules modules, LoraConfig lora, long seed) {
+    var set = new AdapterSet(lora, modules.adapters());
+    if (lora == null) {
+      return set;
+    }
+    for (LoraTarget target : ModelSpec.of(model).loraTargets()) {
+      set.targets.put(target.module(), target);
+      if (target.active() != set.active.containsKey(target.module())) {
+        throw new AssertionError("model and specification differ on " + target);
+      }
+      if (!target.active()) {
+        set.inactive.put(target.module(), initial(target, lora, modules.scalarType(), seed));
+      }
+    }
+    return set;
+  }
+
+  /** A fresh adapter as PEFT initialises it: random A, zero B. */
+  private static LoraPair initial(LoraTarget target, LoraConfig lora, ScalarType type, long seed) {
+    Tensor a =
+        Scopes.scoped(
+            () -> {
+              var generator =
+                  new GeneratorOptional(createCPUGenerator(Seeds.of(seed, target.module())));
+              Tensor fresh = empty(lora.rank(), target.inputs());
+              double bound = 1 / Math.sqrt(target.inputs());
+              return (lora.init() == LoraInit.GAUSSIAN
+                      ? fresh.normal_(0, 1.0 / lora.rank(), generator)
+                      : fresh.uniform_(-bound, bound, generator))
+                  .to(type);
+            });
+    Tensor b = Scopes.scoped(() -> zeros(target.outputs(), lora.rank()).to(type));
+    return new LoraPair(Scopes.keep(a), Scopes.keep(b));
+  }
+
+  Map<String, Tensor> trainable() {
+    var parameters = new LinkedHashMap<String, Tensor>();
+    for (String module : targets.keySet()) {
+      LoraLinear adapter = active.get(module);
+      if (adapter != null) {
+        parameters.put(module + ".lora_A.weight", adapter.loraA());
+        parameters.put(module + ".lora_B.weight", adapter.loraB());
+      }
+    }
+    return parameters;
+  }
+
+  boolean visionIsTrained() {
+    return active.entrySet().stream()
+        .filter(entry -> entry.getKey().startsWith("vision_backbone."))
+        .map(Map.Entry::getValue)
+        .anyMatch(adapter -> adapter.loraA().requires_grad() || adapter.loraB().requires_grad());
+  }
+
+  Map<String, LoraPair> export() {
+    if (config == null) {
+      throw new IllegalStateException("the model was built without a LoraConfig: no adapters");
+    }
+    var pairs = new LinkedHashMap<String, LoraPair>();
+    for (LoraTarget target : targets.values()) {
+      LoraPair pair = pair(target.module());
+      List<ParameterSpec> specs = target.parameters(config.rank());
+      pairs.put(
+          target.module(),
+          new LoraPair(
+              pair.a().detach().view(specs.get(0).sizes()),
+              pair.b().detach().view(specs.get(1).sizes())));
+    }
+    return pairs;
+  }
+
+  void load(Map<String, LoraPair> values) {
+    requireSameModules(values);
+    for (LoraTarget target : targets.values()) {
+      LoraPair value = values.get(target.module());
+      List<ParameterSpec> specs = target.parameters(config.rank());
+      requireShape(specs.get(0), value.a());
+      requireShape(specs.get(1), value.b());
+    }
+    Scopes.withoutGradient(
+        () -> {
+          for (LoraTarget target : targets.values()) {
+            LoraPair value = values.get(target.module());
+            LoraPair own = pair(target.module());
+            own.a().copy_(value.a().reshape(own.a().size(0), own.a().size(1)));
+            own.b().copy_(value.b().reshape(own.b().size(0), own.b().size(1)));
+          }
+          return null;
+        });
+  }
+
+  private LoraPair pair(String module) {
+    LoraLinear adapter = active.get(module);
+    return adapter == null ? inactive.get(module) : new LoraPair(adapter.loraA(), adapter.loraB());
+  }
+
+  private void requireSameModules(Map<String, LoraPair> values) {
+    var missing = new LinkedHashSet<>(targets.keySet());
+    missing.removeAll(values.keySet());
+    var unknown = new LinkedHashSet<>(values.keySet());
+    unknown.removeAll(targets.keySet());
+    if (!missing.isEmpty() || !unknown.isEmpty()) {
+      throw new IllegalArgumentException(
+          "adapters must be of the model's %d modules: missing %s, unknown %s"
+              .formatted(targets.size(), some(missing), some(unknown)));
+    }
+  }
+
+  private static String some(LinkedHashSet<String> names) {
+    List<String> first = names.stream().limit(3).toList();
+    return names.size() > 3 ? first + " and " + (names.size() - 3) + " more" : first.toString();
+  }
+
+  private static void requireShape(ParameterSpec spec, Tensor tensor) {
+    long[] found = tensor.shape();
+    if (!Arrays.equals(found, spec.sizes())) {
+      throw new IllegalArgumentException(
+          "%s must have shape %s, found %s"
+              .formatted(spec.name(), spec.shape(), Arrays.toString(found)));
+    }
+  }
+
+  @Override
+  public void close() {
+    inactive
+        .values()
+        .forEach(
+            pair -> {
+              pair.a().close();
+              pair.b().close();
+            });
+  }
+}

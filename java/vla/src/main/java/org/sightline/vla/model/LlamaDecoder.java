@@ -1,0 +1,138 @@
+package org.sightline.vla.model;
+
+import static org.bytedeco.pytorch.global.torch.silu;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.sightline.vla.model.Norms.RmsNorm;
+
+/**
+ * The Llama decoder: {@code x += o(Attn(RMS1 x)); x += down(silu(gate h) ⊙ up h)}, h = RMS2 x.
+ *
+ * <p>There is no padding mask. Rows are padded on the right only, so causality alone already hides
+ * the padding from every real token, and attention keeps its fused causal kernel; what comes out
+ * <em>at</em> padding positions is undefined and nothing reads it.
+ */
+final class LlamaDecoder {
+  private final LlamaConfig config;
+  private final Tensor embedTokens; // [V,D]
+  private final List<Block> layers = new ArrayList<>();
+  private final RmsNorm norm;
+  private final Linear lmHead;
+
+  LlamaDecoder(Modules modules, LlamaConfig config) {
+    this.config = config;
+    String model = ModelSpec.LANGUAGE_MODEL + ".model";
+    long hidden = config.hiddenSize();
+    embedTokens =
+        modules.parameter(model + ".embed_tokens.weight", config.vocabularySize(), hidden);
+    var rope = new RotaryEmbedding(modules, config);
+    for (int i = 0; i < config.layers(); i++) {
+      layers.add(new Block(modules, model + ".layers." + i + ".", config, rope));
+    }
+    norm = RmsNorm.of(modules, model + ".norm", hidden, config.rmsNormEps());
+    lmHead =
+        modules.linear(
+            ModelSpec.LANGUAGE_MODEL + ".lm_head", hidden, config.vocabularySize(), false);
+  }
+
+  /** Token embeddings [B,T,D] of ids [B,T]. */
+  Tensor embed(Tensor ids) {
+    return torch.embedding(embedTokens, ids);
+  }
+
+  /** Logits [n,V] of final hidden states [n,D]. */
+  Tensor logits(Tensor hidden) {
+    return lmHead.forward(hidden);
+  }
+
+  /**
+   * Hidden states [B,S,D] of the wanted layers for input embeddings [B,S,D], in Hugging Face's
+   * count: 0 is the input, k the output of the k-th block, and the last one is taken after the
+   * final norm. The last is always there.
+   */
+  Map<Integer, Tensor> forward(Tensor embeddings, Set<Integer> wanted) {
+    if (embeddings.size(1) > config.maxPositions()) {
+      throw new IllegalArgumentException(
+          "sequence must have at most %d tokens, found %d"
+              .formatted(config.maxPositions(), embeddings.size(1)));
+    }
+    var states = new LinkedHashMap<Integer, Tensor>();
+    Tensor x = embeddings;
+    for (int i = 0; i < layers.size(); i++) {
+      if (wanted.contains(i)) {
+        states.put(i, x);
+      }
+      Tensor next = layers.get(i).forward(x);
+      if (i > 0 && !wanted.contains(i)) {
+        x.close();
+      }
+      x = next;
+    }
+    states.put(layers.size(), norm.forward(x));
+    return states;
+  }
+
+  private static final class Block {
+    private final int heads;
+    private final RotaryEmbedding rope;
+    private final RmsNorm inputNorm;
+    private final List<Linear> qkv;
+    private final Linear o;
+    private final RmsNorm postAttentionNorm;
+    private final List<Linear> gateUp;
+    private final Linear down;
+
+    Block(Modules modules, String name, LlamaConfig config, RotaryEmbedding rope) {
+      this.rope = rope;
+      heads = config.heads();
+      long hidden = config.hiddenSize();
+      long inner = config.intermediateSize();
+      double eps = config.rmsNormEps();
+      qkv =
+          List.of(
+              modules.linear(name + "self_attn.q_proj", hidden, hidden, false),
+              modules.linear(name + "self_attn.k_proj", hidden, hidden, false),
+              modules.linear(name + "self_attn.v_proj", hidden, hidden, false));
+      o = modules.linear(name + "self_attn.o_proj", hidden, hidden, false);
+      gateUp =
+          List.of(
+              modules.linear(name + "mlp.gate_proj", hidden, inner, false),
+              modules.linear(name + "mlp.up_proj", hidden, inner, false));
+      down = modules.linear(name + "mlp.down_proj", inner, hidden, false);
+      inputNorm = RmsNorm.of(modules, name + "input_layernorm", hidden, eps);
+      postAttentionNorm = RmsNorm.of(modules, name + "post_attention_layernorm", hidden, eps);
+    }
+
+    Tensor forward(Tensor input) {
+      return Scopes.scoped(
+          () -> {
+            Tensor x = input.add(attention(inputNorm.forward(input)));
+            return x.add(mlp(postAttentionNorm.forward(x)));
+          });
+    }
+
+    private Tensor attention(Tensor x) {
+      List<Tensor> projected = Linear.forward(x, qkv);
+      Tensor q = rope.forward(byHead(projected.get(0)));
+      Tensor k = rope.forward(byHead(projected.get(1)));
+      Tensor v = byHead(projected.get(2));
+      return o.forward(Attention.attend(q, k, v, true));
+    }
+
+    /** [B,S,D] to [B,heads,S,D/heads]. */
+    private Tensor byHead(Tensor x) {
+      return x.view(x.size(0), x.size(1), heads, x.size(2) / heads).transpose(1, 2);
+    }
+
+    private Tensor mlp(Tensor x) {
+      List<Tensor> projected = Linear.forward(x, gateUp);
+      return down.forward(silu(projected.get(0)).mul(projected.get(1)));
+    }
+  }
+}

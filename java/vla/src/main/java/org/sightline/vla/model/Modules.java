@@ -1,0 +1,106 @@
+package org.sightline.vla.model;
+
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.DType;
+import org.sightline.LoraConfig;
+import org.sightline.LoraLinear;
+
+/**
+ * Makes a model's modules from named weights, and owns their tensors.
+ *
+ * <p>With a {@link LoraConfig}, every linear layer it makes gets an adapter, listed by module name
+ * in the order of construction.
+ */
+final class Modules implements AutoCloseable {
+  private final Weights weights;
+  private final DType dtype;
+  private final LoraConfig loraConfig;
+  private final long seed;
+  private final Map<String, LoraLinear> adapters = new LinkedHashMap<>();
+  private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+
+  /** {@code loraConfig} is null for a model without adapters. */
+  Modules(Weights weights, DType dtype, LoraConfig loraConfig, long seed) {
+    this.weights = weights;
+    this.dtype = dtype;
+    this.loraConfig = loraConfig;
+    this.seed = seed;
+  }
+
+  ScalarType scalarType() {
+    return switch (dtype) {
+      case FLOAT32 -> ScalarType.Float;
+      case BFLOAT16 -> ScalarType.BFloat16;
+    };
+  }
+
+  /** A frozen parameter in the model's dtype, owned by this object. */
+  Tensor parameter(String name, long... shape) {
+    return own(load(name, shape));
+  }
+
+  /** A tensor the model computed for itself, owned by this object from now on. */
+  Tensor own(Tensor tensor) {
+    Tensor kept = Scopes.keep(tensor);
+    owned.push(kept);
+    return kept;
+  }
+
+  Linear linear(String module, long in, long out, boolean bias) {
+    return linear(module, in, out, load(module + ".weight", out, in), bias);
+  }
+
+  /**
+   * A patch convolution, whose kernel is as large as its stride, as the linear layer it is on
+   * unfolded patches of {@code in} = 3·p·p numbers in (channel, row, column) order.
+   */
+  Linear patchEmbedding(String module, VisionConfig config) {
+    long p = config.patchSize();
+    Tensor kernel = load(module + ".weight", config.width(), 3, p, p);
+    long in = config.patchElements();
+    return linear(module, in, config.width(), kernel.view(config.width(), in), true);
+  }
+
+  private Linear linear(String module, long in, long out, Tensor weight, boolean bias) {
+    Scopes.keep(weight);
+    Tensor b = bias ? Scopes.keep(load(module + ".bias", out)) : null;
+    LoraLinear lora = null;
+    if (loraConfig != null) {
+      lora = new LoraLinear(weight, b, loraConfig, dtype, Seeds.of(seed, module));
+      adapters.put(module, lora);
+    }
+    var linear = new Linear(weight, b, lora);
+    owned.push(linear);
+    return linear;
+  }
+
+  /** Adapters by module name, in the order the modules were made. */
+  Map<String, LoraLinear> adapters() {
+    return adapters;
+  }
+
+  private Tensor load(String name, long... shape) {
+    return Scopes.scoped(
+        () -> {
+          Tensor source = weights.get(ParameterSpec.of(name, shape));
+          // A copy even where the dtype fits: the source may be a mapped file that is closed later.
+          return source.detach().to(scalarType(), false, true, null);
+        });
+  }
+
+  @Override
+  public void close() {
+    while (!owned.isEmpty()) {
+      try {
+        owned.pop().close();
+      } catch (Exception e) {
+        throw new IllegalStateException("closing a module failed", e);
+      }
+    }
+  }
+}

@@ -1,0 +1,202 @@
+package org.sightline.vla.model;
+
+import static org.bytedeco.pytorch.global.torch.cat;
+import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.DType;
+import org.sightline.LoraConfig;
+import org.sightline.formats.LoraPair;
+import org.sightline.train.Policy;
+import org.sightline.train.PolicyOutput;
+import org.sightline.vla.data.VlaBatch;
+
+/**
+ * OpenVLA (Kim et al., arXiv 2406.09246): two vision transformers, a projector, a Llama decoder
+ * that writes actions as tokens.
+ *
+ * <pre>
+ * pixels [B,6,H,W] → VisionBackbone [B,N,F] → GeluProjector [B,N,D] ┐
+ * ids [B,T] ──────────────── embed ─────────────────────── [B,T,D] ─┴→ BOS, N image tokens, text
+ *   → LlamaDecoder [B,N+T,D] → logits where the next token is labelled → cross entropy (fp32)
+ * </pre>
+ *
+ * <p>The base weights are frozen. With a {@link LoraConfig} every linear layer on the path has an
+ * adapter, and those are what training changes. While no vision adapter requires a gradient (mode
+ * FREEZE), the vision encoder runs without recording a graph.
+ *
+ * <p>Not thread-safe. Tensors returned belong to the innermost open {@code PointerScope} of the
+ * caller.
+ */
+public final class OpenVla implements Policy<VlaBatch> {
+  /** Position of the first image token in every sequence: right after BOS. */
+  public static final long FIRST_IMAGE_TOKEN = 1;
+
+  private static final String VISION = "vision_backbone.";
+
+  private final OpenVlaConfig config;
+  private final Modules modules;
+  private final VisionBackbone vision;
+  private final GeluProjector projector;
+  private final LlamaDecoder decoder;
+  private final ActionMetrics metrics;
+  private final AdapterSet adapters;
+  private Throwable closedAt;
+
+  /**
+   * Builds the model.
+   *
+   * @param weights the frozen parameters; copied, and asked only for what the forward pass uses
+   * @param dtype element type of weights, adapters and activations
+   * @param lora settings of the adapters, or null for the bare model
+   * @param seed seed of the adapters' A matrices, each independent of the others
+   */
+  public OpenVla(OpenVlaConfig config, Weights weights, DType dtype, LoraConfig lora, long seed) {
+    this.config = config;
+    modules = new Modules(weights, dtype, lora, seed);
+    try (PointerScope scope = new PointerScope()) {
+      vision = new VisionBackbone(modules, config);
+      projector = new GeluProjector(modules, config);
+      decoder = new LlamaDecoder(modules, config.text());
+      metrics = new ActionMetrics(config);
+      adapters = AdapterSet.of(config, modules, lora, seed);
+    } catch (RuntimeException e) {
+      modules.close();
+      throw e;
+    }
+  }
+
+  public OpenVlaConfig config() {
+    return config;
+  }
+
+  @Override
+  public PolicyOutput forward(VlaBatch batch, Set<Integer> hiddenLayers) {
+    requireOpen();
+    BatchChecks.check(batch, config, hiddenLayers);
+    Map<Integer, Tensor> states = decode(batch, hiddenLayers);
+    Tensor last = states.get(config.text().layers());
+    var metricValues = new LinkedHashMap<String, Tensor>();
+    List<Tensor> scalars =
+        Scopes.scopedAll(
+            () -> {
+              var supervised = SupervisedTokens.of(batch.labels(), config.imageTokens());
+              Tensor targets = supervised.targets().to(last.device(), ScalarType.Long);
+              Tensor logits = supervisedLogits(last, supervised);
+              var results = new ArrayList<Tensor>();
+              results.add(cross_entropy_loss(logits, targets));
+              metrics
+                  .of(logits, targets)
+                  .forEach(
+                      (name, value) -> {
+                        metricValues.put(name, value);
+                        results.add(value);
+                      });
+              return results;
+            });
+    var wanted = new LinkedHashMap<Integer, Tensor>();
+    hiddenLayers.stream().sorted().forEach(layer -> wanted.put(layer, states.get(layer)));
+    return new PolicyOutput(
+        scalars.get(0), wanted, FIRST_IMAGE_TOKEN, config.imageTokens(), metricValues);
+  }
+
+  /** Hidden states by layer for the whole sequence; the last layer is always among them. */
+  private Map<Integer, Tensor> decode(VlaBatch batch, Set<Integer> hiddenLayers) {
+    Tensor embeddings =
+        Scopes.scoped(
+            () -> {
+              Tensor imageTokens = projector.forward(encode(batch.pixelValues()));
+              Tensor text = decoder.embed(batch.inputIds());
+              Tensor bos = text.narrow(1, 0, FIRST_IMAGE_TOKEN);
+              Tensor rest = text.narrow(1, FIRST_IMAGE_TOKEN, text.size(1) - FIRST_IMAGE_TOKEN);
+              return cat(new TensorVector(bos, imageTokens, rest), 1);
+            });
+    return decoder.forward(embeddings, hiddenLayers);
+  }
+
+  private Tensor encode(Tensor pixels) {
+    Tensor typed = pixels.to(modules.scalarType());
+    if (adapters.visionIsTrained()) {
+      return vision.forward(typed);
+    }
+    return Scopes.withoutGradient(() -> vision.forward(typed));
+  }
+
+  private Tensor supervisedLogits(Tensor last, SupervisedTokens supervised) {
+    Tensor rows = supervised.rows().to(last.device(), ScalarType.Long);
+    Tensor hidden = last.flatten(0, 1).index_select(0, rows);
+    return decoder.logits(hidden).to(ScalarType.Float);
+  }
+
+  /**
+   * The adapters' tensors, {@code <module>.lora_A.weight} then {@code .lora_B.weight} for each
+   * adapted module the forward pass reaches, in the order of the model. Patch embeddings are listed
+   * in their linear form (A [r,3·p·p], B [D,r]). Adapters of modules never reached (PEFT wraps them
+   * too, see {@link LoraTarget#active}) get no gradient and are exported, not trained.
+   */
+  @Override
+  public Map<String, Tensor> trainableParameters() {
+    requireOpen();
+    return adapters.trainable();
+  }
+
+  /**
+   * Whether the tensor belongs to one of the two vision transformers ({@code vision_backbone.*}).
+   * The projector does not count: the paper's freezing run locks the vision encoder alone.
+   */
+  @Override
+  public boolean isVisionParameter(String name) {
+    return name.startsWith(VISION);
+  }
+
+  /**
+   * The adapters as PEFT files hold them, by module, in the order of the model, inactive ones
+   * included: 439 for {@code openvla-7b}. Tensors share memory with the model where shapes allow
+   * and are detached; they stay valid while the model is open.
+   *
+   * @throws IllegalStateException if the model has no adapters
+   */
+  public Map<String, LoraPair> adapters() {
+    requireOpen();
+    return adapters.export();
+  }
+
+  /**
+   * Copies adapters into the model, converting dtypes.
+   *
+   * @throws IllegalArgumentException if modules or shapes are not exactly the model's
+   */
+  public void loadAdapters(Map<String, LoraPair> values) {
+    requireOpen();
+    adapters.load(values);
+  }
+
+  /** Turns dropout of the adapters on (training, the initial state) or off. */
+  public void train(boolean training) {
+    requireOpen();
+    modules.adapters().values().forEach(adapter -> adapter.train(training));
+  }
+
+  private void requireOpen() {
+    if (closedAt != null) {
+      throw new IllegalStateException("this OpenVla was closed, see the cause", closedAt);
+    }
+  }
+
+  @Override
+  public void close() {
+    if (closedAt == null) {
+      closedAt = new Throwable("closed here");
+      adapters.close();
+      modules.close();
+    }
+  }
+}

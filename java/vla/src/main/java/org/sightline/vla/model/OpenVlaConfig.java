@@ -1,0 +1,161 @@
+package org.sightline.vla.model;
+
+/**
+ * Shape of an OpenVLA model.
+ *
+ * <p>Presets: {@link #openVla7b()}, the sizes of the published checkpoint, and {@link #nano()}, the
+ * same structure with a few million parameters, which trains on a laptop. The structure is that of
+ * Hugging Face's {@code OpenVLAForActionPrediction} with the fused DINOv2 + SigLIP backbone.
+ *
+ * @param preset name of the preset this came from, for reports
+ * @param dino the ViT that reads channels 0–2 of the pixels ({@code vision_backbone.featurizer})
+ * @param sigLip the ViT that reads channels 3–5 ({@code vision_backbone.fused_featurizer})
+ * @param projectorWidth hidden channels of the projector's first layer (four times its input)
+ * @param text the decoder
+ * @param vocabularyPadding rows at the end of the vocabulary that no token uses but the padding
+ *     token ({@code pad_to_multiple_of}); the action ids end right before them
+ * @param actionBins edges of the action discretisation; bin centres are one fewer
+ * @param bosToken id every sequence starts with
+ * @param alignedLayer hidden state the paper aligns, in Hugging Face's count (0 = embeddings)
+ */
+public record OpenVlaConfig(
+    String preset,
+    VisionConfig dino,
+    VisionConfig sigLip,
+    int projectorWidth,
+    LlamaConfig text,
+    int vocabularyPadding,
+    int actionBins,
+    int bosToken,
+    int alignedLayer) {
+
+  public OpenVlaConfig {
+    if (dino.imageSize() != sigLip.imageSize() || dino.grid() != sigLip.grid()) {
+      throw new IllegalArgumentException(
+          "sigLip must see the images and patches of dino: "
+              + "dino %d px in %d×%d, sigLip %d px in %d×%d"
+                  .formatted(
+                      dino.imageSize(),
+                      dino.grid(),
+                      dino.grid(),
+                      sigLip.imageSize(),
+                      sigLip.grid(),
+                      sigLip.grid()));
+    }
+    requireSecondToLast("dino", dino);
+    requireSecondToLast("sigLip", sigLip);
+    Checks.positive("projectorWidth", projectorWidth);
+    Checks.notNegative("vocabularyPadding", vocabularyPadding);
+    if (actionBins < 2) {
+      throw new IllegalArgumentException("actionBins must be at least 2, found " + actionBins);
+    }
+    if (actionBins + vocabularyPadding >= text.vocabularySize()) {
+      throw new IllegalArgumentException(
+          "vocabularySize must exceed actionBins + vocabularyPadding = %d, found %d"
+              .formatted(actionBins + vocabularyPadding, text.vocabularySize()));
+    }
+    if (bosToken < 0 || bosToken >= text.vocabularySize() - vocabularyPadding - actionBins) {
+      throw new IllegalArgumentException("bosToken must be a text id, found " + bosToken);
+    }
+    if (alignedLayer < 0 || alignedLayer > text.layers()) {
+      throw new IllegalArgumentException(
+          "alignedLayer must be in 0..%d, found %d".formatted(text.layers(), alignedLayer));
+    }
+  }
+
+  private static void requireSecondToLast(String name, VisionConfig vision) {
+    if (vision.depth() < 2) {
+      throw new IllegalArgumentException(
+          name + ".depth must be at least 2 (its second-to-last block is used), found 1");
+    }
+  }
+
+  /** The published OpenVLA-7B: 982 tensors, 7,541,237,184 parameters. */
+  public static OpenVlaConfig openVla7b() {
+    return new OpenVlaConfig(
+        "openvla-7b",
+        VisionConfig.dinoV2Large(),
+        VisionConfig.sigLipSo400m(),
+        8704,
+        LlamaConfig.llama2With7b(),
+        64,
+        256,
+        1,
+        16);
+  }
+
+  /**
+   * The same structure in miniature, 4.3 million parameters: 84 pixels, 36 image tokens, D = 192,
+   * four decoder blocks, vocabulary 1024 (768 text ids, 256 action ids) + 64.
+   */
+  public static OpenVlaConfig nano() {
+    return new OpenVlaConfig(
+        "nano",
+        new VisionConfig(84, 14, 128, 4, 4, 512, 1, 4, false, true, false, 1e-6),
+        new VisionConfig(84, 14, 96, 4, 4, 360, 0, 0, false, false, true, 1e-6),
+        896,
+        new LlamaConfig(192, 512, 4, 6, 1088, 512, 1e-6, 10000),
+        64,
+        256,
+        1,
+        2);
+  }
+
+  /**
+   * The preset of this name.
+   *
+   * @throws IllegalArgumentException if there is none, naming those there are
+   */
+  public static OpenVlaConfig ofPreset(String name) {
+    return switch (name) {
+      case "openvla-7b" -> openVla7b();
+      case "nano" -> nano();
+      default ->
+          throw new IllegalArgumentException(
+              "preset must be openvla-7b or nano, found \"" + name + "\"");
+    };
+  }
+
+  /** This model over a vocabulary of {@code size} rows, the last {@code padding} of them unused. */
+  public OpenVlaConfig withVocabulary(int size, int padding) {
+    return new OpenVlaConfig(
+        preset,
+        dino,
+        sigLip,
+        projectorWidth,
+        text.withVocabularySize(size),
+        padding,
+        actionBins,
+        bosToken,
+        alignedLayer);
+  }
+
+  /** This model with another ε in its decoder norms (merged checkpoints may state 1e-5). */
+  public OpenVlaConfig withRmsNormEps(double eps) {
+    return new OpenVlaConfig(
+        preset,
+        dino,
+        sigLip,
+        projectorWidth,
+        text.withRmsNormEps(eps),
+        vocabularyPadding,
+        actionBins,
+        bosToken,
+        alignedLayer);
+  }
+
+  /** Image tokens N in the sequence. */
+  public int imageTokens() {
+    return dino.patches();
+  }
+
+  /** Vocabulary without its padding: one past the last action id (32000 for OpenVLA-7B). */
+  public int actionTokenEnd() {
+    return text.vocabularySize() - vocabularyPadding;
+  }
+
+  /** First action id (31744 for OpenVLA-7B). */
+  public int actionTokenBegin() {
+    return actionTokenEnd() - actionBins;
+  }
+}

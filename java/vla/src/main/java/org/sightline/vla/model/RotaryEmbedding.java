@@ -1,0 +1,51 @@
+package org.sightline.vla.model;
+
+import static org.bytedeco.pytorch.global.torch.arange;
+import static org.bytedeco.pytorch.global.torch.cat;
+
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+
+/**
+ * Rotary position embedding in Hugging Face's half-split form: channel i is paired with channel i +
+ * headWidth/2, not with its neighbour.
+ *
+ * <p>Angles are computed in fp32 and only their cosines and sines are rounded to the model's dtype;
+ * frequencies in bf16 would be off by most of a radian at position 600.
+ */
+final class RotaryEmbedding {
+  private final Tensor cos; // [maxPositions, headWidth/2]
+  private final Tensor sin;
+
+  RotaryEmbedding(Modules modules, LlamaConfig config) {
+    int half = config.headWidth() / 2;
+    var inverse = new float[half];
+    for (int i = 0; i < half; i++) {
+      inverse[i] = (float) Math.pow(config.ropeTheta(), -2.0 * i / config.headWidth());
+    }
+    cos = modules.own(Scopes.scoped(() -> angles(config, inverse).cos().to(modules.scalarType())));
+    sin = modules.own(Scopes.scoped(() -> angles(config, inverse).sin().to(modules.scalarType())));
+  }
+
+  private static Tensor angles(LlamaConfig config, float[] inverse) {
+    Tensor positions = arange(new Scalar((float) config.maxPositions()));
+    return positions.outer(org.bytedeco.pytorch.global.torch.tensor(inverse));
+  }
+
+  /** Rotates x [B,heads,S,headWidth] by the angles of positions 0..S-1. */
+  Tensor forward(Tensor x) {
+    return Scopes.scoped(
+        () -> {
+          long tokens = x.size(2);
+          long half = cos.size(1);
+          Tensor c = cos.narrow(0, 0, tokens);
+          Tensor s = sin.narrow(0, 0, tokens);
+          Tensor x1 = x.narrow(3, 0, half);
+          Tensor x2 = x.narrow(3, half, half);
+          Tensor first = x1.mul(c).sub(x2.mul(s));
+          Tensor second = x2.mul(c).add(x1.mul(s));
+          return cat(new TensorVector(first, second), -1);
+        });
+  }
+}

@@ -1,0 +1,48 @@
+package org.sightline.vla.model;
+
+import java.util.List;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.sightline.DType;
+
+/** A whole frozen vision transformer on its own: all its blocks, never a graph. */
+public final class VisionEncoder implements AutoCloseable {
+  private final VisionConfig config;
+  private final Modules modules;
+  private final VisionTransformer transformer;
+
+  /**
+   * @param weights parameters by their names inside the transformer ({@code blocks.0.norm1.weight})
+   * @param finalNorm whether the output goes through the LayerNorm {@code norm}
+   */
+  public VisionEncoder(VisionConfig config, Weights weights, boolean finalNorm, DType dtype) {
+    this.config = config;
+    modules = new Modules(weights, dtype, null, 0);
+    try (PointerScope scope = new PointerScope()) {
+      transformer = new VisionTransformer(modules, "", config, config.depth(), finalNorm);
+    } catch (RuntimeException e) {
+      modules.close();
+      throw e;
+    }
+  }
+
+  /** Names and shapes of the parameters such an encoder reads, in state-dict order. */
+  public static List<ParameterSpec> parameters(VisionConfig config, boolean finalNorm) {
+    return ModelSpec.ofVision(config, finalNorm);
+  }
+
+  public VisionConfig config() {
+    return config;
+  }
+
+  /** Patch features [B,N,D] of normalised images [B,3,H,W], in the encoder's dtype. */
+  public Tensor forward(Tensor images) {
+    return Scopes.withoutGradient(
+        () -> Scopes.scoped(() -> transformer.forward(images.to(modules.scalarType()))));
+  }
+
+  @Override
+  public void close() {
+    modules.close();
+  }
+}

@@ -1,0 +1,46 @@
+package org.sightline.vla.model;
+
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Where a model's frozen parameters come from.
+ *
+ * <p>A source is asked once for each parameter the forward pass uses; the others of the checkpoint
+ * (last ViT blocks, attention pool) are never asked for and need not be there.
+ */
+@FunctionalInterface
+public interface Weights {
+  /**
+   * The parameter of this name.
+   *
+   * @return a tensor of exactly this shape, of any floating dtype, which the caller converts and
+   *     does not modify
+   * @throws IllegalArgumentException if it is missing or has another shape
+   */
+  Tensor get(ParameterSpec parameter);
+
+  /** Weights from named tensors, for example a state dict. */
+  static Weights of(Map<String, Tensor> tensors) {
+    return parameter -> {
+      Tensor tensor = tensors.get(parameter.name());
+      if (tensor == null) {
+        throw new IllegalArgumentException(
+            "weights lack \"%s\", expected with shape %s"
+                .formatted(parameter.name(), parameter.shape()));
+      }
+      long[] found = tensor.shape();
+      if (!java.util.Arrays.equals(found, parameter.sizes())) {
+        throw new IllegalArgumentException(
+            "weight \"%s\" must have shape %s, found %s"
+                .formatted(parameter.name(), parameter.shape(), java.util.Arrays.toString(found)));
+      }
+      return tensor;
+    };
+  }
+
+  /** Seeded random weights of a model that trains; see {@link RandomWeights}. */
+  static Weights random(OpenVlaConfig config, long seed) {
+    return new RandomWeights(seed, config.text().layers(), config.dino().depth());
+  }
+}

@@ -1,0 +1,50 @@
+package org.sightline.vla.teacher;
+
+import java.util.List;
+import org.sightline.vla.model.VisionConfig;
+
+/**
+ * A teacher's shape and its way of seeing.
+ *
+ * @param vision shape of the transformer; all its blocks are run
+ * @param finalNorm whether features are taken after the final LayerNorm (DINOv2, SigLIP) or before
+ *     it (C-RADIO has none)
+ * @param mean per RGB channel, of values in [0,1]: input = (value − mean) / std
+ * @param std per RGB channel
+ * @param weights where the weights come from, for reports: {@code "random, seed 7"} or a model's
+ *     name
+ */
+public record TeacherConfig(
+    VisionConfig vision, boolean finalNorm, List<Double> mean, List<Double> std, String weights) {
+
+  public TeacherConfig {
+    mean = List.copyOf(mean);
+    std = List.copyOf(std);
+    if (mean.size() != 3 || std.size() != 3) {
+      throw new IllegalArgumentException(
+          "mean and std must have 3 values, found %d and %d".formatted(mean.size(), std.size()));
+    }
+    for (double value : mean) {
+      if (!Double.isFinite(value)) {
+        throw new IllegalArgumentException("mean must be finite, found " + mean);
+      }
+    }
+    for (double value : std) {
+      if (!(value > 0) || Double.isInfinite(value)) {
+        throw new IllegalArgumentException("std must be positive and finite, found " + std);
+      }
+    }
+    if (weights == null || weights.isBlank()) {
+      throw new IllegalArgumentException("weights must say where they come from, found nothing");
+    }
+  }
+
+  /**
+   * A teacher for the {@code nano} model: Z = 128, four blocks, 96 pixels in patches of 16, which
+   * is nano's grid of 6×6. Images enter in [-1,1].
+   */
+  public static TeacherConfig nano(String weights) {
+    var vision = new VisionConfig(96, 16, 128, 4, 4, 512, 1, 0, true, true, false, 1e-6);
+    return new TeacherConfig(vision, true, List.of(0.5, 0.5, 0.5), List.of(0.5, 0.5, 0.5), weights);
+  }
+}

@@ -1,0 +1,203 @@
+package org.sightline.vla.teacher;
+
+import com.google.gson.Gson;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.sightline.formats.Safetensors;
+import org.sightline.vla.model.ParameterSpec;
+import org.sightline.vla.model.RandomWeights;
+import org.sightline.vla.model.VisionConfig;
+import org.sightline.vla.model.VisionEncoder;
+import org.sightline.vla.model.Weights;
+
+/**
+ * The file a teacher is read from.
+ *
+ * <p>Tensors have the names of timm and of the DINOv2 hub: {@code cls_token}, {@code reg_token},
+ * {@code pos_embed}, {@code patch_embed.proj.weight}, {@code blocks.{i}.norm1.weight}, {@code
+ * .attn.qkv.weight}, {@code .attn.proj.weight}, {@code .ls1.gamma} (or {@code .ls1.scale_factor}),
+ * {@code .mlp.fc1.weight} and so on, {@code norm.weight}. Every tensor the configuration implies
+ * must be there; beside them only those a DINOv2 or timm file carries without use are allowed
+ * ({@code mask_token}, {@code norm.*}, {@code attn_pool.*}, {@code head.*}).
+ *
+ * <p>{@code __metadata__} holds the configuration as JSON under {@value #KEY}, all keys required:
+ *
+ * <pre>
+ * {"image_size": 96, "patch_size": 16, "width": 128, "depth": 4, "heads": 4, "mlp_width": 512,
+ *  "class_tokens": 1, "register_tokens": 0,
+ *  "class_position": true,     pos_embed has a row for the class token
+ *  "layer_scale": true, "final_norm": true, "layer_norm_eps": 1e-6,
+ *  "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],     of RGB values in [0,1]
+ *  "weights": "random, seed 7"}
+ * </pre>
+ *
+ * <p>Blocks are pre-norm with a fused qkv and an erf-GELU MLP. Position embeddings are used as they
+ * are, so they must be stored for this image size.
+ */
+public final class TeacherFile {
+  static final String KEY = "sightline.teacher";
+
+  private TeacherFile() {}
+
+  /**
+   * Writes a teacher of seeded random weights: the same bytes for the same configuration and seed.
+   *
+   * <p>It stands in for a pretrained one where there is none. Its features are a fixed random
+   * function of the image, not knowledge; {@code config.weights()} must say so.
+   */
+  public static void writeRandom(Path file, TeacherConfig config, long seed) throws IOException {
+    int depth = config.vision().depth();
+    var weights = new RandomWeights(seed, depth, depth);
+    try (PointerScope scope = new PointerScope()) {
+      var tensors = new LinkedHashMap<String, Tensor>();
+      for (ParameterSpec spec : VisionEncoder.parameters(config.vision(), config.finalNorm())) {
+        tensors.put(spec.name(), weights.get(spec));
+      }
+      Safetensors.write(file, tensors, Map.of("format", "pt", KEY, toJson(config)));
+    }
+  }
+
+  /**
+   * The configuration in a file's metadata.
+   *
+   * @throws IllegalArgumentException naming file and key if it is missing or malformed
+   */
+  static TeacherConfig config(Safetensors file) {
+    String json = file.metadata().get(KEY);
+    if (json == null) {
+      throw new IllegalArgumentException(
+          "%s: __metadata__ must hold the teacher's configuration under \"%s\", found keys %s"
+              .formatted(file.file(), KEY, file.metadata().keySet()));
+    }
+    try {
+      return fromJson(JsonParser.parseString(json).getAsJsonObject());
+    } catch (JsonParseException | IllegalStateException | IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          "%s: metadata \"%s\": %s".formatted(file.file(), KEY, e.getMessage()), e);
+    }
+  }
+
+  /** The weights of a file, under either name of LayerScale; names it does not know are refused. */
+  static Weights weights(Safetensors file, TeacherConfig config) {
+    List<ParameterSpec> expected = VisionEncoder.parameters(config.vision(), config.finalNorm());
+    List<String> known = expected.stream().map(spec -> stored(file, spec.name())).toList();
+    for (String name : file.names()) {
+      if (!known.contains(name) && !isUnused(name)) {
+        throw new IllegalArgumentException(
+            "%s: tensor \"%s\" does not belong to a teacher of %d blocks, class_tokens %d, "
+                    .formatted(
+                        file.file(), name, config.vision().depth(), config.vision().classTokens())
+                + "register_tokens %d, layer_scale %b"
+                    .formatted(config.vision().registerTokens(), config.vision().layerScale()));
+      }
+    }
+    return parameter -> read(file, parameter);
+  }
+
+  private static Tensor read(Safetensors file, ParameterSpec parameter) {
+    String name = stored(file, parameter.name());
+    if (!file.names().contains(name)) {
+      throw new IllegalArgumentException(
+          "%s must hold \"%s\" with shape %s, found no such tensor among %d"
+              .formatted(file.file(), parameter.name(), parameter.shape(), file.names().size()));
+    }
+    List<Long> found = file.info(name).shape();
+    if (!found.equals(parameter.shape())) {
+      throw new IllegalArgumentException(
+          "%s: \"%s\" must have shape %s, found %s"
+              .formatted(file.file(), name, parameter.shape(), found));
+    }
+    try {
+      return file.view(name);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(file.file() + ": " + name, e);
+    }
+  }
+
+  private static String stored(Safetensors file, String name) {
+    String hubName = name.replace(".scale_factor", ".gamma");
+    return file.names().contains(hubName) ? hubName : name;
+  }
+
+  private static boolean isUnused(String name) {
+    return name.equals("mask_token")
+        || name.startsWith("norm.")
+        || name.startsWith("attn_pool.")
+        || name.startsWith("head.");
+  }
+
+  private static String toJson(TeacherConfig config) {
+    VisionConfig vision = config.vision();
+    var json = new LinkedHashMap<String, Object>();
+    json.put("image_size", vision.imageSize());
+    json.put("patch_size", vision.patchSize());
+    json.put("width", vision.width());
+    json.put("depth", vision.depth());
+    json.put("heads", vision.heads());
+    json.put("mlp_width", vision.mlpWidth());
+    json.put("class_tokens", vision.classTokens());
+    json.put("register_tokens", vision.registerTokens());
+    json.put("class_position", vision.classPosition());
+    json.put("layer_scale", vision.layerScale());
+    json.put("final_norm", config.finalNorm());
+    json.put("layer_norm_eps", vision.layerNormEps());
+    json.put("mean", config.mean());
+    json.put("std", config.std());
+    json.put("weights", config.weights());
+    return new Gson().toJson(json);
+  }
+
+  private static TeacherConfig fromJson(JsonObject json) {
+    var vision =
+        new VisionConfig(
+            integer(json, "image_size"),
+            integer(json, "patch_size"),
+            integer(json, "width"),
+            integer(json, "depth"),
+            integer(json, "heads"),
+            integer(json, "mlp_width"),
+            integer(json, "class_tokens"),
+            integer(json, "register_tokens"),
+            required(json, "class_position").getAsBoolean(),
+            required(json, "layer_scale").getAsBoolean(),
+            false,
+            required(json, "layer_norm_eps").getAsDouble());
+    return new TeacherConfig(
+        vision,
+        required(json, "final_norm").getAsBoolean(),
+        doubles(json, "mean"),
+        doubles(json, "std"),
+        required(json, "weights").getAsString());
+  }
+
+  private static com.google.gson.JsonElement required(JsonObject json, String key) {
+    if (!json.has(key)) {
+      throw new IllegalArgumentException(
+          "must have \"%s\", found %s".formatted(key, json.keySet()));
+    }
+    return json.get(key);
+  }
+
+  private static int integer(JsonObject json, String key) {
+    double value = required(json, key).getAsDouble();
+    if (value != Math.rint(value)) {
+      throw new IllegalArgumentException(
+          "\"%s\" must be an integer, found %s".formatted(key, value));
+    }
+    return (int) value;
+  }
+
+  private static List<Double> doubles(JsonObject json, String key) {
+    var array = required(json, key).getAsJsonArray();
+    return IntStream.range(0, array.size()).mapToObj(i -> array.get(i).getAsDouble()).toList();
+  }
+}

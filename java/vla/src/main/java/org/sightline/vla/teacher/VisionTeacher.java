@@ -1,0 +1,139 @@
+package org.sightline.vla.teacher;
+
+import static org.bytedeco.pytorch.global.torch.interpolate;
+import static org.bytedeco.pytorch.global.torch.tensor;
+import static org.bytedeco.pytorch.global.torch.upsample_bilinear2d;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import org.bytedeco.pytorch.InterpolateFuncOptions;
+import org.bytedeco.pytorch.InterpolateMode;
+import org.bytedeco.pytorch.LongVector;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.kBilinear;
+import org.sightline.DType;
+import org.sightline.formats.Safetensors;
+import org.sightline.train.Teacher;
+import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.model.Scopes;
+import org.sightline.vla.model.VisionEncoder;
+
+/**
+ * A frozen vision transformer that looks at the policy's own images.
+ *
+ * <p>It takes channels 0–2 of the pixels, the DINOv2-normalised copy, already augmented, so that
+ * teacher and student see the same picture. They are resized to the teacher's size (bilinear,
+ * {@code align_corners} false, no antialias, as the paper's code does) and renormalised from
+ * DINOv2's constants to its own, in one affine map. Everything up to the encoder is fp32.
+ *
+ * <p>Where the teacher's patch grid differs from the student's, its features are resampled as an
+ * image of Z channels: bilinear with antialias, which interpolates between patches when the student
+ * has more and averages over them when it has fewer.
+ */
+public final class VisionTeacher implements Teacher<VlaBatch> {
+  /** The constants pixel channels 0–2 are normalised with: ImageNet's, rounded to bf16. */
+  private static final double[] PIXEL_MEAN = {0.484375, 0.455078125, 0.40625};
+
+  private static final double[] PIXEL_STD = {0.228515625, 0.2236328125, 0.224609375};
+
+  private final TeacherConfig config;
+  private final VisionEncoder encoder;
+  private final int studentGrid;
+  private final Tensor scale; // [3,1,1], input = pixel · scale + shift
+  private final Tensor shift;
+  private Throwable closedAt;
+
+  private VisionTeacher(TeacherConfig config, VisionEncoder encoder, int studentGrid) {
+    this.config = config;
+    this.encoder = encoder;
+    this.studentGrid = studentGrid;
+    var scales = new float[3];
+    var shifts = new float[3];
+    for (int c = 0; c < 3; c++) {
+      scales[c] = (float) (PIXEL_STD[c] / config.std().get(c));
+      shifts[c] = (float) ((PIXEL_MEAN[c] - config.mean().get(c)) / config.std().get(c));
+    }
+    scale = Scopes.keep(Scopes.scoped(() -> tensor(scales).view(3, 1, 1)));
+    shift = Scopes.keep(Scopes.scoped(() -> tensor(shifts).view(3, 1, 1)));
+  }
+
+  /**
+   * Reads a teacher.
+   *
+   * @param file a file as {@link TeacherFile} describes
+   * @param studentGrid patches along one side of the policy's image
+   * @param dtype element type of weights, activations and features
+   * @throws IOException if the file cannot be read
+   * @throws IllegalArgumentException if it is not a teacher's, naming what is wrong
+   */
+  public static VisionTeacher open(Path file, int studentGrid, DType dtype) throws IOException {
+    if (studentGrid < 1) {
+      throw new IllegalArgumentException("studentGrid must be positive, found " + studentGrid);
+    }
+    try (Safetensors tensors = Safetensors.open(file)) {
+      TeacherConfig config = TeacherFile.config(tensors);
+      var encoder =
+          new VisionEncoder(
+              config.vision(), TeacherFile.weights(tensors, config), config.finalNorm(), dtype);
+      return new VisionTeacher(config, encoder, studentGrid);
+    }
+  }
+
+  /** Shape, normalisation and provenance, as the file states them. */
+  public TeacherConfig config() {
+    return config;
+  }
+
+  @Override
+  public long width() {
+    return config.vision().width();
+  }
+
+  @Override
+  public Tensor features(VlaBatch batch) {
+    if (closedAt != null) {
+      throw new IllegalStateException("this VisionTeacher was closed, see the cause", closedAt);
+    }
+    return Scopes.withoutGradient(
+        () -> Scopes.scoped(() -> toStudentGrid(encoder.forward(input(batch.pixelValues())))));
+  }
+
+  /** The encoder's input [B,3,size,size] for pixels [B,6,H,W]. */
+  Tensor input(Tensor pixels) {
+    Tensor rgb = pixels.narrow(1, 0, 3).to(ScalarType.Float);
+    long size = config.vision().imageSize();
+    if (rgb.size(2) != size || rgb.size(3) != size) {
+      rgb = upsample_bilinear2d(rgb, new long[] {size, size}, false);
+    }
+    return rgb.mul(scale).add(shift);
+  }
+
+  /** Features [B,n·n,Z] on the student's grid, for features [B,m·m,Z] on the teacher's. */
+  private Tensor toStudentGrid(Tensor features) {
+    long grid = config.vision().grid();
+    if (grid == studentGrid) {
+      return features;
+    }
+    long batch = features.size(0);
+    Tensor image = features.transpose(1, 2).reshape(batch, width(), grid, grid);
+    var options = new InterpolateFuncOptions();
+    options.size().put(new LongVector(studentGrid, studentGrid));
+    options.mode().put(new InterpolateMode(new kBilinear()));
+    options.align_corners().put(false);
+    options.antialias().put(true);
+    // fp32: the CPU kernel has no bf16, and averages are better taken in it anyway.
+    Tensor resampled = interpolate(image.to(ScalarType.Float), options).to(features.scalar_type());
+    return resampled.flatten(2, 3).transpose(1, 2).contiguous();
+  }
+
+  @Override
+  public void close() {
+    if (closedAt == null) {
+      closedAt = new Throwable("closed here");
+      encoder.close();
+      scale.close();
+      shift.close();
+    }
+  }
+}
