@@ -1,0 +1,197 @@
+// AdamW (arXiv 1711.05101) in PyTorch's order of operations, over all tensors in one parallel loop.
+//
+//   p, m, v, g: one element each; p in fp32 (the master of a bf16 parameter, or its widening), g
+//   widened and multiplied by grad_scale times the clipping factor; all elementwise sums in fp32,
+//   scalars prepared in double and rounded once.
+//   Clipping as torch.nn.utils.clip_grad_norm_: factor = min(1, max_norm / (norm + 1e-6)).
+//
+// Tensors are cut into chunks of kChunk elements when the handle is made, whatever the number of
+// threads. The norm is summed in fp64, chunk by chunk in their order: the same bits at any count.
+#include "cpu/adamw/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "cpu/elementwise/elementwise.h"
+#include "cpu/isa.h"
+#include "cpu/workspace.h"
+
+namespace sightline::cpu {
+namespace {
+
+constexpr int64_t kChunk = 16384;  // its parameter, gradient and moments fit a second-level cache
+
+struct Chunk {
+  int64_t tensor;
+  int64_t begin, size;
+};
+
+struct Adamw {
+  std::vector<AdamwTensor> tensors;
+  std::vector<int64_t> steps;
+  std::vector<Chunk> chunks;
+  // Scratch of a step, made once.
+  std::vector<AdamwScalars> scalars;        // per tensor
+  std::vector<GradStatistics> statistics;  // per chunk
+};
+
+template <typename T>
+T* at(void* data, DType dtype, int64_t element) {
+  return reinterpret_cast<T*>(static_cast<char*>(data) + element * element_size(dtype));
+}
+
+AdamwScalars scalars_of(const sl_adamw_group& group, int64_t t, double grad_factor) {
+  const double bias_correction1 = 1. - std::pow(group.beta1, static_cast<double>(t));
+  const double bias_correction2 = 1. - std::pow(group.beta2, static_cast<double>(t));
+  AdamwScalars s;
+  s.grad_factor = static_cast<float>(grad_factor);
+  s.decay = static_cast<float>(1. - group.lr * group.weight_decay);
+  s.lerp_weight = static_cast<float>(1. - group.beta1);
+  s.beta2 = static_cast<float>(group.beta2);
+  s.one_minus_beta2 = static_cast<float>(1. - group.beta2);
+  s.bias_correction2_sqrt = static_cast<float>(std::sqrt(bias_correction2));
+  s.eps = static_cast<float>(group.eps);
+  s.minus_step_size = static_cast<float>(-(group.lr / bias_correction1));
+  return s;
+}
+
+GradStatistics total_of(const Adamw& adamw) {
+  GradStatistics total{0., 0};
+  for (const GradStatistics& chunk : adamw.statistics) {
+    total.sum_of_squares += chunk.sum_of_squares;
+    total.nonfinite += chunk.nonfinite;
+  }
+  return total;
+}
+
+// Chunks without a gradient in this step count 0.
+void measure_chunk(Adamw& adamw, const ElementwiseKernels& kernels, const AdamwStep& step,
+                   int64_t c) {
+  const Chunk& chunk = adamw.chunks[c];
+  const Span& grad = step.grads[chunk.tensor];
+  adamw.statistics[c] =
+      grad ? kernels.grad_statistics(at<const void>(grad.data, grad.dtype, chunk.begin),
+                                     grad.dtype, chunk.size)
+           : GradStatistics{0., 0};
+}
+
+void update_chunk(Adamw& adamw, const ElementwiseKernels& kernels, const AdamwStep& step,
+                  int64_t c) {
+  const Chunk& chunk = adamw.chunks[c];
+  const Span& grad = step.grads[chunk.tensor];
+  if (!grad) return;
+  const AdamwTensor& tensor = adamw.tensors[chunk.tensor];
+  AdamwChunk work;
+  work.param = at<void>(tensor.param.data, tensor.param.dtype, chunk.begin);
+  work.param_dtype = tensor.param.dtype;
+  work.master = tensor.master ? static_cast<float*>(tensor.master.data) + chunk.begin : nullptr;
+  work.exp_avg = static_cast<float*>(tensor.exp_avg.data) + chunk.begin;
+  work.exp_avg_sq = static_cast<float*>(tensor.exp_avg_sq.data) + chunk.begin;
+  work.grad = at<void>(grad.data, grad.dtype, chunk.begin);
+  work.grad_dtype = grad.dtype;
+  work.size = chunk.size;
+  work.zero_grad = step.zero_grads;
+  kernels.adamw(work, adamw.scalars[chunk.tensor]);
+}
+
+void zero_chunk(const Adamw& adamw, const AdamwStep& step, int64_t c) {
+  const Chunk& chunk = adamw.chunks[c];
+  const Span& grad = step.grads[chunk.tensor];
+  if (!grad) return;
+  std::memset(at<void>(grad.data, grad.dtype, chunk.begin), 0,
+              static_cast<size_t>(chunk.size * element_size(grad.dtype)));
+}
+
+template <typename Body>
+void for_each_chunk(const Adamw& adamw, int threads, Body&& body) {
+  const auto count = static_cast<int64_t>(adamw.chunks.size());
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && count > 1)
+  for (int64_t c = 0; c < count; ++c) body(c);
+}
+
+}  // namespace
+
+sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
+  auto adamw = std::make_unique<Adamw>();
+  adamw->tensors.assign(tensors, tensors + count);
+  adamw->steps.assign(static_cast<size_t>(count), 0);
+  adamw->scalars.resize(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t begin = 0; begin < tensors[i].param.size; begin += kChunk) {
+      adamw->chunks.push_back({i, begin, std::min(kChunk, tensors[i].param.size - begin)});
+    }
+  }
+  adamw->statistics.resize(adamw->chunks.size());
+  *out = adamw.release();
+  return SL_OK;
+}
+
+sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& step) {
+  if (kernels() == nullptr) return set_error(SL_UNAVAILABLE, "%s", isa_cause());
+  Adamw& adamw = *static_cast<Adamw*>(handle);
+  const ElementwiseKernels& elementwise = elementwise_kernels(kernels()->isa);
+  const int threads = thread_count(context);
+
+  // Clipping and skipping need all gradients before the first update. A mere report does not:
+  // then each chunk is measured while its update brings it into the cache.
+  const bool measure_first = step.max_grad_norm > 0. || step.skip_nonfinite;
+  double clip = 1.;
+  bool skip = false;
+  if (measure_first) {
+    for_each_chunk(adamw, threads,
+                   [&](int64_t c) { measure_chunk(adamw, elementwise, step, c); });
+    const GradStatistics total = total_of(adamw);
+    skip = step.skip_nonfinite && total.nonfinite > 0;
+    if (step.max_grad_norm > 0. && !skip) {
+      const double norm = std::abs(step.grad_scale) * std::sqrt(total.sum_of_squares);
+      const double factor = step.max_grad_norm / (norm + 1e-6);
+      clip = factor > 1. ? 1. : factor;  // a NaN norm stays NaN, as in torch
+    }
+  }
+
+  if (skip) {
+    if (step.zero_grads) {
+      for_each_chunk(adamw, threads, [&](int64_t c) { zero_chunk(adamw, step, c); });
+    }
+  } else {
+    for (size_t i = 0; i < adamw.tensors.size(); ++i) {
+      if (!step.grads[i]) continue;
+      adamw.scalars[i] = scalars_of(step.groups[adamw.tensors[i].group], ++adamw.steps[i],
+                                    step.grad_scale * clip);
+    }
+    const bool measure_now = !measure_first && step.report != nullptr;
+    for_each_chunk(adamw, threads, [&](int64_t c) {
+      if (measure_now) measure_chunk(adamw, elementwise, step, c);
+      update_chunk(adamw, elementwise, step, c);
+    });
+  }
+
+  if (step.report != nullptr) {
+    const GradStatistics total = total_of(adamw);
+    step.report[0] =
+        static_cast<float>(std::abs(step.grad_scale) * std::sqrt(total.sum_of_squares));
+    step.report[1] = static_cast<float>(clip);
+    step.report[2] = static_cast<float>(total.nonfinite);
+    step.report[3] = skip ? 1.f : 0.f;
+  }
+  return SL_OK;
+}
+
+sl_status adamw_get_steps(const void* handle, int64_t* steps) {
+  const Adamw& adamw = *static_cast<const Adamw*>(handle);
+  std::copy(adamw.steps.begin(), adamw.steps.end(), steps);
+  return SL_OK;
+}
+
+sl_status adamw_set_steps(void* handle, const int64_t* steps) {
+  Adamw& adamw = *static_cast<Adamw*>(handle);
+  std::copy_n(steps, adamw.steps.size(), adamw.steps.begin());
+  return SL_OK;
+}
+
+void adamw_destroy(void* handle) { delete static_cast<Adamw*>(handle); }
+
+}  // namespace sightline::cpu

@@ -1,0 +1,61 @@
+// Elementwise kernels of the optimizer and of merging, once per instruction set. Memory-bound, so
+// they are compiled without contraction of a*b+c into FMA: every path gives the same bits as the
+// plain expression, and one path's results can be checked against another's bit for bit.
+#pragma once
+
+#include <cstdint>
+
+#include "common/views.h"
+#include "cpu/kernels/kernels.h"
+
+namespace sightline {
+
+// One tensor's scalars in one step, rounded to fp32 from double as PyTorch does.
+struct AdamwScalars {
+  float grad_factor;            // gradient scale times clipping factor
+  float decay;                  // 1 - lr weight_decay
+  float lerp_weight;            // 1 - beta1
+  float beta2;
+  float one_minus_beta2;
+  float bias_correction2_sqrt;  // sqrt(1 - beta2^t)
+  float eps;
+  float minus_step_size;        // -lr / (1 - beta1^t)
+};
+
+// `size` consecutive elements of one tensor. Without `master` the parameter itself is updated; with
+// it, the master is, and `param` receives its rounding to bf16.
+struct AdamwChunk {
+  void* param;
+  DType param_dtype;
+  float* master;
+  float* exp_avg;
+  float* exp_avg_sq;
+  void* grad;
+  DType grad_dtype;
+  int64_t size;
+  bool zero_grad;
+};
+
+struct GradStatistics {
+  double sum_of_squares;  // of the finite and the other elements alike
+  int64_t nonfinite;      // NaN and infinities
+};
+
+struct ElementwiseKernels {
+  void (*adamw)(const AdamwChunk& chunk, const AdamwScalars& scalars);
+  // In eight fp64 sums, element i into sum i mod 8, added in order at the end.
+  GradStatistics (*grad_statistics)(const void* grad, DType dtype, int64_t size);
+  // weight[i] = round(weight[i] + scale * delta[i]) for columns column .. column + n of row `row`,
+  // up or down to bf16 with the probability that makes the expectation exact. One Philox word per
+  // element: element (row, column) takes word column % 4 of counter (column / 4, row, stream).
+  void (*add_stochastic)(uint16_t* weight, const float* delta, float scale, int64_t n,
+                         uint64_t seed, uint64_t row, uint64_t column);
+};
+
+// Beside dropout_words' streams (common/philox.h): merging with a seed that was also a dropout
+// seed draws other words.
+inline constexpr uint32_t kRoundingStream = 0x726f756e;
+
+const ElementwiseKernels& elementwise_kernels(Isa isa);
+
+}  // namespace sightline

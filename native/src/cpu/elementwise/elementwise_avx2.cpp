@@ -1,0 +1,15 @@
+#include <cstddef>
+
+#include "common/philox.h"
+#include "cpu/elementwise/tables.h"
+
+namespace sightline {
+namespace {
+
+#include "cpu/elementwise/elementwise.inc"
+
+}  // namespace
+
+const ElementwiseKernels kElementwiseAvx2 = {adamw, grad_statistics, add_stochastic};
+
+}  // namespace sightline
