@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/views.h"
@@ -59,8 +60,8 @@ class Random {
   uint64_t state_;
 };
 
-// An owning sl_tensor. Rows may be padded: `pad` elements after each row, filled with a pattern that
-// padding_is_intact() looks for.
+// An owning sl_tensor. Rows may be padded: `pad` elements after each row, filled with a pattern
+// that padding_is_intact() looks for.
 class Tensor {
  public:
   Tensor(std::vector<int64_t> shape, DType dtype = DType::kFloat32, int64_t pad = 0)

@@ -6,6 +6,7 @@
 #include "cpu/elementwise/elementwise.h"
 #include "cpu/isa.h"
 #include "harness.h"
+#include "isa_test.h"
 
 using namespace abi;
 
@@ -75,8 +76,7 @@ struct Parameter {
     int64_t count = 0;
     for (size_t i = 0; i < p.size(); ++i) {
       const auto e = static_cast<int64_t>(i);
-      const double rounded =
-          param.dtype() == DType::kFloat32 ? p[i] : from_bf16(to_bf16(p[i]));
+      const double rounded = param.dtype() == DType::kFloat32 ? p[i] : from_bf16(to_bf16(p[i]));
       count += param.at(e) != rounded || exp_avg.at(e) != m[i] || exp_avg_sq.at(e) != v[i] ||
                (has_master && master.at(e) != p[i]);
     }
@@ -112,20 +112,19 @@ struct Optimizer {
   }
 };
 
-const std::vector<std::vector<int64_t>> kShapes = {{1},     {7},       {8},  {3, 171},
-                                                   {16384}, {5, 3277}, {},   {2, 3, 4, 5, 6},
-                                                   {0, 5},  {257, 129}};
+const std::vector<std::vector<int64_t>> kShapes = {
+    {1}, {7}, {8}, {3, 171}, {16384}, {5, 3277}, {}, {2, 3, 4, 5, 6}, {0, 5}, {257, 129}};
 
 // Every dtype combination over every shape, so that chunk ends and block ends fall everywhere.
 void add_parameters(Optimizer& optimizer, Random& random) {
   int i = 0;
   for (const auto& shape : kShapes) {
     for (DType grad : kBothDTypes) {
-      optimizer.parameters.push_back(std::make_unique<Parameter>(shape, random, DType::kFloat32,
-                                                                 grad, false, i++ % 2));
+      optimizer.parameters.push_back(
+          std::make_unique<Parameter>(shape, random, DType::kFloat32, grad, false, i++ % 2));
       for (bool master : {false, true}) {
-        optimizer.parameters.push_back(std::make_unique<Parameter>(
-            shape, random, DType::kBFloat16, grad, master, i++ % 2));
+        optimizer.parameters.push_back(
+            std::make_unique<Parameter>(shape, random, DType::kBFloat16, grad, master, i++ % 2));
       }
     }
   }
@@ -143,8 +142,7 @@ TEST(thousand_steps_match_torch_order_bit_for_bit) {
   Random random(1);
   Optimizer optimizer;
   for (int64_t size : {1, 13, 519}) {
-    optimizer.parameters.push_back(
-        std::make_unique<Parameter>(std::vector<int64_t>{size}, random));
+    optimizer.parameters.push_back(std::make_unique<Parameter>(std::vector<int64_t>{size}, random));
   }
   optimizer.create();
   for (int t = 1; t <= 1000; ++t) {
@@ -193,7 +191,8 @@ TEST(fp64_reference_from_the_formula) {
       x[i] -= kGroup.lr * mean / (std::sqrt(square) + kGroup.eps);
     }
   }
-  CHECK_LE(relative_error(p.param.values(), x), 1e-6);
+  // Four roundings of 2^-24 a step add up to 1.2e-5 at worst.
+  CHECK_LE(relative_error(p.param.values(), x), 1e-5);
 }
 
 TEST(same_bits_at_any_thread_count) {
@@ -285,7 +284,7 @@ TEST(report_without_clipping_is_measured_in_the_same_pass) {
   add_parameters(optimizer, random);
   optimizer.create();
   fill_gradients(optimizer, random);
-  optimizer.parameters[3]->grad.set(100, INFINITY);
+  optimizer.parameters[3]->grad.set(0, INFINITY);
   optimizer.parameters.back()->grad.set(5, NAN);
   Tensor report({4});
   sl_adamw_step_args args{};
@@ -293,12 +292,12 @@ TEST(report_without_clipping_is_measured_in_the_same_pass) {
   CHECK_EQ(optimizer.step({kGroup, kGroup}, args), SL_OK);
   CHECK(std::isnan(report.at(0)));
   CHECK_EQ(report.at(1), 1.);
-  CHECK_EQ(report.at(2), 1.);  // parameters[3] has one element, so index 100 is outside of it
+  CHECK_EQ(report.at(2), 2.);
 }
 
 TEST(nonfinite_gradients_skip_everything_but_zeroing) {
-  for (double bad : {static_cast<double>(INFINITY), -static_cast<double>(INFINITY),
-                     static_cast<double>(NAN)}) {
+  for (double bad :
+       {static_cast<double>(INFINITY), -static_cast<double>(INFINITY), static_cast<double>(NAN)}) {
     for (int zero : {0, 1}) {
       Random random(8);
       Optimizer optimizer;
@@ -331,9 +330,9 @@ TEST(nonfinite_gradients_skip_everything_but_zeroing) {
         for (double g : p->grad.values()) CHECK((g == 0.) || zero == 0);
       }
       std::vector<int64_t> steps(optimizer.parameters.size(), -1);
-      CHECK_EQ(sl_adamw_get_steps(optimizer.handle, steps.data(),
-                                  static_cast<int64_t>(steps.size())),
-               SL_OK);
+      CHECK_EQ(
+          sl_adamw_get_steps(optimizer.handle, steps.data(), static_cast<int64_t>(steps.size())),
+          SL_OK);
       for (int64_t t : steps) CHECK_EQ(t, 0);
     }
   }
@@ -436,4 +435,4 @@ TEST(a_warm_step_allocates_nothing) {
 }
 #endif
 
-TEST_MAIN_IF(sightline::kernels() ? nullptr : sightline::isa_cause())
+TEST_MAIN_IF(sightline::isa_skip_reason())

@@ -1,12 +1,27 @@
 // The CPU backend's table.
 #include "api/backend.h"
 
+#include <omp.h>
+
+#include <cstdio>
+
+#include "cpu/adamw/adamw.h"
+#include "cpu/isa.h"
+
 namespace sightline {
 namespace {
 
 sl_status capabilities(sl_capability* out) {
-  out->available = 1;
+  const Kernels* table = kernels();
+  out->available = table != nullptr;
   out->device_count = 1;
+  out->max_threads = omp_get_max_threads();
+  if (table != nullptr) {
+    out->native_bf16 = table->native_bf16;
+    std::snprintf(out->implementation, sizeof out->implementation, "%s", table->name);
+  } else {
+    std::snprintf(out->unavailability_cause, sizeof out->unavailability_cause, "%s", isa_cause());
+  }
   return SL_OK;
 }
 
@@ -23,11 +38,11 @@ const Backend kCpuBackend = {
     .lora_forward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
     .lora_backward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
     .lora_merge = [](const sl_context&, const MergeCall&) { return SL_UNSUPPORTED; },
-    .adamw_create = [](const AdamwTensor*, int64_t, void**) { return SL_UNSUPPORTED; },
-    .adamw_step = [](void*, const sl_context&, const AdamwStep&) { return SL_UNSUPPORTED; },
-    .adamw_get_steps = [](const void*, int64_t*) { return SL_UNSUPPORTED; },
-    .adamw_set_steps = [](void*, const int64_t*) { return SL_UNSUPPORTED; },
-    .adamw_destroy = [](void*) {},
+    .adamw_create = cpu::adamw_create,
+    .adamw_step = cpu::adamw_step,
+    .adamw_get_steps = cpu::adamw_get_steps,
+    .adamw_set_steps = cpu::adamw_set_steps,
+    .adamw_destroy = cpu::adamw_destroy,
 };
 
 }  // namespace sightline

@@ -5,8 +5,8 @@
 
 namespace sightline::cuda {
 
-// Never fails: with no driver, an old one, no device, or one without code in this build, `available`
-// is 0 and the cause is named.
+// Never fails: with no driver, an old one, no device, or one without code in this build,
+// `available` is 0 and the cause is named.
 sl_status capabilities(sl_capability* out);
 
 }  // namespace sightline::cuda

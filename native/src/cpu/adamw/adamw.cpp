@@ -34,7 +34,7 @@ struct Adamw {
   std::vector<int64_t> steps;
   std::vector<Chunk> chunks;
   // Scratch of a step, made once.
-  std::vector<AdamwScalars> scalars;        // per tensor
+  std::vector<AdamwScalars> scalars;       // per tensor
   std::vector<GradStatistics> statistics;  // per chunk
 };
 
@@ -73,8 +73,8 @@ void measure_chunk(Adamw& adamw, const ElementwiseKernels& kernels, const AdamwS
   const Chunk& chunk = adamw.chunks[c];
   const Span& grad = step.grads[chunk.tensor];
   adamw.statistics[c] =
-      grad ? kernels.grad_statistics(at<const void>(grad.data, grad.dtype, chunk.begin),
-                                     grad.dtype, chunk.size)
+      grad ? kernels.grad_statistics(at<const void>(grad.data, grad.dtype, chunk.begin), grad.dtype,
+                                     chunk.size)
            : GradStatistics{0., 0};
 }
 
@@ -130,9 +130,10 @@ sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
 }
 
 sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& step) {
-  if (kernels() == nullptr) return set_error(SL_UNAVAILABLE, "%s", isa_cause());
+  const Kernels* table = nullptr;
+  if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
+  const ElementwiseKernels& elementwise = elementwise_kernels(table->isa);
   Adamw& adamw = *static_cast<Adamw*>(handle);
-  const ElementwiseKernels& elementwise = elementwise_kernels(kernels()->isa);
   const int threads = thread_count(context);
 
   // Clipping and skipping need all gradients before the first update. A mere report does not:
@@ -141,8 +142,7 @@ sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& s
   double clip = 1.;
   bool skip = false;
   if (measure_first) {
-    for_each_chunk(adamw, threads,
-                   [&](int64_t c) { measure_chunk(adamw, elementwise, step, c); });
+    for_each_chunk(adamw, threads, [&](int64_t c) { measure_chunk(adamw, elementwise, step, c); });
     const GradStatistics total = total_of(adamw);
     skip = step.skip_nonfinite && total.nonfinite > 0;
     if (step.max_grad_norm > 0. && !skip) {
@@ -159,8 +159,8 @@ sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& s
   } else {
     for (size_t i = 0; i < adamw.tensors.size(); ++i) {
       if (!step.grads[i]) continue;
-      adamw.scalars[i] = scalars_of(step.groups[adamw.tensors[i].group], ++adamw.steps[i],
-                                    step.grad_scale * clip);
+      adamw.scalars[i] =
+          scalars_of(step.groups[adamw.tensors[i].group], ++adamw.steps[i], step.grad_scale * clip);
     }
     const bool measure_now = !measure_first && step.report != nullptr;
     for_each_chunk(adamw, threads, [&](int64_t c) {

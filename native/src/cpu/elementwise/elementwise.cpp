@@ -1,13 +1,16 @@
 #include "cpu/elementwise/elementwise.h"
 
+#include "common/cpu_features.h"
 #include "cpu/elementwise/tables.h"
 
 namespace sightline {
 
 const ElementwiseKernels& elementwise_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx512 || isa == Isa::kAvx512Bf16) return kElementwiseAvx512;
-  if (isa == Isa::kAvx2) return kElementwiseAvx2;
+  // An emulated kernel table (tests) claims an ISA that the CPU may lack.
+  const CpuFeatures& cpu = cpu_features();
+  if (isa >= Isa::kAvx512 && cpu.avx512) return kElementwiseAvx512;
+  if (isa >= Isa::kAvx2 && cpu.avx2_fma) return kElementwiseAvx2;
 #endif
   return kElementwiseGeneric;
 }

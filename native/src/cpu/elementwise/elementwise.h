@@ -12,14 +12,14 @@ namespace sightline {
 
 // One tensor's scalars in one step, rounded to fp32 from double as PyTorch does.
 struct AdamwScalars {
-  float grad_factor;            // gradient scale times clipping factor
-  float decay;                  // 1 - lr weight_decay
-  float lerp_weight;            // 1 - beta1
+  float grad_factor;  // gradient scale times clipping factor
+  float decay;        // 1 - lr weight_decay
+  float lerp_weight;  // 1 - beta1
   float beta2;
   float one_minus_beta2;
   float bias_correction2_sqrt;  // sqrt(1 - beta2^t)
   float eps;
-  float minus_step_size;        // -lr / (1 - beta1^t)
+  float minus_step_size;  // -lr / (1 - beta1^t)
 };
 
 // `size` consecutive elements of one tensor. Without `master` the parameter itself is updated; with
