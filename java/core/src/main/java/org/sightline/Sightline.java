@@ -1,0 +1,69 @@
+package org.sightline;
+
+import org.bytedeco.javacpp.BytePointer;
+import org.sightline.binding.sightline;
+import org.sightline.binding.sl_capability;
+
+/**
+ * Start-up and facts of the native library.
+ *
+ * <p>Call {@link #load} before the first use of libtorch: two settings, described in {@link #load},
+ * can only be made then. The other classes of this library call it themselves.
+ */
+public final class Sightline {
+  private Sightline() {}
+
+  /**
+   * Loads the native libraries, once; later calls do nothing.
+   *
+   * <ul>
+   *   <li>JavaCPP's limit on the memory of the whole process is lifted ({@code
+   *       org.bytedeco.javacpp.maxPhysicalBytes=0}) unless it is set: its default, four times the
+   *       Java heap, stops training runs although memory is free.
+   *   <li>{@code OMP_WAIT_POLICY=PASSIVE} is set unless that or {@code GOMP_SPINCOUNT} is: libtorch
+   *       runs OpenMP's threads and those of OpenBLAS in turn, and OpenMP's, spinning while they
+   *       wait, take the cores from the others. Small fp32 products take 15 times as long then.
+   * </ul>
+   *
+   * @throws UnsatisfiedLinkError if a library is missing or does not fit; the message names all
+   *     causes
+   */
+  public static void load() {
+    NativeLibraries.load();
+  }
+
+  /** The version of the native library, such as {@code "0.1.0"}. */
+  public static String version() {
+    load();
+    return sightline.sl_version().getString();
+  }
+
+  /** The CPU backend. */
+  public static Backend cpu() {
+    return backend("cpu", sightline.SL_CPU);
+  }
+
+  /** The CUDA backend, with the reason if it is not available. */
+  public static Backend cuda() {
+    return backend("cuda", sightline.SL_CUDA);
+  }
+
+  private static Backend backend(String name, int deviceType) {
+    load();
+    try (sl_capability capability = new sl_capability()) {
+      NativeCalls.check(sightline.sl_capabilities(deviceType, capability));
+      return new Backend(
+          name,
+          capability.available() != 0,
+          text(capability.unavailability_cause()),
+          text(capability.implementation()),
+          capability.device_count(),
+          capability.max_threads(),
+          capability.native_bf16() != 0);
+    }
+  }
+
+  private static String text(BytePointer chars) {
+    return chars.getString();
+  }
+}

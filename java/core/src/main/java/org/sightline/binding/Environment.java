@@ -1,0 +1,22 @@
+package org.sightline.binding;
+
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.annotation.NoException;
+import org.bytedeco.javacpp.annotation.Platform;
+
+/**
+ * The C environment of this process, which Java cannot write: libgomp reads its settings there when
+ * it is loaded. A library of its own, so that it can be loaded before libgomp.
+ */
+@Platform(include = "<stdlib.h>", library = "jnisightline_environment")
+public final class Environment {
+  static {
+    Loader.load(Environment.class);
+  }
+
+  private Environment() {}
+
+  /** POSIX {@code setenv}; returns 0 on success. */
+  @NoException
+  public static native int setenv(String name, String value, int overwrite);
+}
