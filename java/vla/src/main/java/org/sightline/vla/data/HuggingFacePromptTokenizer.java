@@ -1,0 +1,224 @@
+package org.sightline.vla.data;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.OptionalLong;
+
+/**
+ * A Hugging Face {@code tokenizer.json}, run by the original Rust library through DJL's binding.
+ *
+ * <p>{@link #open} reads any file; {@link #embedded} the small one in this jar, which has the
+ * structure of Llama 2's (byte-pair merges with byte fallback, so any text can be encoded) and ids
+ * below 768, for the nano preset.
+ *
+ * <p>The binding's usage ping is switched off, and it is kept from downloading anything. It unpacks
+ * its library below {@code ~/.djl.ai}, or where the property {@code DJL_CACHE_DIR} says.
+ */
+public final class HuggingFacePromptTokenizer implements PromptTokenizer {
+  private static final String EMBEDDED = "nano-tokenizer.json";
+
+  static {
+    // Read by the binding when its first class loads.
+    setDefault("ai.djl.offline", "true");
+    setDefault("OPT_OUT_TRACKING", "true");
+    setDefault("RUST_FLAVOR", "cpu");
+  }
+
+  private final String source;
+  private final long vocabularySize;
+  private final long bosId;
+  private final long eosId;
+  private final long padId;
+  private final OptionalLong wordStartId;
+  private HuggingFaceTokenizer tokenizer;
+
+  private HuggingFacePromptTokenizer(String source, byte[] json) throws IOException {
+    this.source = source;
+    Map<String, Long> vocabulary = vocabulary(source, json);
+    long largest = vocabulary.values().stream().mapToLong(Long::longValue).max().orElse(-1);
+    bosId = require(vocabulary, "<s>", "BOS");
+    eosId = require(vocabulary, "</s>", "EOS");
+    // OpenVLA adds <PAD> right behind Llama's vocabulary; files from before that have none.
+    padId = vocabulary.getOrDefault("<PAD>", vocabulary.getOrDefault("<pad>", largest + 1));
+    vocabularySize = Math.max(largest, padId) + 1;
+    Long wordStart = vocabulary.get("\u2581");
+    wordStartId = wordStart == null ? OptionalLong.empty() : OptionalLong.of(wordStart);
+    tokenizer = load(source, json);
+  }
+
+  /**
+   * Opens a {@code tokenizer.json}, or the one in a model folder.
+   *
+   * @throws IOException if it is missing or malformed, or if the native library cannot be loaded;
+   *     the message says which
+   */
+  public static HuggingFacePromptTokenizer open(Path fileOrFolder) throws IOException {
+    Path file =
+        Files.isDirectory(fileOrFolder) ? fileOrFolder.resolve("tokenizer.json") : fileOrFolder;
+    if (!Files.isRegularFile(file)) {
+      throw new DatasetFormatException(
+          file
+              + ": no such file, expected a Hugging Face tokenizer.json"
+              + (Files.isRegularFile(file.resolveSibling("tokenizer.model"))
+                  ? " (a SentencePiece tokenizer.model alone is not enough)"
+                  : ""));
+    }
+    return new HuggingFacePromptTokenizer(file.toString(), Files.readAllBytes(file));
+  }
+
+  /** Opens the tokenizer in this jar: about 700 ids, for the nano preset. */
+  public static HuggingFacePromptTokenizer embedded() throws IOException {
+    try (InputStream resource = HuggingFacePromptTokenizer.class.getResourceAsStream(EMBEDDED)) {
+      if (resource == null) {
+        throw new IOException("resource " + EMBEDDED + " is missing from the Sightline jar");
+      }
+      return new HuggingFacePromptTokenizer("embedded " + EMBEDDED, resource.readAllBytes());
+    }
+  }
+
+  @Override
+  public long[] encode(String text) {
+    long[] ids = tokenizer().encode(text, true, false).getIds();
+    if (ids.length > 0 && ids[0] == bosId) {
+      return ids;
+    }
+    // Not every file has a post-processor that adds BOS.
+    long[] withBos = new long[ids.length + 1];
+    withBos[0] = bosId;
+    System.arraycopy(ids, 0, withBos, 1, ids.length);
+    return withBos;
+  }
+
+  @Override
+  public String decode(long[] ids) {
+    return tokenizer().decode(ids, true);
+  }
+
+  @Override
+  public long vocabularySize() {
+    return vocabularySize;
+  }
+
+  @Override
+  public long bosId() {
+    return bosId;
+  }
+
+  @Override
+  public long eosId() {
+    return eosId;
+  }
+
+  @Override
+  public long padId() {
+    return padId;
+  }
+
+  @Override
+  public OptionalLong wordStartId() {
+    return wordStartId;
+  }
+
+  @Override
+  public void close() {
+    if (tokenizer != null) {
+      tokenizer.close();
+      tokenizer = null;
+    }
+  }
+
+  private HuggingFaceTokenizer tokenizer() {
+    if (tokenizer == null) {
+      throw new IllegalStateException("tokenizer " + source + " is closed");
+    }
+    return tokenizer;
+  }
+
+  private long require(Map<String, Long> vocabulary, String token, String role)
+      throws DatasetFormatException {
+    Long id = vocabulary.get(token);
+    if (id == null) {
+      throw new DatasetFormatException(
+          source + ": no token '" + token + "', expected it as " + role + " of a Llama tokenizer");
+    }
+    return id;
+  }
+
+  private static Map<String, Long> vocabulary(String source, byte[] json)
+      throws DatasetFormatException {
+    Map<String, Long> ids = new HashMap<>();
+    try {
+      JsonObject root =
+          JsonParser.parseString(new String(json, StandardCharsets.UTF_8)).getAsJsonObject();
+      for (var entry : root.getAsJsonObject("model").getAsJsonObject("vocab").entrySet()) {
+        ids.put(entry.getKey(), entry.getValue().getAsLong());
+      }
+      if (root.has("added_tokens")) {
+        for (JsonElement added : root.getAsJsonArray("added_tokens")) {
+          JsonObject token = added.getAsJsonObject();
+          ids.put(token.get("content").getAsString(), token.get("id").getAsLong());
+        }
+      }
+    } catch (JsonParseException
+        | IllegalStateException
+        | ClassCastException
+        | NullPointerException
+        | NumberFormatException e) {
+      throw new DatasetFormatException(
+          source
+              + ": not a Hugging Face tokenizer.json ("
+              + e.getMessage()
+              + "), expected an object with model.vocab");
+    }
+    return ids;
+  }
+
+  private static HuggingFaceTokenizer load(String source, byte[] json) throws IOException {
+    try {
+      return HuggingFaceTokenizer.newInstance(
+          new ByteArrayInputStream(json), Map.of("truncation", "false", "padding", "false"));
+    } catch (LinkageError e) {
+      throw noLibrary(e);
+    } catch (IllegalStateException e) {
+      // DJL reports a library that it cannot unpack or link this way.
+      throw noLibrary(e);
+    } catch (RuntimeException e) {
+      throw new DatasetFormatException(
+          source + ": rejected by the tokenizers library: " + e.getMessage());
+    }
+  }
+
+  private static IOException noLibrary(Throwable e) {
+    Throwable cause = e;
+    while (cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    return new IOException(
+        "the native library of ai.djl.huggingface:tokenizers could not be loaded on "
+            + System.getProperty("os.name")
+            + " "
+            + System.getProperty("os.arch")
+            + ": "
+            + cause
+            + " (it is unpacked below ~/.djl.ai, or where -DDJL_CACHE_DIR=... points; that folder"
+            + " must be writable)",
+        e);
+  }
+
+  private static void setDefault(String property, String value) {
+    if (System.getProperty(property) == null) {
+      System.setProperty(property, value);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+package org.sightline.vla.data;
+
+import java.util.OptionalLong;
+
+/** Turns prompts into token ids; what {@link VlaBatcher} needs to know of a tokenizer. */
+public interface PromptTokenizer extends AutoCloseable {
+  /** The ids of a text with BOS in front and no EOS. */
+  long[] encode(String text);
+
+  /** The text of ids, without special tokens. */
+  String decode(long[] ids);
+
+  /** Number of ids, added tokens included; every id is smaller. */
+  long vocabularySize();
+
+  /** The id that starts every sequence. */
+  long bosId();
+
+  /** The id that ends every sequence. */
+  long eosId();
+
+  /** The id that fills batches on the right. */
+  long padId();
+
+  /**
+   * The id of the lone word-start piece "▁" (29871 in Llama 2), which must precede action ids;
+   * empty in vocabularies without one.
+   */
+  OptionalLong wordStartId();
+
+  @Override
+  void close();
+}

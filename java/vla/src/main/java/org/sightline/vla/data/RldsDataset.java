@@ -1,0 +1,258 @@
+package org.sightline.vla.data;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * One split of a TFDS/RLDS folder on disk:
+ *
+ * <pre>
+ * dataset_info.json                          name, splits, records per shard
+ * features.json                              schema of a record
+ * NAME-SPLIT.tfrecord-00000-of-00002         one episode per record
+ * NAME-SPLIT.tfrecord-00001-of-00002
+ * </pre>
+ *
+ * Opening reads both descriptors and the record headers of every shard, nothing else. Episodes are
+ * then read one at a time, in any order, through an {@link EpisodeReader}. Immutable and
+ * thread-safe.
+ */
+public final class RldsDataset {
+  private final Path folder;
+  private final String name;
+  private final String split;
+  private final RldsFeatures features;
+  private final RldsKeys keys;
+  private final List<Path> shards;
+  private final long[][] offsets;
+  private final int episodes;
+
+  private RldsDataset(
+      Path folder,
+      String name,
+      String split,
+      RldsFeatures features,
+      RldsKeys keys,
+      List<Path> shards,
+      long[][] offsets) {
+    this.folder = folder;
+    this.name = name;
+    this.split = split;
+    this.features = features;
+    this.keys = keys;
+    this.shards = shards;
+    this.offsets = offsets;
+    int count = 0;
+    for (long[] shard : offsets) {
+      count = Math.addExact(count, shard.length);
+    }
+    this.episodes = count;
+  }
+
+  /** Opens the {@code train} split with the keys of BridgeData. */
+  public static RldsDataset open(Path folder) throws IOException {
+    return open(folder, "train", RldsKeys.BRIDGE);
+  }
+
+  /**
+   * Opens a split.
+   *
+   * @param folder the version folder, which holds {@code dataset_info.json}
+   * @throws DatasetFormatException when a descriptor, split, key or shard is missing or malformed;
+   *     the message names it and what there is instead
+   */
+  public static RldsDataset open(Path folder, String split, RldsKeys keys) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      throw new DatasetFormatException(folder + ": no such folder, expected a TFDS/RLDS dataset");
+    }
+    Path infoFile = folder.resolve("dataset_info.json");
+    if (!Files.isRegularFile(infoFile)) {
+      throw new DatasetFormatException(
+          folder + ": no dataset_info.json, expected a TFDS/RLDS dataset" + hint(folder));
+    }
+    JsonObject info = readJson(infoFile);
+    String name = string(infoFile, info, "name");
+    Path featuresFile = folder.resolve("features.json");
+    if (!Files.isRegularFile(featuresFile)) {
+      throw new DatasetFormatException(folder + ": no features.json, expected a TFDS schema");
+    }
+    RldsFeatures features = RldsFeatures.parse(featuresFile, readJson(featuresFile));
+    checkKeys(featuresFile, features, keys);
+    List<Long> shardLengths = shardLengths(infoFile, info, split);
+    List<Path> shards = new ArrayList<>();
+    long[][] offsets = new long[shardLengths.size()][];
+    for (int i = 0; i < offsets.length; i++) {
+      Path shard =
+          folder.resolve(
+              String.format("%s-%s.tfrecord-%05d-of-%05d", name, split, i, offsets.length));
+      if (!Files.isRegularFile(shard)) {
+        throw new DatasetFormatException(
+            shard
+                + ": shard is missing; dataset_info.json lists "
+                + offsets.length
+                + " for split '"
+                + split
+                + "'");
+      }
+      try (TfRecordReader reader = new TfRecordReader(shard)) {
+        offsets[i] = reader.index();
+      }
+      if (offsets[i].length != shardLengths.get(i)) {
+        throw new DatasetFormatException(
+            shard
+                + ": found "
+                + offsets[i].length
+                + " records, expected "
+                + shardLengths.get(i)
+                + " as listed in dataset_info.json");
+      }
+      shards.add(shard);
+    }
+    return new RldsDataset(folder, name, split, features, keys, List.copyOf(shards), offsets);
+  }
+
+  /** The folder it was opened from. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** The dataset's name, e.g. {@code bridge_dataset}. */
+  public String name() {
+    return name;
+  }
+
+  /** The split that was opened. */
+  public String split() {
+    return split;
+  }
+
+  /** The keys that steps are read from. */
+  public RldsKeys keys() {
+    return keys;
+  }
+
+  /** Number of episodes in the split. */
+  public int size() {
+    return episodes;
+  }
+
+  /** The keys of all cameras, sorted. */
+  public List<String> cameras() {
+    return features.imageKeys();
+  }
+
+  /** A reader of this split's episodes; close it. */
+  public EpisodeReader reader() {
+    return new EpisodeReader(this);
+  }
+
+  RldsFeatures features() {
+    return features;
+  }
+
+  List<Path> shards() {
+    return shards;
+  }
+
+  long[][] offsets() {
+    return offsets;
+  }
+
+  private static void checkKeys(Path file, RldsFeatures features, RldsKeys keys)
+      throws DatasetFormatException {
+    features.require(keys.image(), RldsFeatures.Kind.IMAGE);
+    features.require(keys.instruction(), RldsFeatures.Kind.TEXT);
+    RldsFeatures.Leaf action = features.require(keys.action(), RldsFeatures.Kind.TENSOR);
+    if (action.shape().length != 1 || action.shape()[0] != Step.ACTION_SIZE) {
+      throw new DatasetFormatException(
+          file
+              + ": feature '"
+              + keys.action()
+              + "': found "
+              + action.describe()
+              + ", expected a tensor of float32 ["
+              + Step.ACTION_SIZE
+              + "]");
+    }
+    if (features.has(keys.state())) {
+      RldsFeatures.Leaf state = features.require(keys.state(), RldsFeatures.Kind.TENSOR);
+      for (int dimension : state.shape()) {
+        if (dimension < 0) {
+          throw new DatasetFormatException(
+              file
+                  + ": feature '"
+                  + keys.state()
+                  + "': found "
+                  + state.describe()
+                  + ", expected a fixed shape");
+        }
+      }
+    }
+  }
+
+  private static List<Long> shardLengths(Path file, JsonObject info, String split)
+      throws DatasetFormatException {
+    List<String> available = new ArrayList<>();
+    try {
+      for (JsonElement element : info.getAsJsonArray("splits")) {
+        JsonObject entry = element.getAsJsonObject();
+        available.add(entry.get("name").getAsString());
+        if (split.equals(entry.get("name").getAsString())) {
+          List<Long> lengths = new ArrayList<>();
+          for (JsonElement length : entry.getAsJsonArray("shardLengths")) {
+            lengths.add(length.getAsLong());
+          }
+          return lengths;
+        }
+      }
+    } catch (RuntimeException e) {
+      throw new DatasetFormatException(
+          file
+              + ": found no valid 'splits' ("
+              + e.getMessage()
+              + "), expected a list of {name, shardLengths}");
+    }
+    throw new DatasetFormatException(
+        file + ": found the splits " + available + ", expected one named '" + split + "'");
+  }
+
+  private static JsonObject readJson(Path file) throws IOException {
+    try {
+      return JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8))
+          .getAsJsonObject();
+    } catch (JsonParseException | IllegalStateException e) {
+      throw new DatasetFormatException(file + ": not a JSON object: " + e.getMessage());
+    }
+  }
+
+  private static String string(Path file, JsonObject object, String key)
+      throws DatasetFormatException {
+    JsonElement value = object.get(key);
+    if (value == null || !value.isJsonPrimitive()) {
+      throw new DatasetFormatException(
+          file + ": '" + key + "': found " + value + ", expected a string");
+    }
+    return value.getAsString();
+  }
+
+  /** Users often name the folder above the version folder. */
+  private static String hint(Path folder) throws IOException {
+    try (Stream<Path> children = Files.list(folder)) {
+      return children
+          .filter(child -> Files.isRegularFile(child.resolve("dataset_info.json")))
+          .sorted()
+          .findFirst()
+          .map(child -> "; did you mean " + child + "?")
+          .orElse("");
+    }
+  }
+}

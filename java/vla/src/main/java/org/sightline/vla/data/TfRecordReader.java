@@ -1,0 +1,174 @@
+package org.sightline.vla.data;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
+
+/**
+ * Reads a TFRecord file. A record is
+ *
+ * <pre>
+ * uint64 length            little endian
+ * uint32 masked CRC32C of the 8 length bytes
+ * byte   data[length]
+ * uint32 masked CRC32C of data
+ * </pre>
+ *
+ * Both checksums are verified, and the length is compared with what is left of the file before
+ * anything is allocated. Every failure is a {@link DatasetFormatException} naming file, record and
+ * byte offset. Records can be read in order ({@link #next}) or by offset ({@link #read}).
+ *
+ * <p>Not thread-safe.
+ */
+public final class TfRecordReader implements Closeable {
+  static final int HEADER_BYTES = 12;
+  static final int FOOTER_BYTES = 4;
+
+  private final Path file;
+  private final FileChannel channel;
+  private final long size;
+  private final ByteBuffer header =
+      ByteBuffer.allocate(HEADER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+  private long position;
+  private long record;
+
+  /**
+   * Opens a file.
+   *
+   * @throws IOException if it cannot be opened
+   */
+  public TfRecordReader(Path file) throws IOException {
+    this.file = file;
+    this.channel = FileChannel.open(file, StandardOpenOption.READ);
+    this.size = channel.size();
+  }
+
+  /** The file being read. */
+  public Path file() {
+    return file;
+  }
+
+  /** The byte offset of the record that {@link #next} will read. */
+  public long position() {
+    return position;
+  }
+
+  /** The next record in file order, or null after the last one. */
+  public byte[] next() throws IOException {
+    if (position == size) {
+      return null;
+    }
+    byte[] data = read(position, record);
+    position += HEADER_BYTES + (long) data.length + FOOTER_BYTES;
+    record++;
+    return data;
+  }
+
+  /**
+   * The record that starts at a byte offset, as listed by {@link #index}. Does not move {@link
+   * #next}.
+   *
+   * @param offset where the record's length field starts
+   * @param record the record's number, for error messages
+   */
+  public byte[] read(long offset, long record) throws IOException {
+    long length = readLength(offset, record);
+    ByteBuffer body =
+        ByteBuffer.allocate((int) length + FOOTER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    readFully(body, offset + HEADER_BYTES, record);
+    byte[] data = Arrays.copyOf(body.array(), (int) length);
+    int stored = body.getInt((int) length);
+    int computed = MaskedCrc32c.of(data, 0, data.length);
+    if (stored != computed) {
+      throw DatasetFormatException.at(
+          file, record, offset, crcMismatch("the data (" + length + " bytes)", stored, computed));
+    }
+    return data;
+  }
+
+  /**
+   * The byte offset of every record. Only the headers are read and checked, so this is fast on
+   * large files; a truncated last record is reported here, a damaged body when it is read.
+   */
+  public long[] index() throws IOException {
+    long[] offsets = new long[64];
+    int count = 0;
+    for (long offset = 0; offset < size; count++) {
+      if (count == offsets.length) {
+        offsets = Arrays.copyOf(offsets, 2 * count);
+      }
+      offsets[count] = offset;
+      offset += HEADER_BYTES + readLength(offset, count) + FOOTER_BYTES;
+    }
+    return Arrays.copyOf(offsets, count);
+  }
+
+  @Override
+  public void close() throws IOException {
+    channel.close();
+  }
+
+  private long readLength(long offset, long record) throws IOException {
+    long left = size - offset;
+    if (offset < 0 || left < HEADER_BYTES) {
+      throw DatasetFormatException.at(
+          file,
+          record,
+          offset,
+          "truncated header: found " + Math.max(0, left) + " bytes, expected " + HEADER_BYTES);
+    }
+    header.clear();
+    readFully(header, offset, record);
+    int stored = header.getInt(8);
+    int computed = MaskedCrc32c.of(header.array(), 0, 8);
+    if (stored != computed) {
+      throw DatasetFormatException.at(
+          file, record, offset, crcMismatch("the length field", stored, computed));
+    }
+    long length = header.getLong(0);
+    long available = left - HEADER_BYTES - FOOTER_BYTES;
+    if (length < 0 || length > available) {
+      throw DatasetFormatException.at(
+          file,
+          record,
+          offset,
+          "truncated record: its length field says "
+              + Long.toUnsignedString(length)
+              + " bytes, the file holds "
+              + Math.max(0, available)
+              + " more");
+    }
+    if (length > Integer.MAX_VALUE - 64) {
+      throw DatasetFormatException.at(
+          file, record, offset, "found a record of " + length + " bytes, expected less than 2 GiB");
+    }
+    return length;
+  }
+
+  private void readFully(ByteBuffer buffer, long offset, long record) throws IOException {
+    int start = buffer.position();
+    while (buffer.hasRemaining()) {
+      if (channel.read(buffer, offset + buffer.position() - start) < 0) {
+        throw DatasetFormatException.at(
+            file,
+            record,
+            offset,
+            "the file ended while it was read: "
+                + buffer.remaining()
+                + " of "
+                + (buffer.limit() - start)
+                + " bytes missing");
+      }
+    }
+  }
+
+  private static String crcMismatch(String what, int stored, int computed) {
+    return String.format(
+        "masked CRC32C of %s: found 0x%08x, expected 0x%08x", what, stored, computed);
+  }
+}
