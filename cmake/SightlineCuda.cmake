@@ -37,9 +37,10 @@ if(SIGHTLINE_HAVE_CUDA)
   target_compile_options(sightline_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror>
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra>)
+  # One file without version links: it is opened by this very name and copied into a jar.
   set_target_properties(sightline_cuda PROPERTIES
     CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-    CUDA_VISIBILITY_PRESET hidden VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+    CUDA_VISIBILITY_PRESET hidden)
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     # Users of the static runtime must not see its symbols through us.
     target_link_options(sightline_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)

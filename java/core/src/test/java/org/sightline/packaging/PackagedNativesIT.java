@@ -67,7 +67,12 @@ class PackagedNativesIT {
             .filter(line -> line.startsWith("mapped="))
             .map(line -> line.substring("mapped=".length()))
             .toList();
-    for (String library : List.of("libsightline.so", "libjnisightline.so", "libgomp.so")) {
+    List<String> expected =
+        new ArrayList<>(List.of("libsightline.so", "libjnisightline.so", "libgomp.so"));
+    if (libraries(NATIVES_JAR).contains("libsightline_cuda.so")) {
+      expected.add("libsightline_cuda.so");
+    }
+    for (String library : expected) {
       List<String> copies = mapped.stream().filter(p -> p.contains("/" + library)).toList();
       // One copy of libgomp: libtorch and libsightline share their threads.
       assertEquals(1, copies.size(), () -> library + " in " + mapped);
