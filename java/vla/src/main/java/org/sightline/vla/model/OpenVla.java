@@ -122,7 +122,7 @@ public final class OpenVla implements Policy<VlaBatch> {
     return decoder.forward(embeddings, hiddenLayers);
   }
 
-  private Tensor encode(Tensor pixels) {
+  Tensor encode(Tensor pixels) {
     Tensor typed = pixels.to(modules.scalarType());
     if (adapters.visionIsTrained()) {
       return vision.forward(typed);
