@@ -24,6 +24,14 @@ public interface Policy<B> extends AutoCloseable {
   /** Whether a trained tensor belongs to the vision encoder, which {@link Mode#FREEZE} locks. */
   boolean isVisionParameter(String name);
 
+  /** Switches dropout on (as it is at first) or off. Without dropout there is nothing to do. */
+  default void train(boolean training) {}
+
+  /** Number of samples in a batch, for the throughput reported and to weigh batches; 0: unknown. */
+  default long batchSize(B batch) {
+    return 0;
+  }
+
   @Override
   void close();
 }

@@ -1,0 +1,180 @@
+package org.sightline.train;
+
+import java.util.List;
+import java.util.Objects;
+import java.util.TreeSet;
+import org.sightline.AdamW;
+import org.sightline.ProjectorConfig;
+
+/**
+ * Settings of a {@link FineTuner}, built from defaults:
+ *
+ * <pre>{@code
+ * FineTuneConfig config =
+ *     FineTuneConfig.builder(Mode.ALIGN, 2000)
+ *         .alignment(List.of(16), ProjectorConfig.of(4096, 2048, 1024))
+ *         .gradientAccumulation(4)
+ *         .build();
+ * }</pre>
+ *
+ * @param mode what is trained, on which loss
+ * @param steps optimizer steps of a run, ≥ 1
+ * @param lambda λ ≥ 0 in total = action + λ · alignment
+ * @param alignedLayers blocks whose image tokens are aligned, counted as in {@link Policy#forward};
+ *     may be given in any mode, to measure the alignment that {@link Mode#ALIGN} would optimise
+ * @param reduction what becomes of several layers' losses
+ * @param projector sizes of the projectors, one per aligned layer, seeded with its seed + layer;
+ *     null where no layer is aligned
+ * @param gradientAccumulation micro-batches per optimizer step, ≥ 1; gradients are averaged
+ * @param seed of libtorch's random numbers at the start of a run
+ * @param optimizer AdamW's settings
+ * @param logInterval steps per {@link StepEvent}, ≥ 1: values stay on the device in between
+ * @param evaluationInterval steps between evaluations; 0: only at the end of a run
+ */
+public record FineTuneConfig(
+    Mode mode,
+    int steps,
+    double lambda,
+    List<Integer> alignedLayers,
+    LayerReduction reduction,
+    ProjectorConfig projector,
+    int gradientAccumulation,
+    long seed,
+    AdamW.Config optimizer,
+    int logInterval,
+    int evaluationInterval) {
+  /** The paper's λ. */
+  public static final double DEFAULT_LAMBDA = 0.2;
+
+  /**
+   * Checks every value.
+   *
+   * @throws IllegalArgumentException naming the argument, the value found and the value expected
+   */
+  public FineTuneConfig {
+    Objects.requireNonNull(mode, "mode");
+    Objects.requireNonNull(reduction, "reduction");
+    Objects.requireNonNull(optimizer, "optimizer");
+    alignedLayers = List.copyOf(alignedLayers);
+    requireAtLeast("steps", steps, 1);
+    requireAtLeast("gradientAccumulation", gradientAccumulation, 1);
+    requireAtLeast("logInterval", logInterval, 1);
+    requireAtLeast("evaluationInterval", evaluationInterval, 0);
+    if (!(lambda >= 0 && Double.isFinite(lambda))) {
+      throw new IllegalArgumentException("lambda must be finite and at least 0, found " + lambda);
+    }
+    for (int layer : alignedLayers) {
+      requireAtLeast("alignedLayers", layer, 0);
+    }
+    if (new TreeSet<>(alignedLayers).size() != alignedLayers.size()) {
+      throw new IllegalArgumentException("alignedLayers must be distinct, found " + alignedLayers);
+    }
+    if (mode == Mode.ALIGN && alignedLayers.isEmpty()) {
+      throw new IllegalArgumentException("alignedLayers must name a layer in mode ALIGN, found []");
+    }
+    if (!alignedLayers.isEmpty() && projector == null) {
+      throw new IllegalArgumentException(
+          "projector must be given for alignedLayers " + alignedLayers + ", found null");
+    }
+  }
+
+  /** A builder; what is not set takes the default its setter names. */
+  public static Builder builder(Mode mode, int steps) {
+    return new Builder(mode, steps);
+  }
+
+  private static void requireAtLeast(String name, int value, int least) {
+    if (value < least) {
+      throw new IllegalArgumentException(name + " must be at least " + least + ", found " + value);
+    }
+  }
+
+  /** Collects the settings of a {@link FineTuneConfig}. */
+  public static final class Builder {
+    private final Mode mode;
+    private final int steps;
+    private List<Integer> alignedLayers = List.of();
+    private ProjectorConfig projector;
+    private double lambda = DEFAULT_LAMBDA;
+    private LayerReduction reduction = LayerReduction.SUM;
+    private int gradientAccumulation = 1;
+    private long seed;
+    private AdamW.Config optimizer = AdamW.Config.defaults();
+    private int logInterval = 1;
+    private int evaluationInterval;
+
+    private Builder(Mode mode, int steps) {
+      this.mode = mode;
+      this.steps = steps;
+    }
+
+    /** Sets the aligned layers and their projectors' sizes; none are aligned if not called. */
+    public Builder alignment(List<Integer> layers, ProjectorConfig projector) {
+      this.alignedLayers = layers;
+      this.projector = projector;
+      return this;
+    }
+
+    /** Sets λ; 0.2 if not called. */
+    public Builder lambda(double lambda) {
+      this.lambda = lambda;
+      return this;
+    }
+
+    /** Sets how layers are reduced; {@link LayerReduction#SUM} if not called. */
+    public Builder reduction(LayerReduction reduction) {
+      this.reduction = reduction;
+      return this;
+    }
+
+    /** Sets the micro-batches per step; 1 if not called. */
+    public Builder gradientAccumulation(int gradientAccumulation) {
+      this.gradientAccumulation = gradientAccumulation;
+      return this;
+    }
+
+    /** Sets the seed; 0 if not called. */
+    public Builder seed(long seed) {
+      this.seed = seed;
+      return this;
+    }
+
+    /** Sets the optimizer; {@link AdamW.Config#defaults} if not called. */
+    public Builder optimizer(AdamW.Config optimizer) {
+      this.optimizer = optimizer;
+      return this;
+    }
+
+    /** Sets the steps per event; 1 if not called. */
+    public Builder logInterval(int logInterval) {
+      this.logInterval = logInterval;
+      return this;
+    }
+
+    /** Sets the steps between evaluations; 0, at the end alone, if not called. */
+    public Builder evaluationInterval(int evaluationInterval) {
+      this.evaluationInterval = evaluationInterval;
+      return this;
+    }
+
+    /**
+     * Makes the configuration.
+     *
+     * @throws IllegalArgumentException if a value is not valid
+     */
+    public FineTuneConfig build() {
+      return new FineTuneConfig(
+          mode,
+          steps,
+          lambda,
+          alignedLayers,
+          reduction,
+          projector,
+          gradientAccumulation,
+          seed,
+          optimizer,
+          logInterval,
+          evaluationInterval);
+    }
+  }
+}

@@ -1,0 +1,657 @@
+package org.sightline.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.OptionalDouble;
+import java.util.Set;
+import java.util.TreeSet;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.sightline.AdamW;
+import org.sightline.AlignmentLoss;
+import org.sightline.AlignmentProjector;
+import org.sightline.ProjectorConfig;
+import org.sightline.train.FineTuneResult.End;
+import org.sightline.train.Toy.Batch;
+import org.sightline.train.Toy.ToyPolicy;
+import org.sightline.train.Toy.ToyTeacher;
+
+class FineTunerTest {
+  private static final AdamW.Config FAST = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 0, true);
+
+  private static FineTuneConfig.Builder config(Mode mode, int steps) {
+    return FineTuneConfig.builder(mode, steps)
+        .alignment(List.of(1), Toy.PROJECTOR)
+        .optimizer(FAST)
+        .seed(3);
+  }
+
+  /** What a run told its listener. */
+  private static class Recorder implements TrainingListener {
+    final List<StepEvent> steps = new ArrayList<>();
+    final List<Evaluation> evaluations = new ArrayList<>();
+    final List<String> order = new ArrayList<>();
+
+    @Override
+    public void begin(FineTuneConfig config, int tensors, long parameters) {
+      order.add("begin " + tensors + " " + parameters);
+    }
+
+    @Override
+    public void step(StepEvent event) {
+      steps.add(event);
+      order.add("step " + event.step());
+    }
+
+    @Override
+    public void evaluation(Evaluation evaluation) {
+      evaluations.add(evaluation);
+      order.add("evaluation " + evaluation.step());
+    }
+
+    @Override
+    public void end(FineTuneResult result) {
+      order.add("end " + result.end());
+    }
+
+    @Override
+    public void failure(Throwable cause) {
+      order.add("failure " + cause.getMessage());
+    }
+  }
+
+  @Test
+  void alignRaisesTheCosineAndLowersTheLoss() {
+    List<Batch> batches = Toy.batches(4, 8, 1);
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(policy, teacher, config(Mode.ALIGN, 150).lambda(1).build())) {
+      Evaluation before = tuner.evaluate(batches.iterator());
+      Recorder recorder = new Recorder();
+      FineTuneResult result = tuner.run(Toy.cycle(batches), recorder);
+      Evaluation after = tuner.evaluate(batches.iterator());
+      assertTrue(after.cosine().get(1) > before.cosine().get(1) + 0.3, before + " → " + after);
+      assertTrue(after.actionLoss() < 0.5 * before.actionLoss(), before + " → " + after);
+      assertTrue(
+          after.metrics().get("action_l1") < before.metrics().get("action_l1"),
+          before + " → " + after);
+      assertEquals(End.COMPLETED, result.end());
+      assertEquals(150, result.steps());
+      assertEquals(150, after.step());
+      assertEquals(4, after.batches());
+      // On the first step B is zero, so what training sees is what evaluation saw of that batch.
+      StepEvent first = recorder.steps.get(0);
+      Evaluation alone = firstBatchUntrained(batches.get(0));
+      assertEquals(alone.actionLoss(), first.actionLoss(), 1e-6);
+      assertEquals(alone.cosine().get(1), first.cosine().get(1), 1e-6);
+      assertEquals(-first.cosine().get(1), first.alignmentLoss().getAsDouble(), 1e-6);
+      assertEquals(
+          first.actionLoss() + first.alignmentLoss().getAsDouble(), first.totalLoss(), 1e-6);
+    }
+  }
+
+  private static Evaluation firstBatchUntrained(Batch batch) {
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(policy, teacher, config(Mode.DEFAULT, 1).build())) {
+      return tuner.evaluate(List.of(batch).iterator());
+    }
+  }
+
+  /** Gradient of the paper's total loss at the start, composed here by hand. */
+  @ParameterizedTest
+  @EnumSource(LayerReduction.class)
+  void minimisesActionPlusLambdaTimesTheReducedAlignment(LayerReduction reduction) {
+    List<Batch> batches = Toy.batches(1, 8, 1);
+    double lambda = 0.7;
+    FineTuneConfig config =
+        FineTuneConfig.builder(Mode.ALIGN, 1)
+            .alignment(List.of(1, 2), Toy.PROJECTOR)
+            .lambda(lambda)
+            .reduction(reduction)
+            .optimizer(FAST)
+            .build();
+    double expected;
+    double norm;
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        PointerScope scope = new PointerScope()) {
+      PolicyOutput output = policy.forward(batches.get(0), Set.of(1, 2));
+      Tensor features = teacher.features(batches.get(0));
+      Tensor alignment = torch.zeros(1);
+      for (int layer : List.of(1, 2)) {
+        ProjectorConfig own =
+            new ProjectorConfig(
+                Toy.HIDDEN, 16, Toy.FEATURES, false, 0, Toy.PROJECTOR.compute(), layer);
+        Tensor loss =
+            new AlignmentLoss(new AlignmentProjector(own))
+                .forward(output.hiddenStates().get(layer), 1, features)
+                .loss();
+        alignment = alignment.add(loss);
+      }
+      double weight = reduction == LayerReduction.SUM ? lambda : lambda / 2;
+      Tensor total = output.actionLoss().add(alignment.sum().mul(new Scalar(weight)));
+      total.backward();
+      expected = total.item_double();
+      double squares = 0;
+      for (Tensor parameter : policy.trainableParameters().values()) {
+        squares += parameter.grad().square().sum().item_double();
+      }
+      norm = Math.sqrt(squares);
+    }
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config)) {
+      StepEvent event = tuner.run(batches.iterator()).lastStep().orElseThrow();
+      assertEquals(expected, event.totalLoss(), 1e-6);
+      assertEquals(norm, event.gradNorm(), 1e-5 * norm);
+      double sum = -event.cosine().get(1) - event.cosine().get(2);
+      assertEquals(
+          reduction == LayerReduction.SUM ? sum : sum / 2,
+          event.alignmentLoss().getAsDouble(),
+          1e-6);
+      assertEquals(1, teacher.calls, "features are computed once, not per layer");
+      assertFalse(teacher.sawGradMode, "features are computed without a graph");
+      assertEquals(List.of(new TreeSet<>(List.of(1, 2))), policy.asked);
+    }
+  }
+
+  @Test
+  void defaultLeavesAlignmentOutButMeasuresIt() {
+    List<Batch> batches = Toy.batches(2, 8, 1);
+    List<List<Float>> withTeacher;
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(policy, teacher, config(Mode.DEFAULT, 5).build())) {
+      FineTuneResult result = tuner.run(Toy.cycle(batches));
+      StepEvent last = result.lastStep().orElseThrow();
+      assertEquals(0, teacher.calls);
+      assertEquals(OptionalDouble.empty(), last.alignmentLoss());
+      assertEquals(Map.of(), last.cosine());
+      assertEquals(last.actionLoss(), last.totalLoss());
+      assertEquals(Set.of(Set.of()), Set.copyOf(policy.asked), "no hidden state is kept");
+      withTeacher = Toy.bits(policy, "");
+      Evaluation evaluation = tuner.evaluate(batches.iterator());
+      assertEquals(2, teacher.calls);
+      assertEquals(Set.of(1), evaluation.cosine().keySet());
+      assertEquals(-evaluation.cosine().get(1), evaluation.alignmentLoss().getAsDouble(), 1e-6);
+    }
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(
+                policy,
+                null,
+                FineTuneConfig.builder(Mode.DEFAULT, 5).optimizer(FAST).seed(3).build())) {
+      tuner.run(Toy.cycle(batches));
+      assertEquals(withTeacher, Toy.bits(policy, ""));
+      Evaluation evaluation = tuner.evaluate(batches.iterator());
+      assertEquals(Map.of(), evaluation.cosine());
+      assertEquals(OptionalDouble.empty(), evaluation.alignmentLoss());
+      assertEquals(Map.of(), tuner.projectors());
+    }
+  }
+
+  @Test
+  void freezeKeepsTheBitsOfTheVisionAdapters() {
+    AdamW.Config decay = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.5, 0, true);
+    List<Batch> batches = Toy.batches(2, 8, 1);
+    try (ToyPolicy policy = new ToyPolicy()) {
+      try (NoGradGuard noGrad = new NoGradGuard()) {
+        // B is not zero, so that decay or a gradient would show in both tensors.
+        policy.layers.get("vision").loraB().fill_(new Scalar(0.1));
+      }
+      List<List<Float>> vision = Toy.bits(policy, "vision.");
+      List<List<Float>> head = Toy.bits(policy, "head.");
+      Recorder recorder = new Recorder();
+      FineTuneConfig config = FineTuneConfig.builder(Mode.FREEZE, 10).optimizer(decay).build();
+      try (FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
+        tuner.run(Toy.cycle(batches), recorder);
+        assertEquals(vision, Toy.bits(policy, "vision."));
+        assertNotEquals(head, Toy.bits(policy, "head."));
+        assertFalse(policy.layers.get("vision").loraA().requires_grad());
+      }
+      assertEquals("begin 4 204", recorder.order.get(0));
+      // Unlocked again: the next fine-tuning trains them.
+      FineTuneConfig plain = FineTuneConfig.builder(Mode.DEFAULT, 1).optimizer(decay).build();
+      try (FineTuner<Batch> tuner = new FineTuner<>(policy, null, plain)) {
+        tuner.run(Toy.cycle(batches));
+      }
+      assertNotEquals(vision, Toy.bits(policy, "vision."));
+    }
+  }
+
+  @Test
+  void accumulatingHalvesEqualsTheWhole() {
+    Batch whole = Toy.batches(1, 8, 1).get(0);
+    List<List<List<Float>>> results = new ArrayList<>();
+    List<StepEvent> events = new ArrayList<>();
+    for (int parts : List.of(1, 2, 4)) {
+      List<Batch> micro = new ArrayList<>();
+      for (int i = 0; i < parts; i++) {
+        micro.add(whole.part(i * 8L / parts, 8 / parts));
+      }
+      try (ToyPolicy policy = new ToyPolicy();
+          ToyTeacher teacher = new ToyTeacher();
+          FineTuner<Batch> tuner =
+              new FineTuner<>(
+                  policy, teacher, config(Mode.ALIGN, 6).gradientAccumulation(parts).build())) {
+        Recorder recorder = new Recorder();
+        tuner.run(Toy.cycle(micro), recorder);
+        assertEquals(6, recorder.steps.size(), "events are per optimizer step");
+        results.add(Toy.bits(policy, ""));
+        events.add(recorder.steps.get(5));
+      }
+    }
+    for (int i = 1; i < 3; i++) {
+      assertEquals(events.get(0).totalLoss(), events.get(i).totalLoss(), 1e-5);
+      assertEquals(events.get(0).gradNorm(), events.get(i).gradNorm(), 1e-5);
+      for (int p = 0; p < results.get(0).size(); p++) {
+        for (int k = 0; k < results.get(0).get(p).size(); k++) {
+          // Adam divides by √v: rounding of tiny gradients shows in the third digit of a step.
+          assertEquals(results.get(0).get(p).get(k), results.get(i).get(p).get(k), 1e-4);
+        }
+      }
+    }
+  }
+
+  @Test
+  void aTrainableProjectorIsTrained() {
+    ProjectorConfig trainable =
+        new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, Toy.PROJECTOR.compute(), 0);
+    List<Batch> batches = Toy.batches(2, 8, 1);
+    for (boolean train : List.of(false, true)) {
+      try (ToyPolicy policy = new ToyPolicy();
+          ToyTeacher teacher = new ToyTeacher();
+          FineTuner<Batch> tuner =
+              new FineTuner<>(
+                  policy,
+                  teacher,
+                  config(Mode.ALIGN, 3)
+                      .alignment(List.of(2), train ? trainable : Toy.PROJECTOR)
+                      .build())) {
+        AlignmentProjector projector = tuner.projectors().get(2);
+        List<Float> before = Toy.floats(projector.parameters().get("net.1.weight"));
+        Recorder recorder = new Recorder();
+        tuner.run(Toy.cycle(batches), recorder);
+        List<Float> after = Toy.floats(projector.parameters().get("net.1.weight"));
+        assertEquals(!train, before.equals(after));
+        // 6 adapter tensors, 8 of the projector.
+        assertEquals(train, recorder.order.get(0).startsWith("begin 14 "));
+      }
+    }
+  }
+
+  @Test
+  void layersGetProjectorsOfTheirOwn() {
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> both =
+            new FineTuner<>(
+                policy,
+                teacher,
+                config(Mode.ALIGN, 1).alignment(List.of(2, 1), Toy.PROJECTOR).build());
+        FineTuner<Batch> one =
+            new FineTuner<>(
+                policy,
+                teacher,
+                config(Mode.ALIGN, 1).alignment(List.of(2), Toy.PROJECTOR).build())) {
+      List<Float> first = weight(both, 1);
+      assertNotEquals(first, weight(both, 2));
+      assertEquals(weight(one, 2), weight(both, 2), "in any company");
+    }
+  }
+
+  private static List<Float> weight(FineTuner<?> tuner, int layer) {
+    return Toy.floats(tuner.projectors().get(layer).parameters().get("net.1.weight"));
+  }
+
+  @Test
+  void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() {
+    int threads = torch.get_num_threads();
+    try {
+      List<List<List<Float>>> results = new ArrayList<>();
+      List<List<Double>> losses = new ArrayList<>();
+      for (int n : List.of(1, 1, 2)) {
+        torch.set_num_threads(n);
+        try (ToyPolicy policy = new ToyPolicy(0.1);
+            ToyTeacher teacher = new ToyTeacher();
+            FineTuner<Batch> tuner =
+                new FineTuner<>(policy, teacher, config(Mode.ALIGN, 10).build())) {
+          Recorder recorder = new Recorder();
+          tuner.run(Toy.cycle(Toy.batches(3, 16, 5)), recorder);
+          results.add(Toy.bits(policy, ""));
+          losses.add(recorder.steps.stream().map(StepEvent::totalLoss).toList());
+        }
+      }
+      assertEquals(losses.get(0), losses.get(1));
+      assertEquals(results.get(0), results.get(1));
+      assertEquals(losses.get(0), losses.get(2));
+      assertEquals(results.get(0), results.get(2));
+    } finally {
+      torch.set_num_threads(threads);
+    }
+  }
+
+  @Test
+  void tellsListenersInOrderAndEvaluatesPerOptimizerStep() {
+    List<Batch> batches = Toy.batches(3, 4, 1);
+    List<Batch> held = Toy.batches(2, 4, 50);
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(
+                policy,
+                teacher,
+                config(Mode.ALIGN, 7)
+                    .gradientAccumulation(2)
+                    .logInterval(2)
+                    .evaluationInterval(3)
+                    .build())) {
+      Recorder recorder = new Recorder();
+      FineTuneResult result = tuner.run(Toy.cycle(batches), held::iterator, recorder);
+      assertEquals(
+          List.of(
+              "begin 6 316",
+              "step 2",
+              "evaluation 3",
+              "step 4",
+              "step 6",
+              "evaluation 6",
+              "step 7",
+              "evaluation 7",
+              "end COMPLETED"),
+          recorder.order);
+      assertEquals(recorder.evaluations, result.evaluations());
+      assertEquals(recorder.steps.get(3), result.lastStep().orElseThrow());
+      assertEquals(7, result.steps());
+      assertEquals(0, result.skippedSteps());
+      assertTrue(result.seconds() > 0);
+      assertTrue(recorder.steps.get(0).samplesPerSecond() > 0);
+      assertEquals(14 + 3 * 2, policy.asked.size());
+      // Evaluation runs without gradients and dropout, training with both.
+      assertEquals(List.of(false, true, false, true, false, true), policy.training);
+      assertEquals(6, policy.gradMode.stream().filter(on -> !on).count());
+      // Handed over means closed once per use.
+      assertEquals(14, batches.stream().mapToInt(batch -> batch.closed).sum());
+      assertEquals(6, held.stream().mapToInt(batch -> batch.closed).sum());
+      // A second run counts on.
+      Recorder second = new Recorder();
+      tuner.run(Toy.cycle(batches), second);
+      assertEquals(List.of(9, 11, 13, 14), second.steps.stream().map(StepEvent::step).toList());
+      assertEquals(14, second.steps.get(0).totalSteps());
+    }
+  }
+
+  /** An interval reports the mean of what its steps would report alone. */
+  @Test
+  void anIntervalReportsMeans() {
+    List<List<StepEvent>> runs = new ArrayList<>();
+    for (int interval : List.of(1, 3)) {
+      try (ToyPolicy policy = new ToyPolicy();
+          ToyTeacher teacher = new ToyTeacher();
+          FineTuner<Batch> tuner =
+              new FineTuner<>(
+                  policy, teacher, config(Mode.ALIGN, 3).logInterval(interval).build())) {
+        Recorder recorder = new Recorder();
+        tuner.run(Toy.cycle(Toy.batches(3, 4, 1)), recorder);
+        runs.add(recorder.steps);
+      }
+    }
+    StepEvent mean = runs.get(1).get(0);
+    assertEquals(1, runs.get(1).size());
+    assertEquals(
+        runs.get(0).stream().mapToDouble(StepEvent::totalLoss).average().orElseThrow(),
+        mean.totalLoss(),
+        1e-12);
+    assertEquals(
+        runs.get(0).stream().mapToDouble(StepEvent::gradNorm).average().orElseThrow(),
+        mean.gradNorm(),
+        1e-12);
+    assertEquals(
+        runs.get(0).stream().mapToDouble(e -> e.cosine().get(1)).average().orElseThrow(),
+        mean.cosine().get(1),
+        1e-12);
+  }
+
+  @Test
+  void evaluationWeighsBatchesBySize() {
+    Batch whole = Toy.batches(1, 9, 1).get(0);
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher();
+        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config(Mode.FREEZE, 1).build())) {
+      Evaluation one = tuner.evaluate(List.of(whole).iterator());
+      Evaluation parts =
+          tuner.evaluate(List.of(whole.part(0, 4), whole.part(4, 4), whole.part(8, 1)).iterator());
+      assertEquals(3, parts.batches());
+      assertEquals(one.actionLoss(), parts.actionLoss(), 1e-6);
+      assertEquals(one.cosine().get(1), parts.cosine().get(1), 1e-6);
+      IllegalArgumentException none =
+          assertThrows(
+              IllegalArgumentException.class, () -> tuner.evaluate(List.<Batch>of().iterator()));
+      assertEquals("evaluation batches must be at least 1, found none", none.getMessage());
+    }
+  }
+
+  @Test
+  void endsInGoodOrderWhenTheBatchesDo() {
+    List<Batch> five = Toy.batches(5, 4, 1);
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(
+                policy,
+                null,
+                FineTuneConfig.builder(Mode.DEFAULT, 10).gradientAccumulation(2).build())) {
+      Recorder recorder = new Recorder();
+      FineTuneResult result =
+          tuner.run(five.iterator(), () -> five.subList(0, 1).iterator(), recorder);
+      assertEquals(End.OUT_OF_DATA, result.end());
+      assertEquals(2, result.steps());
+      assertEquals(
+          List.of("begin 6 316", "step 1", "step 2", "evaluation 2", "end OUT_OF_DATA"),
+          recorder.order);
+      // The odd micro-batch left nothing behind.
+      for (Tensor parameter : policy.trainableParameters().values()) {
+        assertEquals(0, parameter.grad().abs().sum().item_double());
+      }
+    }
+  }
+
+  @Test
+  void stopsWhenAListenerAsks() {
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).build())) {
+      Recorder recorder =
+          new Recorder() {
+            @Override
+            public boolean stopRequested() {
+              return steps.size() == 3;
+            }
+          };
+      FineTuneResult result = tuner.run(Toy.cycle(Toy.batches(1, 4, 1)), recorder);
+      assertEquals(End.STOPPED, result.end());
+      assertEquals(3, result.steps());
+      assertEquals("end STOPPED", recorder.order.get(recorder.order.size() - 1));
+    }
+  }
+
+  @Test
+  void stopsWhenInterruptedAndKeepsTheFlag() {
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(
+                policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).logInterval(50).build())) {
+      Recorder recorder = new Recorder();
+      Iterator<Batch> batches = Toy.cycle(Toy.batches(1, 4, 1));
+      Iterator<Batch> interrupting =
+          new Iterator<>() {
+            private int count;
+
+            @Override
+            public boolean hasNext() {
+              return true;
+            }
+
+            @Override
+            public Batch next() {
+              if (++count == 5) {
+                Thread.currentThread().interrupt();
+              }
+              return batches.next();
+            }
+          };
+      FineTuneResult result = tuner.run(interrupting, recorder);
+      assertTrue(Thread.interrupted(), "the flag is left for the caller");
+      assertEquals(End.INTERRUPTED, result.end());
+      assertEquals(5, result.steps());
+      assertEquals(List.of("begin 6 316", "step 5", "end INTERRUPTED"), recorder.order);
+    } finally {
+      Thread.interrupted();
+    }
+  }
+
+  @Test
+  void countsAndSkipsStepsThatAreNotFinite() {
+    List<Batch> batches = Toy.batches(3, 4, 1);
+    batches.get(1).y.fill_(new Scalar(Double.NaN));
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 3).build())) {
+      List<List<List<Float>>> seen = new ArrayList<>();
+      Recorder recorder =
+          new Recorder() {
+            @Override
+            public void step(StepEvent event) {
+              super.step(event);
+              seen.add(Toy.bits(policy, ""));
+            }
+          };
+      FineTuneResult result = tuner.run(batches.iterator(), recorder);
+      assertEquals(1, result.skippedSteps());
+      assertEquals(List.of(0, 1, 0), recorder.steps.stream().map(StepEvent::skippedSteps).toList());
+      assertTrue(recorder.steps.get(1).nonFinite() > 0);
+      assertTrue(Double.isNaN(recorder.steps.get(1).actionLoss()));
+      assertEquals(seen.get(0), seen.get(1), "a skipped step changes nothing");
+      assertNotEquals(seen.get(1), seen.get(2));
+    }
+  }
+
+  @Test
+  void aFailureReachesListenersAndLeavesNoGradients() {
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner =
+            new FineTuner<>(
+                policy,
+                null,
+                FineTuneConfig.builder(Mode.DEFAULT, 9).gradientAccumulation(2).build())) {
+      Iterator<Batch> one = Toy.batches(3, 4, 1).iterator();
+      Iterator<Batch> lying =
+          new Iterator<>() {
+            @Override
+            public boolean hasNext() {
+              return true;
+            }
+
+            @Override
+            public Batch next() {
+              if (!one.hasNext()) {
+                throw new NoSuchElementException("disk on fire");
+              }
+              return one.next();
+            }
+          };
+      Recorder recorder = new Recorder();
+      assertThrows(NoSuchElementException.class, () -> tuner.run(lying, recorder));
+      assertEquals(List.of("begin 6 316", "step 1", "failure disk on fire"), recorder.order);
+      for (Tensor parameter : policy.trainableParameters().values()) {
+        assertEquals(0, parameter.grad().abs().sum().item_double());
+      }
+    }
+  }
+
+  @Test
+  void explainsWhatDoesNotFitTogether() {
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher()) {
+      assertRefused(
+          "teacher must be given in mode ALIGN, found null",
+          () -> new FineTuner<>(policy, null, config(Mode.ALIGN, 1).build()));
+      assertRefused(
+          "projector.teacherSize must be the teacher's width 5, found 6",
+          () ->
+              new FineTuner<>(
+                  policy,
+                  teacher,
+                  config(Mode.DEFAULT, 1)
+                      .alignment(List.of(1), ProjectorConfig.of(Toy.HIDDEN, 16, 6))
+                      .build()));
+      policy.layers.remove("middle");
+      policy.layers.remove("head");
+      assertRefused(
+          "policy must have a parameter to train in mode FREEZE, found none",
+          () -> new FineTuner<>(policy, teacher, config(Mode.FREEZE, 1).build()));
+    }
+    try (ToyPolicy policy = new ToyPolicy();
+        ToyTeacher teacher = new ToyTeacher()) {
+      FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config(Mode.ALIGN, 1).build());
+      tuner.close();
+      tuner.close();
+      assertEquals(
+          "FineTuner is closed",
+          assertThrows(
+                  IllegalStateException.class, () -> tuner.run(Toy.cycle(Toy.batches(1, 1, 1))))
+              .getMessage());
+    }
+  }
+
+  @Test
+  void explainsTeachersAndPoliciesThatDisagree() {
+    List<Batch> batches = Toy.batches(1, 2, 1);
+    Teacher<Batch> few =
+        new Teacher<>() {
+          @Override
+          public Tensor features(Batch batch) {
+            return torch.zeros(2, 3, Toy.FEATURES);
+          }
+
+          @Override
+          public long width() {
+            return Toy.FEATURES;
+          }
+
+          @Override
+          public void close() {}
+        };
+    try (ToyPolicy policy = new ToyPolicy();
+        FineTuner<Batch> tuner = new FineTuner<>(policy, few, config(Mode.ALIGN, 1).build())) {
+      assertEquals(
+          "teacher features must be [B,N,Z] with N = 4 as the policy's image tokens, found 3"
+              + " dimensions, N = 3",
+          assertThrows(IllegalStateException.class, () -> tuner.run(batches.iterator()))
+              .getMessage());
+    }
+  }
+
+  private static void assertRefused(
+      String message, org.junit.jupiter.api.function.Executable executable) {
+    assertEquals(message, assertThrows(IllegalArgumentException.class, executable).getMessage());
+  }
+}
