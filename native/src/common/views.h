@@ -24,6 +24,11 @@ struct View3 {
   int64_t total_rows() const { return batch * rows; }
   explicit operator bool() const { return data != nullptr; }
 
+  // Address of element (i, column), whatever the dtype.
+  char* at(int64_t i, int64_t column) const {
+    return static_cast<char*>(data) +
+           ((i / rows) * batch_stride + (i % rows) * row_stride + column) * element_size(dtype);
+  }
   // Address of row i of the flattened view.
   template <typename T>
   T* row(int64_t i) const {
@@ -39,6 +44,9 @@ struct View2 {
   int64_t cols = 0;
   int64_t row_stride = 0;  // in elements
 
+  char* at(int64_t row, int64_t column) const {
+    return static_cast<char*>(data) + (row * row_stride + column) * element_size(dtype);
+  }
   explicit operator bool() const { return data != nullptr; }
 };
 

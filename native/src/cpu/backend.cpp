@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cpu/adamw/adamw.h"
+#include "cpu/alignment/alignment.h"
 #include "cpu/isa.h"
 
 namespace sightline {
@@ -29,12 +30,10 @@ sl_status capabilities(sl_capability* out) {
 
 const Backend kCpuBackend = {
     .capabilities = capabilities,
-    .alignment_create = [](const ProjectorViews&, const AlignmentOptions&,
-                           void**) { return SL_UNSUPPORTED; },
-    .alignment_update = [](void*, const ProjectorViews&) { return SL_UNSUPPORTED; },
-    .alignment_loss = [](const void*, const sl_context&,
-                         const AlignmentCall&) { return SL_UNSUPPORTED; },
-    .alignment_destroy = [](void*) {},
+    .alignment_create = cpu::alignment_create,
+    .alignment_update = cpu::alignment_update,
+    .alignment_loss = cpu::alignment_loss,
+    .alignment_destroy = cpu::alignment_destroy,
     .lora_forward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
     .lora_backward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
     .lora_merge = [](const sl_context&, const MergeCall&) { return SL_UNSUPPORTED; },

@@ -125,17 +125,11 @@ void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int thre
 
 void store_tile(const void* user, const Kernels& kernels, const GemmTile& tile) {
   const auto& store = *static_cast<const StoreEpilogue*>(user);
-  const int64_t size = element_size(store.out.dtype);
-  const char* bias = static_cast<const char*>(store.bias.data);
-  if (bias) bias += tile.column * element_size(store.bias.dtype);
+  const void* bias = store.bias ? store.bias.at(0, tile.column) : nullptr;
   for (int64_t i = 0; i < tile.rows; ++i) {
-    char* out = static_cast<char*>(store.out.data);
-    const int64_t row = tile.row + i;
-    out += ((row / store.out.rows) * store.out.batch_stride +
-            (row % store.out.rows) * store.out.row_stride + tile.column) *
-           size;
-    kernels.row.store(out, store.out.dtype, tile.data + i * tile.ld, tile.columns, store.scale,
-                      bias, store.bias.dtype, store.accumulate);
+    kernels.row.store(store.out.at(tile.row + i, tile.column), store.out.dtype,
+                      tile.data + i * tile.ld, tile.columns, store.scale, bias, store.bias.dtype,
+                      store.accumulate);
   }
 }
 

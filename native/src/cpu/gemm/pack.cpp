@@ -3,16 +3,6 @@
 #include <algorithm>
 
 namespace sightline {
-namespace {
-
-const char* address(const View3& view, int64_t row, int64_t column) {
-  const int64_t offset =
-      (row / view.rows) * view.batch_stride + (row % view.rows) * view.row_stride + column;
-  return static_cast<const char*>(view.data) + offset * element_size(view.dtype);
-}
-
-}  // namespace
-
 void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
                 int64_t lanes, int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
   const int64_t stride = panel_bytes(gemm, width, k);
@@ -20,7 +10,7 @@ void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int6
   const void* runs[kGemmKc];
   const char* steps[kGemmKc];  // the storage rows of k, which all panels share
   if (!operand.along_k && !operand.fetch) {
-    for (int64_t j = 0; j < k; ++j) steps[j] = address(operand.view, k0 + j, lane);
+    for (int64_t j = 0; j < k; ++j) steps[j] = operand.view.at(k0 + j, lane);
   }
   char* panel = static_cast<char*>(panels);
   for (int64_t first = 0; first < lanes; first += width, panel += stride) {
@@ -32,7 +22,7 @@ void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int6
           operand.fetch(operand.user, lane + first + i, k0, k, row);
           runs[i] = row;
         } else {
-          runs[i] = address(operand.view, lane + first + i, k0);
+          runs[i] = operand.view.at(lane + first + i, k0);
         }
       }
       gemm.pack_lanes(panel, width, runs, count, k, dtype);

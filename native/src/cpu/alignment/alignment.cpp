@@ -1,0 +1,175 @@
+// Alignment loss of M = B N tokens, its gradient of the hidden states, and of a trainable
+// projector.
+//
+//   xhat = (h - mu) rho                          mu, rho = 1/sqrt(var + eps): fp64 sums, two passes
+//   u = xhat W1'^T + b1'    a1 = drop(silu(u))   W1', b1': LayerNorm's affine folded in
+//   v = a1 W2^T + b2        a2 = drop(silu(v))
+//   z = a2 W3^T + b3        c = z.t / (max(|z|,eps) max(|t|,eps)),  eps = 1e-12, fp64
+//   loss = -sum m c / sum m
+//   dz = -s (m/sum m) (t^ - c z^)/|z|            s = grad_scale
+//   dv = (dz W3) drop' silu'(v)    du = (dv W2) drop' silu'(u)    g = du W1'
+//   dh = rho (g - k1 - xhat k2)    k1 = du.w1_sums / D   k2 = du.(u - b1') / D
+//
+// h [B,N,D], t [B,N,Z], each fp32 or bf16; weights fp32 or bf16. The left operand of every product
+// is rounded to the compute type when it is packed (xhat, a1, a2, dz, dv, du), the weights when the
+// handle is made; products are summed in fp32; everything between products is fp32. On this backend
+// rows are normalised before the first product rather than in its epilogue: packing touches them
+// anyhow, and nothing cancels where |mu| >> sigma. Nothing is saved from forward to backward but u
+// and v of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss sum,
+// and what weight_gradients.h says when weight gradients are asked for.
+#include "cpu/alignment/alignment.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "cpu/alignment/row_block.h"
+#include "cpu/alignment/weight_gradients.h"
+#include "cpu/isa.h"
+
+namespace sightline {
+namespace {
+
+double total_weight(const AlignmentCall& call, int64_t tokens) {
+  if (!call.token_weight) return static_cast<double>(tokens);
+  double sum = 0;
+  for (int64_t i = 0; i < tokens; ++i) {
+    sum += *reinterpret_cast<const float*>(
+        call.token_weight.at(i / call.hidden.rows, i % call.hidden.rows));
+  }
+  return sum;
+}
+
+void zero(const View2& out) {
+  for (int64_t i = 0; out && i < out.rows; ++i) {
+    std::memset(out.at(i, 0), 0, static_cast<size_t>(out.cols * element_size(out.dtype)));
+  }
+}
+
+// No tokens or no weight: all gradients are 0.
+void zero_gradients(const AlignmentCall& call) {
+  const View3& dh = call.grad_hidden;
+  if (dh && !call.accumulate_hidden) {
+    for (int64_t i = 0; i < dh.total_rows(); ++i) {
+      std::memset(dh.at(i, 0), 0, static_cast<size_t>(dh.cols * element_size(dh.dtype)));
+    }
+  }
+  if (call.accumulate_weights) return;
+  const ProjectorViews& g = call.grad_weights;
+  for (const View2* view : {&g.ln_weight, &g.ln_bias, &g.w1, &g.b1, &g.w2, &g.b2, &g.w3, &g.b3}) {
+    zero(*view);
+  }
+}
+
+// Everything a call needs, over the workspace of a given thread count.
+struct CallScratch {
+  double* token_loss;
+  BlockScratch* blocks;  // one for each thread
+  WeightGradients gradients;
+
+  static CallScratch take(ScratchLayout& layout, const Projector& w, const BlockShape& shape,
+                          int64_t tokens, int threads, bool weights) {
+    CallScratch s{};
+    s.token_loss = layout.take<double>(tokens);
+    s.blocks = layout.take<BlockScratch>(threads);
+    for (int i = 0; i < threads; ++i) {
+      const BlockScratch block = BlockScratch::take(layout, w, shape);
+      if (s.blocks) s.blocks[i] = block;
+    }
+    if (weights) s.gradients = WeightGradients::take(layout, w, shape, tokens, threads);
+    return s;
+  }
+};
+
+void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScratch& scratch,
+                int64_t first, int64_t tokens, int threads) {
+  const int64_t blocks = (tokens + shape.rows - 1) / shape.rows;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1 && blocks > 1)
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t begin = i * shape.rows;
+    run_block(run, shape, scratch.blocks[omp_get_thread_num()], first + begin,
+              std::min(shape.rows, tokens - begin));
+  }
+}
+
+}  // namespace
+
+namespace cpu {
+
+sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
+                               void** out) {
+  const Kernels* table;
+  if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
+  auto projector = std::make_unique<Projector>();
+  if (!projector->allocate(*table, weights, options)) {
+    return set_error(SL_OUT_OF_MEMORY, "alignment: no memory for the packed projector");
+  }
+  projector->read(weights);
+  *out = projector.release();
+  return SL_OK;
+}
+
+sl_status alignment_update(void* alignment, const ProjectorViews& weights) {
+  static_cast<Projector*>(alignment)->read(weights);
+  return SL_OK;
+}
+
+void alignment_destroy(void* alignment) { delete static_cast<Projector*>(alignment); }
+
+sl_status alignment_loss(const void* alignment, const sl_context& context,
+                             const AlignmentCall& call) {
+  const auto& w = *static_cast<const Projector*>(alignment);
+  const int64_t tokens = call.hidden.total_rows();
+  const double weight = total_weight(call, tokens);
+  const bool weights_wanted = static_cast<bool>(call.grad_weights.w1);
+  const bool gradients = (weights_wanted || call.grad_hidden) && weight != 0;
+  const int threads = thread_count(context);
+  const bool chunked = gradients && weights_wanted;
+  const BlockShape shape(w, chunked ? std::min(kChunkTokens, tokens) : tokens, threads);
+
+  void* workspace = nullptr;
+  ScratchLayout measure(nullptr);
+  CallScratch::take(measure, w, shape, tokens, threads, chunked);
+  if (const sl_status status = acquire_workspace(context, measure.bytes(), &workspace);
+      status != SL_OK) {
+    return status;
+  }
+  ScratchLayout layout(workspace);
+  CallScratch scratch = CallScratch::take(layout, w, shape, tokens, threads, chunked);
+
+  AlignmentRun run{};
+  run.projector = &w;
+  run.call = &call;
+  run.backward = gradients;
+  run.dropout = call.training && w.options.dropout > 0;
+  run.gradient_scale = (call.grad_scale ? *call.grad_scale : 1.0) / weight;
+  run.token_loss = scratch.token_loss;
+  run.chunk = chunked ? &scratch.gradients.chunk : nullptr;
+
+  if (chunked) {
+    for (int64_t first = 0; first < tokens; first += kChunkTokens) {
+      const int64_t count = std::min(kChunkTokens, tokens - first);
+      scratch.gradients.chunk.first = first;
+      run_blocks(run, shape, scratch, first, count, threads);
+      scratch.gradients.add_chunk(w, call, count, threads);
+    }
+    scratch.gradients.finish(w, call, threads);
+  } else if (weight != 0 || call.cosine) {
+    run_blocks(run, shape, scratch, 0, tokens, threads);
+  }
+  if (weight == 0) {
+    zero_gradients(call);
+    *call.loss = 0.f;
+    return SL_OK;
+  }
+  double sum = 0;
+  for (int64_t i = 0; i < tokens; ++i) sum += scratch.token_loss[i];
+  *call.loss = static_cast<float>(-sum / weight);
+  return SL_OK;
+}
+
+}  // namespace cpu
+}  // namespace sightline

@@ -1,0 +1,54 @@
+// One block of tokens through the whole chain, forward and backward, on one thread (DESIGN of the
+// arithmetic: alignment.cpp). Weights stream past packed; the block's activations stay in its
+// scratch and only cosines and the hidden states' gradient leave. A token's results do not depend
+// on the block it is in.
+#pragma once
+
+#include "api/backend.h"
+#include "cpu/alignment/projector.h"
+
+namespace sightline {
+
+// What the weight gradients need of a chunk of tokens, one row each, fp32: written by the blocks.
+struct ChunkActivations {
+  int64_t first = 0;                                  // token of row 0
+  float *a1 = nullptr, *a2 = nullptr;                 // [rows, p_ld] after SiLU and dropout
+  float *dz = nullptr, *dv = nullptr, *du = nullptr;  // [rows, z_ld], [rows, p_ld] twice
+  float *mean_high = nullptr, *mean_low = nullptr, *rstd = nullptr;
+};
+
+// One call's arguments as blocks see them.
+struct AlignmentRun {
+  const Projector* projector;
+  const AlignmentCall* call;
+  bool backward;  // any gradient wanted
+  bool dropout;
+  double gradient_scale;          // grad_scale / sum of token weights
+  double* token_loss;             // [M] m c of each token
+  const ChunkActivations* chunk;  // null unless weight gradients are wanted
+};
+
+// Sizes of a block's buffers, in elements.
+struct BlockShape {
+  int64_t rows;  // tokens, a multiple of the register tile
+  int64_t p_ld, z_ld, out_ld, row_ld;
+
+  BlockShape(const Projector& projector, int64_t tokens, int threads);
+};
+
+struct BlockScratch {
+  char* packed;          // the left operand of the current product
+  float *q1, *q2;        // [rows, p_ld] pre-activations without their biases
+  float* out;            // [rows, out_ld] z, then the accumulators of the backward products
+  float *rows, *target;  // [register tile, row_ld] rows on their way into `packed`; one teacher row
+  float *mean_high, *mean_low, *rstd, *k1, *k2;  // [rows]
+
+  static BlockScratch take(ScratchLayout& layout, const Projector& projector,
+                           const BlockShape& shape);
+};
+
+// Tokens [first, first + count), count <= shape.rows.
+void run_block(const AlignmentRun& run, const BlockShape& shape, const BlockScratch& scratch,
+               int64_t first, int64_t count);
+
+}  // namespace sightline
