@@ -1,0 +1,324 @@
+package org.sightline.vla.teacher;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.sightline.DType;
+import org.sightline.formats.Safetensors;
+import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.model.ParameterSpec;
+import org.sightline.vla.model.ReferenceVision;
+import org.sightline.vla.model.TinyModels;
+import org.sightline.vla.model.VisionConfig;
+import org.sightline.vla.model.VisionEncoder;
+
+/** The teacher against fp64 loops, and its file's errors. */
+class VisionTeacherTest {
+  private static final List<Double> MEAN = List.of(0.5, 0.4, 0.3);
+  private static final List<Double> STD = List.of(0.2, 0.25, 0.3);
+
+  @TempDir private Path folder;
+
+  private static TeacherConfig config(int registers, boolean layerScale, boolean finalNorm) {
+    var vision = new VisionConfig(12, 3, 24, 2, 3, 40, 1, registers, true, layerScale, false, 1e-6);
+    return new TeacherConfig(vision, finalNorm, MEAN, STD, "test");
+  }
+
+  /** A file of uneven weights, LayerScale under the given name. */
+  private Path write(TeacherConfig config, String scaleName) throws Exception {
+    Path file = folder.resolve("teacher.safetensors");
+    TeacherFile.writeRandom(file, config, 1);
+    Map<String, String> metadata;
+    try (var original = Safetensors.open(file)) {
+      metadata = original.metadata();
+    }
+    var tensors = new LinkedHashMap<String, Tensor>();
+    for (ParameterSpec spec : VisionEncoder.parameters(config.vision(), config.finalNorm())) {
+      tensors.put(spec.name().replace("scale_factor", scaleName), TinyModels.weight(spec, 2));
+    }
+    Safetensors.write(file, tensors, metadata);
+    return file;
+  }
+
+  private static VlaBatch batch(int rows, int side, long seed) {
+    var random = new Random(seed);
+    var pixels = new float[rows * 6 * side * side];
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] = (float) random.nextGaussian();
+    }
+    Tensor none = torch.zeros(0);
+    return new VlaBatch(Tensor.create(pixels, rows, 6, side, side), none, none, none, none);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0, true, true, gamma",
+    "2, true, false, scale_factor",
+    "3, false, true, gamma",
+    "0, false, false, gamma"
+  })
+  void featuresEqualTheFormulas(
+      int registers, boolean layerScale, boolean finalNorm, String scaleName) throws Exception {
+    TeacherConfig config = config(registers, layerScale, finalNorm);
+    try (PointerScope scope = new PointerScope();
+        var teacher = VisionTeacher.open(write(config, scaleName), 4, DType.FLOAT32)) {
+      var parameters = new LinkedHashMap<String, double[]>();
+      for (ParameterSpec spec : VisionEncoder.parameters(config.vision(), finalNorm)) {
+        parameters.put(spec.name(), TinyModels.doubles(TinyModels.weight(spec, 2)));
+      }
+      VlaBatch batch = batch(3, 12, 1);
+      Tensor features = teacher.features(batch);
+      assertArrayEquals(new long[] {3, 16, 24}, features.shape());
+      assertFalse(features.requires_grad());
+      for (int row = 0; row < 3; row++) {
+        double[] pixels = TinyModels.doubles(batch.pixelValues().select(0, row).narrow(0, 0, 3));
+        double[][] expected =
+            ReferenceVision.forward(
+                parameters, "", config.vision(), 2, finalNorm, renormalised(pixels));
+        double error =
+            TinyModels.relativeError(
+                TinyModels.doubles(features.select(0, row)),
+                java.util.Arrays.stream(expected)
+                    .flatMapToDouble(java.util.Arrays::stream)
+                    .toArray());
+        assertTrue(error < 1e-5, "row " + row + ": error " + error);
+      }
+    }
+  }
+
+  /** Back to [0,1] with the processor's constants, then on with the teacher's. */
+  private static double[] renormalised(double[] pixels) {
+    double[] mean = {0.484375, 0.455078125, 0.40625};
+    double[] std = {0.228515625, 0.2236328125, 0.224609375};
+    var result = new double[pixels.length];
+    for (int i = 0; i < pixels.length; i++) {
+      int c = i / (pixels.length / 3);
+      result[i] = (pixels[i] * std[c] + mean[c] - MEAN.get(c)) / STD.get(c);
+    }
+    return result;
+  }
+
+  @Test
+  void imagesOfAnotherSizeAreResizedBilinearly() throws Exception {
+    try (PointerScope scope = new PointerScope();
+        var teacher = VisionTeacher.open(write(config(0, true, true), "gamma"), 4, DType.FLOAT32)) {
+      VlaBatch batch = batch(1, 8, 2);
+      double[] found = TinyModels.doubles(teacher.input(batch.pixelValues()));
+      double[] pixels = TinyModels.doubles(batch.pixelValues().narrow(1, 0, 3));
+      var resized = new double[3 * 12 * 12];
+      for (int i = 0; i < resized.length; i++) {
+        int c = i / 144;
+        // Half-pixel centres, clamped at the edges: align_corners false.
+        double y = Math.max(0, (i / 12 % 12 + 0.5) * 8 / 12 - 0.5);
+        double x = Math.max(0, (i % 12 + 0.5) * 8 / 12 - 0.5);
+        int y0 = (int) y;
+        int x0 = (int) x;
+        int y1 = Math.min(7, y0 + 1);
+        int x1 = Math.min(7, x0 + 1);
+        double fy = y - y0;
+        double fx = x - x0;
+        resized[i] =
+            (1 - fy) * (1 - fx) * pixels[c * 64 + y0 * 8 + x0]
+                + (1 - fy) * fx * pixels[c * 64 + y0 * 8 + x1]
+                + fy * (1 - fx) * pixels[c * 64 + y1 * 8 + x0]
+                + fy * fx * pixels[c * 64 + y1 * 8 + x1];
+      }
+      assertTrue(TinyModels.relativeError(found, renormalised(resized)) < 1e-6);
+    }
+  }
+
+  @Test
+  void onlyTheFirstThreeChannelsAreSeen() throws Exception {
+    try (PointerScope scope = new PointerScope();
+        var teacher = VisionTeacher.open(write(config(0, true, true), "gamma"), 4, DType.FLOAT32)) {
+      VlaBatch batch = batch(1, 12, 3);
+      Tensor before = teacher.features(batch);
+      batch.pixelValues().narrow(1, 3, 3).zero_();
+      assertTrue(before.equal(teacher.features(batch)));
+      batch.pixelValues().select(1, 2).zero_();
+      assertFalse(before.equal(teacher.features(batch)));
+    }
+  }
+
+  /** Half the grid: each student patch gets a tent-weighted average of the 4×4 around it. */
+  @Test
+  void aCoarserStudentGetsAverages() throws Exception {
+    try (PointerScope scope = new PointerScope()) {
+      Path file = write(config(0, true, true), "gamma");
+      VlaBatch batch = batch(2, 12, 4);
+      try (var same = VisionTeacher.open(file, 4, DType.FLOAT32);
+          var coarse = VisionTeacher.open(file, 2, DType.FLOAT32)) {
+        double[] fine = TinyModels.doubles(same.features(batch));
+        double[] found = TinyModels.doubles(coarse.features(batch));
+        assertEquals(2 * 4 * 24, found.length);
+        // Support 2, weights 1 − |distance|/2 at distances ½ and 1½, what falls outside left out.
+        double[][] weights = {{3 / 7.0, 3 / 7.0, 1 / 7.0, 0}, {0, 1 / 7.0, 3 / 7.0, 3 / 7.0}};
+        var expected = new double[found.length];
+        for (int i = 0; i < found.length; i++) {
+          int row = i / 96;
+          int y = i / 48 % 2;
+          int x = i / 24 % 2;
+          for (int v = 0; v < 4; v++) {
+            for (int u = 0; u < 4; u++) {
+              int patch = row * 16 + v * 4 + u;
+              expected[i] += weights[y][v] * weights[x][u] * fine[patch * 24 + i % 24];
+            }
+          }
+        }
+        assertTrue(TinyModels.relativeError(found, expected) < 1e-5);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 3, 5, 7, 16})
+  void anyStudentGridIsMatched(int grid) throws Exception {
+    try (PointerScope scope = new PointerScope();
+        var teacher =
+            VisionTeacher.open(write(config(1, true, true), "gamma"), grid, DType.BFLOAT16)) {
+      Tensor features = teacher.features(batch(2, 12, 5));
+      assertArrayEquals(new long[] {2, (long) grid * grid, 24}, features.shape());
+      assertEquals(ScalarType.BFloat16, features.scalar_type().intern());
+      assertEquals(24, teacher.width());
+    }
+  }
+
+  @Test
+  void theSameSeedWritesTheSameBytes() throws Exception {
+    Path one = folder.resolve("one");
+    Path two = folder.resolve("two");
+    Path other = folder.resolve("other");
+    TeacherFile.writeRandom(one, TeacherConfig.nano("random, seed 7"), 7);
+    TeacherFile.writeRandom(two, TeacherConfig.nano("random, seed 7"), 7);
+    TeacherFile.writeRandom(other, TeacherConfig.nano("random, seed 7"), 8);
+    assertArrayEquals(Files.readAllBytes(one), Files.readAllBytes(two));
+    assertFalse(java.util.Arrays.equals(Files.readAllBytes(one), Files.readAllBytes(other)));
+    try (var teacher = VisionTeacher.open(one, 6, DType.FLOAT32)) {
+      assertEquals(TeacherConfig.nano("random, seed 7"), teacher.config());
+      assertEquals(128, teacher.width());
+    }
+  }
+
+  @Test
+  void featuresTellPlacesAndImagesApart() throws Exception {
+    Path file = folder.resolve("nano");
+    TeacherFile.writeRandom(file, TeacherConfig.nano("random, seed 7"), 7);
+    try (PointerScope scope = new PointerScope();
+        var teacher = VisionTeacher.open(file, 6, DType.FLOAT32)) {
+      Tensor features = teacher.features(batch(2, 84, 6));
+      Tensor first = features.select(0, 0);
+      assertTrue(first.std(new long[] {0}, true, false).mean().item_double() > 0.1);
+      assertTrue(first.sub(features.select(0, 1)).abs().mean().item_double() > 0.1);
+    }
+  }
+
+  @Test
+  void aFileWithoutConfigurationIsRefused() throws Exception {
+    Path file = folder.resolve("plain.safetensors");
+    Safetensors.write(file, Map.of("x", torch.zeros(1)), Map.of("format", "pt"));
+    refused(
+        file,
+        file
+            + ": __metadata__ must hold the teacher's configuration under \"sightline.teacher\","
+            + " found keys [format]");
+  }
+
+  @Test
+  void missingForeignAndMisshapenTensorsAreNamed() throws Exception {
+    TeacherConfig config = config(0, true, true);
+    Path file = write(config, "gamma");
+    rewrite(file, tensors -> tensors.remove("blocks.1.attn.proj.bias"));
+    refused(
+        file,
+        file
+            + " must hold \"blocks.1.attn.proj.bias\" with shape [24], found no such tensor"
+            + " among 33");
+
+    write(config, "gamma");
+    rewrite(file, tensors -> tensors.put("blocks.2.norm1.bias", torch.zeros(24)));
+    refused(
+        file,
+        file
+            + ": tensor \"blocks.2.norm1.bias\" does not belong to a teacher of 2 blocks,"
+            + " class_tokens 1, register_tokens 0, layer_scale true");
+
+    write(config, "gamma");
+    rewrite(file, tensors -> tensors.put("pos_embed", torch.zeros(1, 16, 24)));
+    refused(file, file + ": \"pos_embed\" must have shape [1, 17, 24], found [1, 16, 24]");
+
+    write(config, "gamma");
+    rewrite(file, tensors -> tensors.put("mask_token", torch.zeros(1, 24)));
+    VisionTeacher.open(file, 4, DType.FLOAT32).close();
+  }
+
+  private interface Change {
+    void to(Map<String, Tensor> tensors);
+  }
+
+  private static void rewrite(Path file, Change change) throws Exception {
+    try (PointerScope scope = new PointerScope()) {
+      var tensors = new LinkedHashMap<String, Tensor>();
+      Map<String, String> metadata;
+      try (var original = Safetensors.open(file)) {
+        metadata = original.metadata();
+        for (String name : original.names()) {
+          tensors.put(name, original.tensor(name));
+        }
+      }
+      change.to(tensors);
+      Safetensors.write(file, tensors, metadata);
+    }
+  }
+
+  private static void refused(Path file, String message) {
+    var e =
+        assertThrows(
+            IllegalArgumentException.class, () -> VisionTeacher.open(file, 4, DType.FLOAT32));
+    assertEquals(message, e.getMessage());
+  }
+
+  @Test
+  void malformedConfigurationNamesTheKey() throws Exception {
+    for (var metadata :
+        Set.of("{\"image_size\": 12}", "[]", "{\"image_size\": 12.5}", "not json")) {
+      Path file = folder.resolve("bad.safetensors");
+      Safetensors.write(file, Map.of("x", torch.zeros(1)), Map.of("sightline.teacher", metadata));
+      var e =
+          assertThrows(
+              IllegalArgumentException.class, () -> VisionTeacher.open(file, 4, DType.FLOAT32));
+      assertTrue(
+          e.getMessage().startsWith(file + ": metadata \"sightline.teacher\": "), e.getMessage());
+    }
+  }
+
+  @Test
+  void aClosedTeacherSaysSo() throws Exception {
+    var teacher = VisionTeacher.open(write(config(0, true, true), "gamma"), 4, DType.FLOAT32);
+    teacher.close();
+    teacher.close();
+    try (PointerScope scope = new PointerScope()) {
+      VlaBatch batch = batch(1, 12, 1);
+      var e = assertThrows(IllegalStateException.class, () -> teacher.features(batch));
+      assertEquals("closed here", e.getCause().getMessage());
+    }
+  }
+}
