@@ -23,6 +23,7 @@ namespace sightline::cpu {
 namespace {
 
 constexpr int64_t kChunk = 16384;  // its parameter, gradient and moments fit a second-level cache
+constexpr int64_t kChunksPerThread = 4;  // fewer are done sooner than another thread has woken up
 
 struct Chunk {
   int64_t tensor;
@@ -108,7 +109,9 @@ void zero_chunk(const Adamw& adamw, const AdamwStep& step, int64_t c) {
 template <typename Body>
 void for_each_chunk(const Adamw& adamw, int threads, Body&& body) {
   const auto count = static_cast<int64_t>(adamw.chunks.size());
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && count > 1)
+  threads = static_cast<int>(
+      std::clamp<int64_t>(count / kChunksPerThread, 1, static_cast<int64_t>(threads)));
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t c = 0; c < count; ++c) body(c);
 }
 
