@@ -8,6 +8,7 @@
 #include "cpu/adamw/adamw.h"
 #include "cpu/alignment/alignment.h"
 #include "cpu/isa.h"
+#include "cpu/lora/lora.h"
 
 namespace sightline {
 namespace {
@@ -34,9 +35,9 @@ const Backend kCpuBackend = {
     .alignment_update = cpu::alignment_update,
     .alignment_loss = cpu::alignment_loss,
     .alignment_destroy = cpu::alignment_destroy,
-    .lora_forward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
-    .lora_backward = [](const sl_context&, const LoraCall&) { return SL_UNSUPPORTED; },
-    .lora_merge = [](const sl_context&, const MergeCall&) { return SL_UNSUPPORTED; },
+    .lora_forward = cpu::lora_forward,
+    .lora_backward = cpu::lora_backward,
+    .lora_merge = cpu::lora_merge,
     .adamw_create = cpu::adamw_create,
     .adamw_step = cpu::adamw_step,
     .adamw_get_steps = cpu::adamw_get_steps,
