@@ -14,6 +14,8 @@ namespace {
 // A block of A (mc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
 // kc.
 constexpr int64_t kMc = 192, kNc = 512;
+// Products (about 30 us of work) below which another thread would wake up too late to help.
+constexpr int64_t kProductsPerThread = int64_t{1} << 19;
 
 struct Scratch {
   char* a;
@@ -103,6 +105,12 @@ int64_t gemm_workspace_bytes(const Kernels& kernels, DType compute, int threads)
 void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int threads) {
   if (problem.m == 0 || problem.n == 0) return;
   const GemmKernels& gemm = kernels.gemm(problem.compute);
+  int64_t k = 0;
+  for (int t = 0; t < problem.term_count; ++t) k += problem.terms[t].k;
+  const double products = static_cast<double>(problem.m) * static_cast<double>(problem.n * k);
+  if (products < static_cast<double>(threads * kProductsPerThread)) {
+    threads = 1 + static_cast<int>(products / static_cast<double>(kProductsPerThread));
+  }
   const Partition partition(problem, gemm, threads);
   const int64_t tiles = partition.m_tiles * partition.n_tiles;
   threads = static_cast<int>(std::min<int64_t>(threads, tiles));
