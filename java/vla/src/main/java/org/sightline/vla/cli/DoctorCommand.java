@@ -1,0 +1,98 @@
+package org.sightline.vla.cli;
+
+import java.io.PrintWriter;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.global.torch;
+import org.sightline.Backend;
+import org.sightline.Sightline;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** {@code sightline doctor}: what this machine has, and what is missing and why. */
+@Command(
+    name = "doctor",
+    description = "Check this machine: JDK, native libraries, instruction set, threads, GPU.",
+    mixinStandardHelpOptions = true)
+final class DoctorCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Override
+  public Integer call() {
+    PrintWriter out = spec.commandLine().getOut();
+    line(
+        out,
+        "JDK",
+        "%s (%s)",
+        System.getProperty("java.version"),
+        System.getProperty("java.vm.name"));
+    line(
+        out,
+        "platform",
+        "%s, %s %s",
+        Loader.getPlatform(),
+        System.getProperty("os.name"),
+        System.getProperty("os.version"));
+    try {
+      line(out, "sightline", "%s", Sightline.version());
+    } catch (UnsatisfiedLinkError e) {
+      line(out, "sightline", "native library cannot be loaded: %s", e.getMessage());
+      return Errors.INTERNAL;
+    }
+    Backend cpu = Sightline.cpu();
+    line(
+        out,
+        "CPU backend",
+        "%s",
+        cpu.isAvailable()
+            ? "%s%s, %d OpenMP threads"
+                .formatted(
+                    cpu.implementation(),
+                    cpu.nativeBfloat16() ? " with bf16 products" : "",
+                    cpu.maxThreads())
+            : "not available: " + cpu.unavailabilityCause());
+    Backend cuda = Sightline.cuda();
+    line(
+        out,
+        "CUDA backend",
+        "%s",
+        cuda.isAvailable()
+            ? "%d × %s".formatted(cuda.deviceCount(), cuda.implementation())
+            : "not available: " + cuda.unavailabilityCause());
+    line(
+        out,
+        "libtorch",
+        "%s, %d threads, CUDA %s",
+        libtorchVersion(),
+        torch.get_num_threads(),
+        torch.cuda_is_available() ? "yes" : "no");
+    line(
+        out,
+        "memory",
+        "Java heap up to %s, JavaCPP up to %s",
+        bytes(Runtime.getRuntime().maxMemory()),
+        Pointer.maxPhysicalBytes() == 0 ? "no limit" : bytes(Pointer.maxPhysicalBytes()));
+    out.flush();
+    return cpu.isAvailable() ? 0 : Errors.INTERNAL;
+  }
+
+  private static void line(PrintWriter out, String label, String format, Object... values) {
+    out.printf(Locale.ROOT, "%-13s %s%n", label, String.format(Locale.ROOT, format, values));
+  }
+
+  /** libtorch states its version only among its build settings. */
+  private static String libtorchVersion() {
+    Matcher version =
+        Pattern.compile("TORCH_VERSION=([^,\\s]+)").matcher(torch.show_config().getString());
+    return version.find() ? version.group(1) : "unknown version";
+  }
+
+  private static String bytes(long count) {
+    return String.format(Locale.ROOT, "%.1f GiB", count / (double) (1L << 30));
+  }
+}

@@ -1,0 +1,196 @@
+package org.sightline.vla.cli;
+
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.sightline.AdamW;
+import org.sightline.DType;
+import org.sightline.LoraConfig;
+import org.sightline.LoraInit;
+import org.sightline.Sightline;
+import org.sightline.train.LayerReduction;
+import org.sightline.train.Mode;
+import org.sightline.vla.model.OpenVlaConfig;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code sightline finetune}: LoRA fine-tuning on an RLDS dataset, mode by mode. */
+@Command(
+    name = "finetune",
+    description = {
+      "Fine-tune a VLA with LoRA in one or more modes and compare them.",
+      "Without --data it renders tabletop episodes; without --weights and --teacher these are random."
+    },
+    mixinStandardHelpOptions = true,
+    showDefaultValues = true,
+    sortOptions = false,
+    usageHelpAutoWidth = true)
+final class FinetuneCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Option(
+      names = "--data",
+      paramLabel = "DIR",
+      description = "RLDS folder (TFRecord shards, features.json).")
+  private Path data;
+
+  @Option(
+      names = "--camera",
+      paramLabel = "KEY",
+      defaultValue = "image_0",
+      description = "Image of the observations the policy sees.")
+  private String camera;
+
+  @Option(
+      names = "--output",
+      paramLabel = "DIR",
+      required = true,
+      description = "Folder for adapters, CSV, plot; one subfolder a mode.")
+  private Path output;
+
+  @Option(names = "--overwrite", description = "Allow an output folder that is not empty.")
+  private boolean overwrite;
+
+  @Option(
+      names = "--modes",
+      paramLabel = "MODE",
+      split = ",",
+      defaultValue = "default,align",
+      description = "Of ${COMPLETION-CANDIDATES}, run one after another from the same start.")
+  private List<Mode> modes;
+
+  @Option(
+      names = "--preset",
+      defaultValue = "nano",
+      description = "Shape of the model: nano or openvla-7b.")
+  private String preset;
+
+  @Option(
+      names = "--weights",
+      paramLabel = "FILE",
+      split = ",",
+      description = "Safetensors shards of the base model.")
+  private List<Path> weights = List.of();
+
+  @Option(
+      names = "--teacher",
+      paramLabel = "FILE",
+      description = "Safetensors file of the vision teacher.")
+  private Path teacher;
+
+  @Option(
+      names = "--tokenizer",
+      paramLabel = "PATH",
+      description = "tokenizer.json or its folder; without it a small built-in one.")
+  private Path tokenizer;
+
+  @Option(names = "--steps", defaultValue = "300", description = "Optimizer steps per mode.")
+  private int steps;
+
+  @Option(names = "--batch-size", defaultValue = "8", description = "Samples per micro-batch.")
+  private int batchSize;
+
+  @Option(names = "--accumulate", defaultValue = "1", description = "Micro-batches per step.")
+  private int accumulate;
+
+  @Option(names = "--lr", defaultValue = "2e-3", description = "Learning rate, constant.")
+  private double learningRate;
+
+  @Option(names = "--clip", defaultValue = "1", description = "Clip the gradient norm; 0: never.")
+  private double clip;
+
+  @Option(names = "--lambda", defaultValue = "0.2", description = "Weight of the alignment loss.")
+  private double lambda;
+
+  @Option(
+      names = "--layers",
+      split = ",",
+      paramLabel = "LAYER",
+      description = "Aligned layers, 0 = embeddings; without it the preset's.")
+  private List<Integer> layers = List.of();
+
+  @Option(
+      names = "--layer-reduction",
+      defaultValue = "sum",
+      description = "Several layers' losses: ${COMPLETION-CANDIDATES}.")
+  private LayerReduction reduction;
+
+  @Option(
+      names = "--projector-size",
+      defaultValue = "256",
+      description = "Hidden width of the alignment projector (2048 in the paper).")
+  private int projectorSize;
+
+  @Option(names = "--rank", defaultValue = "32", description = "LoRA rank.")
+  private int rank;
+
+  @Option(names = "--alpha", defaultValue = "16", description = "LoRA alpha; scale = alpha / rank.")
+  private double alpha;
+
+  @Option(names = "--dropout", defaultValue = "0", description = "LoRA dropout.")
+  private double dropout;
+
+  @Option(
+      names = "--dtype",
+      defaultValue = "float32",
+      description = "Of model and adapters: ${COMPLETION-CANDIDATES}.")
+  private DType dtype;
+
+  @Option(
+      names = "--eval-fraction",
+      defaultValue = "0.15",
+      description = "Share of the episodes held out for evaluation.")
+  private double evalFraction;
+
+  @Option(names = "--evaluations", defaultValue = "5", description = "Evaluations during a run.")
+  private int evaluations;
+
+  @Option(names = "--seed", defaultValue = "7", description = "Of everything that is drawn.")
+  private long seed;
+
+  @Override
+  public Integer call() throws Exception {
+    FinetuneSettings settings = settings();
+    OutputFolder.prepare(output, overwrite);
+    PrintWriter out = spec.commandLine().getOut();
+    Sightline.load();
+    new FinetuneJob(settings, out).run();
+    return 0;
+  }
+
+  private FinetuneSettings settings() {
+    AdamW.Config adamW = AdamW.Config.defaults();
+    return new FinetuneSettings(
+        modes,
+        OpenVlaConfig.ofPreset(preset),
+        weights,
+        teacher,
+        tokenizer,
+        data,
+        camera,
+        evalFraction,
+        steps,
+        batchSize,
+        accumulate,
+        evaluations,
+        lambda,
+        layers,
+        reduction,
+        projectorSize,
+        new LoraConfig(rank, alpha, dropout, false, LoraInit.GAUSSIAN),
+        new AdamW.Config(
+            learningRate,
+            adamW.beta1(),
+            adamW.beta2(),
+            adamW.epsilon(),
+            adamW.weightDecay(),
+            clip,
+            true),
+        dtype,
+        seed,
+        output);
+  }
+}

@@ -1,0 +1,193 @@
+package org.sightline.vla.cli;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.sightline.ProjectorConfig;
+import org.sightline.formats.PeftAdapter;
+import org.sightline.formats.PeftConfig;
+import org.sightline.train.CsvLog;
+import org.sightline.train.Evaluation;
+import org.sightline.train.FineTuneConfig;
+import org.sightline.train.FineTuneResult;
+import org.sightline.train.FineTuner;
+import org.sightline.train.Mode;
+import org.sightline.train.ProgressBar;
+import org.sightline.vla.data.ActionTokenizer;
+import org.sightline.vla.data.BatchIterator;
+import org.sightline.vla.data.HuggingFacePromptTokenizer;
+import org.sightline.vla.data.ImageTransform;
+import org.sightline.vla.data.PromptTokenizer;
+import org.sightline.vla.data.RldsDataset;
+import org.sightline.vla.data.RldsKeys;
+import org.sightline.vla.data.StatisticsJson;
+import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.VlaData;
+import org.sightline.vla.model.OpenVla;
+import org.sightline.vla.model.OpenVlaConfig;
+import org.sightline.vla.model.RandomWeights;
+import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.vla.teacher.TeacherConfig;
+import org.sightline.vla.teacher.TeacherFile;
+import org.sightline.vla.teacher.VisionTeacher;
+
+/**
+ * Fine-tunes in each mode from the same start, on the same batches, and compares.
+ *
+ * <p>Writes to {@code output}: {@code <mode>/} with a PEFT adapter, {@code dataset_statistics.json}
+ * and {@code log.csv}; {@code plot.png}; and what had to be made: {@code data/}, {@code
+ * teacher.safetensors}.
+ */
+final class FinetuneJob {
+  private final FinetuneSettings settings;
+  private final PrintWriter out;
+
+  FinetuneJob(FinetuneSettings settings, PrintWriter out) {
+    this.settings = settings;
+    this.out = out;
+  }
+
+  List<ModeResult> run() throws IOException {
+    try (PromptTokenizer tokenizer = tokenizer();
+        VisionTeacher teacher = teacher()) {
+      VlaData data = data(tokenizer);
+      describe(data, teacher);
+      List<ModeResult> results = new ArrayList<>();
+      for (Mode mode : settings.modes()) {
+        results.add(run(mode, data, teacher));
+      }
+      Path plot = settings.output().resolve("plot.png");
+      RunPlot.write(plot, results);
+      out.printf("%nHeld-out episodes, before → after:%n%s", ResultTable.of(results));
+      if (settings.randomness() != null) {
+        out.println(settings.randomness());
+      }
+      out.println("Adapters, logs and plot: " + settings.output());
+      out.flush();
+      return results;
+    }
+  }
+
+  private ModeResult run(Mode mode, VlaData data, VisionTeacher teacher) throws IOException {
+    Path folder = Files.createDirectories(settings.output().resolve(lowerCase(mode)));
+    RunHistory history = new RunHistory();
+    try (OpenVla model = model();
+        FineTuner<VlaBatch> tuner = new FineTuner<>(model, teacher, config(mode, teacher));
+        CsvLog csv = new CsvLog(folder.resolve("log.csv"));
+        BatchIterator batches = data.train().repeat()) {
+      Evaluation before = tuner.evaluate(data.eval().epoch(0));
+      FineTuneResult result =
+          tuner.run(batches, () -> data.eval().epoch(0), ProgressBar.detect(), csv, history);
+      save(model, data, folder);
+      Evaluation after = result.evaluations().get(result.evaluations().size() - 1);
+      return new ModeResult(mode, before, after, result, history);
+    }
+  }
+
+  private FineTuneConfig config(Mode mode, VisionTeacher teacher) {
+    ProjectorConfig sizes =
+        ProjectorConfig.of(
+            settings.model().text().hiddenSize(), settings.projectorSize(), teacher.width());
+    ProjectorConfig projector =
+        new ProjectorConfig(
+            sizes.hiddenSize(),
+            sizes.projectorSize(),
+            sizes.teacherSize(),
+            sizes.trainable(),
+            sizes.dropout(),
+            settings.dtype(),
+            settings.seed());
+    return FineTuneConfig.builder(mode, settings.steps())
+        .alignment(settings.alignedLayers(), projector)
+        .lambda(settings.lambda())
+        .reduction(settings.reduction())
+        .gradientAccumulation(settings.gradientAccumulation())
+        .seed(settings.seed())
+        .optimizer(settings.optimizer())
+        .evaluationInterval(settings.evaluationInterval())
+        .build();
+  }
+
+  private void save(OpenVla model, VlaData data, Path folder) throws IOException {
+    var adapters = model.adapters();
+    PeftConfig config =
+        PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.model().preset());
+    new PeftAdapter(config, adapters).write(folder);
+    StatisticsJson.write(
+        folder.resolve("dataset_statistics.json"), data.dataset().name(), data.statistics());
+  }
+
+  private OpenVla model() throws IOException {
+    OpenVlaConfig shape = settings.model();
+    if (settings.weights().isEmpty()) {
+      var weights = new RandomWeights(settings.seed(), shape.text().layers(), shape.dino().depth());
+      return new OpenVla(shape, weights, settings.dtype(), settings.lora(), settings.seed());
+    }
+    try (SafetensorsWeights weights = SafetensorsWeights.open(settings.weights())) {
+      return new OpenVla(shape, weights, settings.dtype(), settings.lora(), settings.seed());
+    }
+  }
+
+  private VisionTeacher teacher() throws IOException {
+    Path file = settings.teacher();
+    if (file == null) {
+      file = settings.output().resolve("teacher.safetensors");
+      TeacherFile.writeRandom(
+          file, TeacherConfig.nano("random, seed " + settings.seed()), settings.seed());
+    }
+    return VisionTeacher.open(file, settings.model().dino().grid(), settings.dtype());
+  }
+
+  private PromptTokenizer tokenizer() throws IOException {
+    return settings.tokenizer() == null
+        ? HuggingFacePromptTokenizer.embedded()
+        : HuggingFacePromptTokenizer.open(settings.tokenizer());
+  }
+
+  private VlaData data(PromptTokenizer tokenizer) throws IOException {
+    Path folder = settings.data();
+    if (folder == null) {
+      folder = TabletopData.render(settings.output().resolve("data"), settings.seed());
+    }
+    RldsDataset dataset =
+        RldsDataset.open(folder, "train", RldsKeys.BRIDGE.withCamera(settings.camera()));
+    return VlaData.of(
+        dataset,
+        tokenizer,
+        new ActionTokenizer(settings.model().actionTokenEnd()),
+        new ImageTransform(settings.model().dino().imageSize()),
+        settings.evalFraction(),
+        settings.batchSize(),
+        settings.seed());
+  }
+
+  private void describe(VlaData data, VisionTeacher teacher) {
+    out.printf(
+        Locale.ROOT,
+        "model    %s, %s, LoRA rank %d%n",
+        settings.model().preset(),
+        lowerCase(settings.dtype()),
+        settings.lora().rank());
+    out.printf(
+        Locale.ROOT,
+        "data     %s: %d episodes for training, %d held out%n",
+        data.dataset().name(),
+        data.split().train().length,
+        data.split().eval().length);
+    out.printf(
+        Locale.ROOT,
+        "teacher  %s; aligned layers %s, λ = %s%n",
+        teacher.config().weights(),
+        settings.alignedLayers(),
+        settings.lambda());
+    out.flush();
+  }
+
+  private static String lowerCase(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT);
+  }
+}

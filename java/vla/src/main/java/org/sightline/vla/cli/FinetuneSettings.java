@@ -1,0 +1,108 @@
+package org.sightline.vla.cli;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.sightline.AdamW;
+import org.sightline.DType;
+import org.sightline.LoraConfig;
+import org.sightline.train.LayerReduction;
+import org.sightline.train.Mode;
+import org.sightline.vla.model.OpenVlaConfig;
+
+/**
+ * A fine-tuning job as the command line describes it.
+ *
+ * @param modes run one after another, each from the same start
+ * @param model shape of the model
+ * @param weights safetensors files of the base model; empty: random, seeded
+ * @param teacher safetensors file of the teacher; null: random, seeded
+ * @param tokenizer {@code tokenizer.json} or its folder; null: the built-in one
+ * @param data RLDS folder; null: tabletop episodes are rendered
+ * @param camera which of the data's images the policy sees
+ * @param evalFraction of the episodes held out
+ * @param steps optimizer steps per mode
+ * @param evaluations how often a run is evaluated on the way, its end included
+ * @param alignedLayers empty: the model's own choice
+ * @param projectorSize hidden width P of the alignment projector
+ */
+record FinetuneSettings(
+    List<Mode> modes,
+    OpenVlaConfig model,
+    List<Path> weights,
+    Path teacher,
+    Path tokenizer,
+    Path data,
+    String camera,
+    double evalFraction,
+    int steps,
+    int batchSize,
+    int gradientAccumulation,
+    int evaluations,
+    double lambda,
+    List<Integer> alignedLayers,
+    LayerReduction reduction,
+    int projectorSize,
+    LoraConfig lora,
+    AdamW.Config optimizer,
+    DType dtype,
+    long seed,
+    Path output) {
+
+  FinetuneSettings {
+    modes = List.copyOf(modes);
+    weights = List.copyOf(weights);
+    alignedLayers =
+        alignedLayers.isEmpty() ? List.of(model.alignedLayer()) : List.copyOf(alignedLayers);
+    if (modes.isEmpty()) {
+      throw new IllegalArgumentException("--modes must name at least one mode, found none");
+    }
+    if (modes.stream().distinct().count() != modes.size()) {
+      throw new IllegalArgumentException("--modes must be distinct, found " + modes);
+    }
+    for (int layer : alignedLayers) {
+      if (layer < 0 || layer > model.text().layers()) {
+        throw new IllegalArgumentException(
+            "--layers must be in 0..%d for %s, found %d"
+                .formatted(model.text().layers(), model.preset(), layer));
+      }
+    }
+    if (!(evalFraction > 0 && evalFraction < 1)) {
+      throw new IllegalArgumentException(
+          "--eval-fraction must be between 0 and 1, found " + evalFraction);
+    }
+    requirePositive("--steps", steps);
+    requirePositive("--batch-size", batchSize);
+    requirePositive("--accumulate", gradientAccumulation);
+    requirePositive("--evaluations", evaluations);
+    requirePositive("--projector-size", projectorSize);
+    if (weights.isEmpty() && !model.preset().equals("nano")) {
+      throw new IllegalArgumentException(
+          "--weights must name the safetensors files of %s, found none: only nano has a random start"
+              .formatted(model.preset()));
+    }
+  }
+
+  private static void requirePositive(String option, int value) {
+    if (value < 1) {
+      throw new IllegalArgumentException(option + " must be at least 1, found " + value);
+    }
+  }
+
+  /** Steps between evaluations, so that the last one falls on the last step. */
+  int evaluationInterval() {
+    return Math.max(1, (steps + evaluations - 1) / evaluations);
+  }
+
+  /** Where weights come from, for reports; null if nothing is random. */
+  String randomness() {
+    if (weights.isEmpty() && teacher == null) {
+      return "Model and teacher weights are random (seed %d), not pretrained.".formatted(seed);
+    }
+    if (weights.isEmpty()) {
+      return "Model weights are random (seed %d), not pretrained.".formatted(seed);
+    }
+    return teacher == null
+        ? "Teacher weights are random (seed %d), not pretrained.".formatted(seed)
+        : null;
+  }
+}

@@ -1,0 +1,65 @@
+package org.sightline.vla.cli;
+
+import org.sightline.Sightline;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
+
+/** Entry point of the command line: {@code java -jar sightline.jar COMMAND}. */
+@Command(
+    name = "sightline",
+    description = {
+      "LoRA fine-tuning of vision-language-action models with visual alignment.",
+      "The method is that of \"Don't Blind Your VLA\" (arXiv 2510.25616)."
+    },
+    mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class,
+    subcommands = {DoctorCommand.class, FinetuneCommand.class},
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:done",
+      "1:an error inside Sightline (--stacktrace shows where)",
+      "2:wrong usage, or input that cannot be used"
+    })
+public final class Main implements Runnable {
+  @Spec private CommandSpec spec;
+
+  @Option(
+      names = "--stacktrace",
+      scope = ScopeType.INHERIT,
+      description = "Print the full stack trace of an error.")
+  private boolean stacktrace;
+
+  private Main() {}
+
+  public static void main(String[] args) {
+    System.exit(execute(args));
+  }
+
+  /** Runs one command and returns its exit code; nothing is thrown. */
+  static int execute(String... args) {
+    Main main = new Main();
+    return new CommandLine(main)
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .setExecutionExceptionHandler(
+            (e, commandLine, parsed) -> Errors.report(e, commandLine, main.stacktrace))
+        .execute(args);
+  }
+
+  @Override
+  public void run() {
+    throw new ParameterException(spec.commandLine(), "Missing command.");
+  }
+
+  static final class Version implements IVersionProvider {
+    @Override
+    public String[] getVersion() {
+      return new String[] {"sightline " + Sightline.version()};
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** The command line: {@code doctor} and {@code finetune}. */
+package org.sightline.vla.cli;
