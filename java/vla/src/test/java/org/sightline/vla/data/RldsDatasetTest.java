@@ -208,6 +208,41 @@ class RldsDatasetTest {
     }
   }
 
+  /**
+   * Records with right checksums and wrong contents: read, or a clean error that names the file.
+   */
+  @Test
+  void mutatedRecordsFailCleanly() throws IOException {
+    TestData.write(folder, 1, 2);
+    Path shard = folder.resolve("toy-train.tfrecord-00000-of-00001");
+    byte[] seed;
+    try (TfRecordReader reader = new TfRecordReader(shard)) {
+      seed = reader.next();
+    }
+    Random random = new Random(99);
+    int failures = 0;
+    for (int i = 0; i < 1000; i++) {
+      byte[] bytes = seed.clone();
+      for (int k = 0; k <= i % 3; k++) {
+        bytes[random.nextInt(bytes.length)] = (byte) random.nextInt(256);
+      }
+      try (TfRecordWriter writer = new TfRecordWriter(shard)) {
+        writer.write(bytes);
+      }
+      try (EpisodeReader reader = RldsDataset.open(folder).reader()) {
+        for (Step step : reader.read(0).steps()) {
+          ImageCodec.decode(step.image());
+        }
+      } catch (DatasetFormatException e) {
+        failures++;
+        assertTrue(
+            e.getMessage().startsWith(shard + ": record 0") || e.getMessage().startsWith("found "),
+            e.getMessage());
+      }
+    }
+    assertTrue(failures > 200, failures + " failures");
+  }
+
   @Test
   void optionalKeysMayBeAbsent() throws IOException {
     TestData.write(folder, 1, 2);
