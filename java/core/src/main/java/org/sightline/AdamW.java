@@ -1,11 +1,16 @@
 package org.sightline;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -79,40 +84,79 @@ public final class AdamW implements AutoCloseable {
 
   private final Config config;
   private final List<Tensor> parameters = new ArrayList<>();
-  private final List<Tensor> expAvg = new ArrayList<>();
-  private final List<Tensor> expAvgSq = new ArrayList<>();
   private final List<Integer> groupOf = new ArrayList<>();
   private final double[] learningRates;
   private final double[] weightDecays;
-  private final long[] steps;
+  private final List<Tensor> expAvg = new ArrayList<>();
+  private final List<Tensor> expAvgSq = new ArrayList<>();
+  private final List<Tensor> masters = new ArrayList<>();
+  private final AdamWKernel kernel;
   private final Lifetime lifetime = new Lifetime("AdamW");
 
-  /** One group with the rates of {@code config}. */
+  /**
+   * One group with the rates of {@code config}.
+   *
+   * @param parameters as in {@link #AdamW(Config, List)}
+   */
   public AdamW(List<Tensor> parameters, Config config) {
     this(config, List.of(new Group(parameters, config.learningRate(), config.weightDecay())));
   }
 
-  /** Several groups; their rates take the place of those in {@code config}. */
+  /**
+   * Several groups; their rates take the place of those in {@code config}.
+   *
+   * @param groups of leaf tensors, fp32 or bf16, contiguous, all on one device, at least one in
+   *     all; a bf16 parameter gets an fp32 master copy
+   * @throws IllegalArgumentException if there is none, or one is no leaf or does not fit
+   */
   public AdamW(Config config, List<Group> groups) {
+    Sightline.load();
     this.config = Objects.requireNonNull(config, "config");
     this.learningRates = groups.stream().mapToDouble(Group::learningRate).toArray();
     this.weightDecays = groups.stream().mapToDouble(Group::weightDecay).toArray();
     for (int g = 0; g < groups.size(); g++) {
       for (Tensor parameter : groups.get(g).parameters()) {
-        parameters.add(parameter);
+        check(parameters.size(), parameter);
+        // A handle of our own: the caller's may be closed by its scope.
+        parameters.add(Tensors.own(new Tensor(parameter)));
         groupOf.add(g);
-        expAvg.add(state(parameter));
-        expAvgSq.add(state(parameter));
       }
     }
-    this.steps = new long[parameters.size()];
-  }
-
-  private static Tensor state(Tensor parameter) {
+    if (parameters.isEmpty()) {
+      throw new IllegalArgumentException("parameters must hold at least 1 tensor, found none");
+    }
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
-      return Tensors.own(torch.zeros(Tensors.shape(parameter)));
+      for (Tensor parameter : parameters) {
+        expAvg.add(zeros(parameter));
+        expAvgSq.add(zeros(parameter));
+        masters.add(
+            Tensors.dtype(parameter) == ScalarType.BFloat16
+                ? Tensors.own(zeros(parameter).copy_(parameter))
+                : null);
+      }
     }
+    kernel = new AdamWKernel(parameters, expAvg, expAvgSq, masters, groupOf);
+  }
+
+  private static void check(int index, Tensor parameter) {
+    String name = "parameter " + index;
+    Objects.requireNonNull(parameter, name);
+    Tensors.requireKernelDType(name, parameter);
+    if (!parameter.is_leaf()) {
+      throw new IllegalArgumentException(
+          name + " must be a leaf of the graph, found the result of an operation");
+    }
+    if (!parameter.is_contiguous()) {
+      throw new IllegalArgumentException(name + " must be contiguous");
+    }
+  }
+
+  private static Tensor zeros(Tensor parameter) {
+    Tensor zeros =
+        Tensors.own(Tensors.empty(parameter, ScalarType.Float, Tensors.shape(parameter)));
+    zeros.zero_();
+    return zeros;
   }
 
   /** Uses and zeroes {@code .grad} of every parameter; parameters without one are left alone. */
@@ -124,73 +168,111 @@ public final class AdamW implements AutoCloseable {
    * As {@link #step()}, gradients multiplied by {@code gradScale} first.
    *
    * @param gradScale for instance 1 / accumulated micro-batches
+   * @throws IllegalArgumentException if a gradient's dtype is neither fp32 nor bf16
+   * @throws IllegalStateException after {@link #close}, or if a parameter was given other memory
    */
   public Report step(double gradScale) {
-    lifetime.check();
-    try (PointerScope scope = new PointerScope();
-        NoGradGuard noGrad = new NoGradGuard()) {
-      double squares = 0;
-      long nonFinite = 0;
-      for (Tensor parameter : parameters) {
-        Tensor grad = parameter.grad();
-        if (grad.defined()) {
-          Tensor g = grad.to(ScalarType.Double).mul(Tensors.scalar(gradScale));
-          squares += g.mul(g).sum().item_double();
-          nonFinite += torch.isfinite(g).logical_not().sum().item_long();
-        }
-      }
-      double norm = Math.sqrt(squares);
-      double clip =
-          config.maxGradNorm() > 0 ? Math.min(1, config.maxGradNorm() / (norm + 1e-6)) : 1;
-      boolean skip = nonFinite > 0 && config.skipNonFinite();
-      for (int i = 0; i < steps.length; i++) {
-        Tensor grad = parameters.get(i).grad();
-        if (grad.defined()) {
-          if (!skip) {
-            update(i, grad.to(ScalarType.Float).mul(Tensors.scalar(gradScale * clip)));
-          }
-          grad.zero_();
-        }
-      }
-      return new Report(norm, clip, nonFinite, skip);
-    }
+    Report[] report = new Report[1];
+    // Alone: a step writes the parameters and its own buffers.
+    lifetime.useAlone(
+        () -> report[0] = kernel.step(config, learningRates, weightDecays, gradScale));
+    return report[0];
   }
 
-  private void update(int i, Tensor g) {
-    Tensor p = parameters.get(i).detach();
-    double lr = learningRates[groupOf.get(i)];
-    long t = ++steps[i];
-    p.mul_(Tensors.scalar(1 - lr * weightDecays[groupOf.get(i)]));
-    Tensor m = expAvg.get(i);
-    Tensor v = expAvgSq.get(i);
-    m.lerp_(g, Tensors.scalar(1 - config.beta1()));
-    v.mul_(Tensors.scalar(config.beta2())).addcmul_(g, g, Tensors.scalar(1 - config.beta2()));
-    double stepSize = lr / (1 - Math.pow(config.beta1(), t));
-    Tensor denominator =
-        v.sqrt()
-            .div(Tensors.scalar(Math.sqrt(1 - Math.pow(config.beta2(), t))))
-            .add(Tensors.scalar(config.epsilon()));
-    p.sub_(m.div(denominator).mul(Tensors.scalar(stepSize)).to(Tensors.dtype(p)));
-  }
-
-  /** Sets the learning rate of every group. */
+  /** Sets the learning rate of every group, from the next step on. */
   public void setLearningRate(double learningRate) {
-    lifetime.check();
     require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
-    java.util.Arrays.fill(learningRates, learningRate);
+    lifetime.useAlone(() -> Arrays.fill(learningRates, learningRate));
+  }
+
+  /** Sets the learning rate of one group, by its index, from the next step on. */
+  public void setLearningRate(int group, double learningRate) {
+    require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
+    Objects.checkIndex(group, learningRates.length);
+    lifetime.useAlone(() -> learningRates[group] = learningRate);
+  }
+
+  /**
+   * Everything a checkpoint needs besides the parameters: {@code exp_avg.i} and {@code
+   * exp_avg_sq.i} of every parameter i in the order given, {@code master.i} of bf16 ones, and
+   * {@code step}, int64 with the number of steps each has taken. The tensors are copies; the caller
+   * closes them.
+   */
+  public Map<String, Tensor> state() {
+    return lifetime.use(
+        () -> {
+          Map<String, Tensor> state = new LinkedHashMap<>();
+          try (LongPointer steps = new LongPointer(kernel.steps());
+              PointerScope scope = new PointerScope()) {
+            Tensor view =
+                torch.from_blob(
+                    steps, new long[] {parameters.size()}, new TensorOptions(ScalarType.Long));
+            state.put("step", Tensors.copyOf(view));
+          }
+          buffers().forEach((name, buffer) -> state.put(name, Tensors.copyOf(buffer)));
+          return state;
+        });
+  }
+
+  /**
+   * Takes over what {@link #state} gave; the parameters themselves are the caller's to restore,
+   * before or after.
+   *
+   * @throws IllegalArgumentException if a tensor is missing or has another shape
+   */
+  public void loadState(Map<String, Tensor> state) {
+    lifetime.useAlone(
+        () -> {
+          Map<String, Tensor> buffers = buffers();
+          requireEntry(state, "step", parameters.size());
+          buffers.forEach((name, buffer) -> requireEntry(state, name, Tensors.shape(buffer)));
+          try (PointerScope scope = new PointerScope();
+              NoGradGuard noGrad = new NoGradGuard()) {
+            Tensor step = state.get("step").to(ScalarType.Long).contiguous();
+            long[] steps = new long[parameters.size()];
+            step.data_ptr_long().get(steps);
+            kernel.setSteps(steps);
+            buffers.forEach((name, buffer) -> buffer.copy_(state.get(name)));
+          }
+        });
+  }
+
+  private static void requireEntry(Map<String, Tensor> state, String name, long... shape) {
+    Tensor tensor = state.get(name);
+    if (tensor == null) {
+      throw new IllegalArgumentException(
+          "optimizer state must hold " + name + ", found " + state.keySet());
+    }
+    Tensors.requireShape(name, tensor, shape);
+  }
+
+  private Map<String, Tensor> buffers() {
+    Map<String, Tensor> buffers = new LinkedHashMap<>();
+    for (int i = 0; i < parameters.size(); i++) {
+      buffers.put("exp_avg." + i, expAvg.get(i));
+      buffers.put("exp_avg_sq." + i, expAvgSq.get(i));
+      if (masters.get(i) != null) {
+        buffers.put("master." + i, masters.get(i));
+      }
+    }
+    return buffers;
+  }
+
+  @Override
+  public void close() {
+    lifetime.close(
+        () -> {
+          kernel.close();
+          parameters.forEach(Tensor::close);
+          expAvg.forEach(Tensor::close);
+          expAvgSq.forEach(Tensor::close);
+          masters.stream().filter(Objects::nonNull).forEach(Tensor::close);
+        });
   }
 
   private static void require(String name, double value, boolean valid, String expected) {
     if (!valid || !Double.isFinite(value)) {
       throw new IllegalArgumentException(name + " must be " + expected + ", found " + value);
-    }
-  }
-
-  @Override
-  public void close() {
-    if (lifetime.close()) {
-      expAvg.forEach(Tensor::close);
-      expAvgSq.forEach(Tensor::close);
     }
   }
 }

@@ -1,23 +1,41 @@
 package org.sightline;
 
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
-import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * The visual alignment loss: −mean over tokens of cos(projector(h), t) (Kachaev et al., arXiv
- * 2510.25616).
+ * The visual alignment loss: −Σ m cos(projector(h), t) / Σ m over image tokens, with cos(z, t) =
+ * z·t / (max(|z|, 1e-12) max(|t|, 1e-12)) (Kachaev et al., arXiv 2510.25616).
+ *
+ * <p>Loss and gradient come from one native call: {@link #forward} computes the gradient too when
+ * one will be needed, {@code backward()} only multiplies it by what comes from above. The gradient
+ * reaches the hidden states and, if the projector is trainable, its parameters; the teacher gets
+ * none. An empty batch, or weights that sum to 0, give a loss and gradients of 0.
+ *
+ * <p>Thread-safe. The projector's weights are prepared for the kernels once, and again after they
+ * were changed, which is noticed by libtorch's version counters: {@link AdamW} and libtorch's own
+ * in-place operations and optimizers raise them.
  */
 public final class AlignmentLoss implements AutoCloseable {
   private final AlignmentProjector projector;
+  private final List<Tensor> parameters;
+  private final long[] versions;
+  private final AlignmentKernel kernel;
+  private final Seeds dropoutSeeds;
   private final Lifetime lifetime = new Lifetime("AlignmentLoss");
+  private volatile boolean training = true;
 
   /** Uses {@code projector}, which stays the caller's to close, and must outlive this object. */
   public AlignmentLoss(AlignmentProjector projector) {
+    Sightline.load();
     this.projector = Objects.requireNonNull(projector, "projector");
+    parameters = AlignmentKernel.PARAMETERS.stream().map(projector::parameter).toList();
+    versions = parameters.stream().mapToLong(Tensor::_version).toArray();
+    kernel = new AlignmentKernel(projector.config(), parameters);
+    dropoutSeeds = new Seeds(projector.config().seed());
   }
 
   /**
@@ -39,45 +57,110 @@ public final class AlignmentLoss implements AutoCloseable {
    * @param hiddenStates [B,S,D] fp32 or bf16; its gradient is zero at other tokens
    * @param firstToken position of the first image token
    * @param teacherFeatures [B,N,Z] fp32 or bf16, receives no gradient
-   * @param tokenWeights [B,N] fp32 weights ≥ 0 in loss = −Σ m cos / Σ m, or null for 1
+   * @param tokenWeights [B,N] fp32 weights m ≥ 0, or null for 1
+   * @throws IllegalArgumentException if a shape, dtype or position does not fit
+   * @throws UnsupportedOperationException if no backend for the tensors' device is available
+   * @throws IllegalStateException after {@link #close} of this object or of the projector
    */
   public Result forward(
       Tensor hiddenStates, long firstToken, Tensor teacherFeatures, Tensor tokenWeights) {
+    checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
+    refresh();
+    return lifetime.use(
+        () -> {
+          AlignmentFunction function =
+              new AlignmentFunction(
+                  kernel, firstToken, teacherFeatures, tokenWeights, training, dropoutSeeds.next());
+          Tensor loss = function.apply(inputs(hiddenStates)).get(0);
+          return new Result(loss, Tensors.release(function.takeCosine()));
+        });
+  }
+
+  /** What the loss is differentiable in. */
+  private Tensor[] inputs(Tensor hiddenStates) {
+    if (!projector.config().trainable()) {
+      return new Tensor[] {hiddenStates};
+    }
+    List<Tensor> inputs = new ArrayList<>(parameters);
+    inputs.add(0, hiddenStates);
+    return inputs.toArray(Tensor[]::new);
+  }
+
+  /** Switches the dropout of a trainable projector on (as it is at first) or off. */
+  public void train(boolean training) {
     lifetime.check();
-    try (PointerScope scope = new PointerScope()) {
-      long tokens = teacherFeatures.size(1);
-      Tensor h = hiddenStates.narrow(1, firstToken, tokens).to(ScalarType.Float);
-      h =
-          torch.layer_norm(
-              h,
-              new long[] {projector.config().hiddenSize()},
-              new TensorOptional(projector.parameter("net.0.weight")),
-              new TensorOptional(projector.parameter("net.0.bias")),
-              AlignmentProjector.LAYER_NORM_EPSILON,
-              false);
-      Tensor a1 = torch.silu(linear(h, "net.1"));
-      Tensor a2 = torch.silu(linear(a1, "net.4"));
-      Tensor z = linear(a2, "net.7");
-      Tensor t = teacherFeatures.detach().to(ScalarType.Float);
-      Tensor cosine = torch.cosine_similarity(z, t, -1, 1e-12);
-      Tensor loss =
-          tokenWeights == null
-              ? cosine.mean().neg()
-              : cosine.mul(tokenWeights).sum().div(tokenWeights.sum()).neg();
-      Result result = new Result(Tensors.own(loss), Tensors.own(cosine.detach()));
-      return result;
+    this.training = training;
+  }
+
+  /** Prepares the weights again if they have changed. */
+  private void refresh() {
+    lifetime.check();
+    projector.parameters();
+    if (hasChanged()) {
+      lifetime.useAlone(
+          () -> {
+            if (hasChanged()) {
+              // Counters first: a change made meanwhile is then seen next time.
+              for (int i = 0; i < versions.length; i++) {
+                versions[i] = parameters.get(i)._version();
+              }
+              kernel.update(parameters);
+            }
+          });
     }
   }
 
-  private Tensor linear(Tensor x, String name) {
-    return torch.linear(
-        x,
-        projector.parameter(name + ".weight"),
-        new TensorOptional(projector.parameter(name + ".bias")));
+  private boolean hasChanged() {
+    for (int i = 0; i < versions.length; i++) {
+      if (parameters.get(i)._version() != versions[i]) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private void checkShapes(Tensor hidden, long firstToken, Tensor teacher, Tensor weights) {
+    Objects.requireNonNull(hidden, "hiddenStates");
+    Objects.requireNonNull(teacher, "teacherFeatures");
+    Tensors.requireDims("hiddenStates", hidden, 3, "[B,S,D]");
+    Tensors.requireDims("teacherFeatures", teacher, 3, "[B,N,Z]");
+    long batch = hidden.size(0);
+    long tokens = teacher.size(1);
+    requireSize("hiddenStates", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
+    requireSize("teacherFeatures", teacher, 2, projector.config().teacherSize(), "teacherSize");
+    requireSize("teacherFeatures", teacher, 0, batch, "batch of hiddenStates");
+    if (firstToken < 0 || firstToken + tokens > hidden.size(1)) {
+      throw new IllegalArgumentException(
+          "tokens "
+              + firstToken
+              + " to "
+              + (firstToken + tokens - 1)
+              + " must lie within hiddenStates, found "
+              + hidden.size(1)
+              + " tokens");
+    }
+    if (weights != null) {
+      Tensors.requireShape("tokenWeights", weights, batch, tokens);
+    }
+  }
+
+  private static void requireSize(String name, Tensor t, int dim, long expected, String what) {
+    if (t.size(dim) != expected) {
+      throw new IllegalArgumentException(
+          name
+              + " must have size "
+              + expected
+              + " ("
+              + what
+              + ") in dimension "
+              + dim
+              + ", found shape "
+              + Arrays.toString(Tensors.shape(t)));
+    }
   }
 
   @Override
   public void close() {
-    lifetime.close();
+    lifetime.close(kernel::close);
   }
 }

@@ -36,7 +36,7 @@ public final class AlignmentProjector implements AutoCloseable {
 
   /** A projector with PyTorch's default initial weights, drawn from {@code config.seed()}. */
   public AlignmentProjector(ProjectorConfig config) {
-    this(config, initialParameters(config));
+    this(config, initialParameters(Objects.requireNonNull(config, "config")));
   }
 
   private AlignmentProjector(ProjectorConfig config, Map<String, Tensor> parameters) {
@@ -52,6 +52,7 @@ public final class AlignmentProjector implements AutoCloseable {
    * @throws IllegalArgumentException if one is missing, or has another shape or dtype
    */
   public static AlignmentProjector of(ProjectorConfig config, Map<String, Tensor> parameters) {
+    Sightline.load();
     Objects.requireNonNull(config, "config");
     Map<String, Tensor> copies = new LinkedHashMap<>();
     try {
@@ -95,9 +96,7 @@ public final class AlignmentProjector implements AutoCloseable {
 
   @Override
   public void close() {
-    if (lifetime.close()) {
-      parameters.values().forEach(Tensor::close);
-    }
+    lifetime.close(() -> parameters.values().forEach(Tensor::close));
   }
 
   private static Map<String, long[]> shapes(ProjectorConfig config) {
@@ -118,8 +117,9 @@ public final class AlignmentProjector implements AutoCloseable {
 
   private static Map<String, Tensor> initialParameters(ProjectorConfig config) {
     Map<String, Tensor> parameters = new LinkedHashMap<>();
-    try (PointerScope scope = new PointerScope()) {
-      NoGradGuard noGrad = new NoGradGuard();
+    Sightline.load();
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard noGrad = new NoGradGuard()) {
       Generator generator = torch.createCPUGenerator(config.seed());
       double bound = 0;
       for (Map.Entry<String, long[]> entry : shapes(config).entrySet()) {
@@ -134,10 +134,8 @@ public final class AlignmentProjector implements AutoCloseable {
           case "net.0.bias" -> parameter.zero_();
           default -> parameter.uniform_(-bound, bound, new GeneratorOptional(generator));
         }
-        parameter.retainReference();
-        parameters.put(entry.getKey(), parameter);
+        parameters.put(entry.getKey(), Tensors.own(parameter));
       }
-      noGrad.close();
     }
     return parameters;
   }

@@ -1,21 +1,19 @@
 package org.sightline;
 
-/** Remembers whether, and where, an object was closed. */
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.Supplier;
+
+/**
+ * Guards an object that owns native memory: any number of threads use it at a time, closing waits
+ * for them, and later uses are told where it was closed.
+ */
 final class Lifetime {
   private final String owner;
+  private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private volatile ClosedAt closedAt;
 
   Lifetime(String owner) {
     this.owner = owner;
-  }
-
-  /** Returns true the first time only. */
-  synchronized boolean close() {
-    if (closedAt != null) {
-      return false;
-    }
-    closedAt = new ClosedAt(owner, Thread.currentThread().getName());
-    return true;
   }
 
   /**
@@ -31,22 +29,60 @@ final class Lifetime {
     }
   }
 
+  /** Runs {@code action} while the object is open; it is not closed meanwhile. */
+  <T> T use(Supplier<T> action) {
+    lock.readLock().lock();
+    try {
+      check();
+      return action.get();
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  /** As {@link #use}, with no other use at the same time. */
+  void useAlone(Runnable action) {
+    lockAlone();
+    try {
+      check();
+      action.run();
+    } finally {
+      lock.writeLock().unlock();
+    }
+  }
+
+  /** Runs {@code release} once, when nobody uses the object. */
+  void close(Runnable release) {
+    lockAlone();
+    try {
+      if (closedAt == null) {
+        closedAt = new ClosedAt(owner, Thread.currentThread().getName());
+        release.run();
+      }
+    } finally {
+      lock.writeLock().unlock();
+    }
+  }
+
+  private void lockAlone() {
+    if (lock.getReadHoldCount() > 0) {
+      throw new IllegalStateException(owner + " cannot be changed or closed within its own call");
+    }
+    lock.writeLock().lock();
+  }
+
   private static final class ClosedAt extends Exception {
     private static final long serialVersionUID = 1;
-    private static final String OWN_PACKAGE = Lifetime.class.getPackageName() + ".";
 
     ClosedAt(String owner, String thread) {
       super(owner + " was closed here, by thread " + thread);
     }
 
-    /** The first frame of the caller. */
+    /** The frame that called {@code close()}. */
     String where() {
-      for (StackTraceElement frame : getStackTrace()) {
-        if (!frame.getMethodName().equals("close") && !frame.getMethodName().equals("<init>")) {
-          return "at " + frame;
-        }
-      }
-      return "by " + OWN_PACKAGE;
+      StackTraceElement[] frames = getStackTrace();
+      // Lifetime.close, the owner's close, its caller.
+      return frames.length > 2 ? "at " + frames[2] : "elsewhere";
     }
   }
 }

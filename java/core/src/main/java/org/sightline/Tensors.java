@@ -3,10 +3,13 @@ package org.sightline;
 import java.util.Arrays;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -44,6 +47,13 @@ final class Tensors {
     }
   }
 
+  static void requireDims(String name, Tensor tensor, int expected, String layout) {
+    if (tensor.dim() != expected) {
+      throw new IllegalArgumentException(
+          name + " must be " + layout + ", found shape " + Arrays.toString(shape(tensor)));
+    }
+  }
+
   static void requireKernelDType(String name, Tensor tensor) {
     ScalarType found = dtype(tensor);
     if (found != ScalarType.Float && found != ScalarType.BFloat16) {
@@ -51,17 +61,41 @@ final class Tensors {
     }
   }
 
-  static Tensor empty(ScalarType dtype, long... shape) {
-    try (TensorOptions options = new TensorOptions(dtype);
+  /** An uninitialised tensor on the device of {@code like}. */
+  static Tensor empty(Tensor like, ScalarType dtype, long... shape) {
+    try (Device device = like.device();
+        DeviceOptional place = new DeviceOptional(device);
+        TensorOptions type = new TensorOptions(dtype);
+        TensorOptions options = type.device(place);
         MemoryFormatOptional format = new MemoryFormatOptional()) {
       return torch.empty(shape, options, format);
     }
   }
 
+  /** The tensor itself if elements of its last dimension lie side by side, else a copy. */
+  static Tensor withContiguousRows(Tensor tensor) {
+    long last = tensor.dim() - 1;
+    if (last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1) {
+      return tensor;
+    }
+    return tensor.contiguous();
+  }
+
+  /**
+   * Tells libtorch that the tensor was changed, as its own in-place operations do. Without it, a
+   * backward pass would not notice that a saved tensor is no longer what it was.
+   */
+  static void bumpVersion(Tensor tensor) {
+    try (TensorImpl impl = tensor.unsafeGetTensorImpl()) {
+      impl.bump_version();
+    }
+  }
+
   /** A contiguous detached copy that no scope owns: the caller closes it. */
   static Tensor copyOf(Tensor tensor) {
-    try (NoGradGuard noGrad = new NoGradGuard()) {
-      return own(tensor.detach().clone().contiguous());
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard noGrad = new NoGradGuard()) {
+      return own(tensor.detach().contiguous().clone());
     }
   }
 
@@ -72,12 +106,12 @@ final class Tensors {
   }
 
   /** Hands an owned object to the innermost open scope, or to the garbage collector if none is. */
-  static <P extends Pointer> P release(P pointer) {
+  static Tensor release(Tensor tensor) {
     PointerScope scope = PointerScope.getInnerScope();
     if (scope != null) {
-      scope.attach(pointer);
-      pointer.releaseReference();
+      scope.attach(tensor);
+      tensor.releaseReference();
     }
-    return pointer;
+    return tensor;
   }
 }

@@ -47,7 +47,8 @@ public abstract class CustomFunction {
    *
    * @param context the context of the forward call
    * @param gradients one gradient per output of {@link #forward}, of that output's shape, dtype and
-   *     device; zeros for an output that did not contribute
+   *     device; zeros for an output that did not contribute, or null if {@link
+   *     FunctionContext#materializeGradients} was switched off
    * @return one gradient per input, of that input's shape, dtype and device, or null where {@link
    *     FunctionContext#needsGradient} is false or the gradient is zero
    */

@@ -17,8 +17,10 @@ public final class FunctionContext {
   private final boolean[] needsGradient;
   private final boolean recording;
   private List<Tensor> saved = new ArrayList<>();
+  private final List<Long> savedVersions = new ArrayList<>();
   private Object state;
   private boolean released;
+  private boolean materializeGradients = true;
 
   FunctionContext(String function, boolean[] needsGradient, boolean recording) {
     this.function = function;
@@ -29,6 +31,11 @@ public final class FunctionContext {
   /** Whether a backward pass may follow; if false, nothing needs to be saved. */
   public boolean isRecording() {
     return recording;
+  }
+
+  /** How many inputs the function was applied to. */
+  public int inputCount() {
+    return needsGradient.length;
   }
 
   /** Whether the gradient of the input at {@code index} will be used. */
@@ -46,7 +53,9 @@ public final class FunctionContext {
     }
     for (Tensor tensor : tensors) {
       // Detached, so that a saved tensor never keeps a piece of graph (and thereby itself) alive.
-      saved.add(Handles.own(Objects.requireNonNull(tensor, "saved tensor").detach()));
+      Tensor detached = Objects.requireNonNull(tensor, "saved tensor").detach();
+      saved.add(Handles.own(detached));
+      savedVersions.add(detached._version());
     }
   }
 
@@ -54,11 +63,37 @@ public final class FunctionContext {
    * A saved tensor, by the order of {@link #save}.
    *
    * @throws IndexOutOfBoundsException if no tensor was saved at {@code index}
-   * @throws IllegalStateException if the graph has already been freed
+   * @throws IllegalStateException if the graph has already been freed, or if the tensor was changed
+   *     in place since it was saved
    */
   public synchronized Tensor saved(int index) {
     checkAlive();
-    return saved.get(index);
+    Tensor tensor = saved.get(index);
+    long expected = savedVersions.get(index);
+    if (tensor._version() != expected) {
+      throw new IllegalStateException(
+          function
+              + ": saved tensor "
+              + index
+              + " was changed in place between forward and backward: it is at version "
+              + tensor._version()
+              + ", expected "
+              + expected);
+    }
+    return tensor;
+  }
+
+  /**
+   * Whether outputs that did not contribute get a gradient of zeros (the default) or null.
+   *
+   * @param materialize false to be given null
+   */
+  public synchronized void materializeGradients(boolean materialize) {
+    materializeGradients = materialize;
+  }
+
+  synchronized boolean materializesGradients() {
+    return materializeGradients;
   }
 
   /** Keeps any object for the backward pass; it is closed with the context if it is closeable. */

@@ -1,6 +1,7 @@
 package org.sightline.autograd;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
@@ -216,9 +217,10 @@ final class FunctionNode {
       List<Tensor> gradients = new ArrayList<>(outputs.length);
       for (int i = 0; i < outputs.length; i++) {
         Tensor gradient = taken.get(i);
-        gradients.add(gradient != null ? gradient : outputs[i].zeros());
+        boolean fill = gradient == null && context.materializesGradients();
+        gradients.add(fill ? outputs[i].zeros() : gradient);
       }
-      List<Tensor> returned = function.backward(context, List.copyOf(gradients));
+      List<Tensor> returned = function.backward(context, Collections.unmodifiableList(gradients));
       check(returned);
       for (int i = 0; i < inputs.length; i++) {
         Tensor gradient = returned.get(i);

@@ -15,7 +15,8 @@ import org.bytedeco.pytorch.global.torch;
  */
 final class GraphToken {
   private static final ConcurrentMap<Long, Runnable> ACTIONS = new ConcurrentHashMap<>();
-  private static final Deleter DELETER = new Deleter();
+  // Owned, as the scope that happens to be open now must not take it along when it closes.
+  private static final Deleter DELETER = Handles.own(new Deleter());
   private static final long[] ONE_ELEMENT = {1};
 
   private GraphToken() {}

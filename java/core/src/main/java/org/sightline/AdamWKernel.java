@@ -1,0 +1,232 @@
+package org.sightline;
+
+import java.util.List;
+import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.sightline;
+import org.sightline.binding.sl_adamw;
+import org.sightline.binding.sl_adamw_group;
+import org.sightline.binding.sl_adamw_param;
+import org.sightline.binding.sl_adamw_step_args;
+import org.sightline.binding.sl_tensor;
+
+/** A native {@code sl_adamw}, and the descriptors its steps use again. Not thread-safe. */
+final class AdamWKernel implements AutoCloseable {
+  private final List<Tensor> parameters;
+  private final List<Tensor> masters;
+  private final long[] addresses;
+  private final long[] versions;
+  private final int groupCount;
+
+  private final sl_adamw handle = Tensors.own(new sl_adamw());
+  private final sl_tensor[] gradients;
+  private final sl_tensor gradientArray;
+  private final LongPointer shapes;
+  private final FloatPointer report = Tensors.own(new FloatPointer(4));
+  private final LongPointer reportShape = Tensors.own(new LongPointer(1));
+  private final sl_tensor reportTensor = Tensors.own(new sl_tensor());
+  private final sl_adamw_group groups;
+  private final sl_adamw_step_args args = Tensors.own(new sl_adamw_step_args());
+
+  AdamWKernel(
+      List<Tensor> parameters,
+      List<Tensor> expAvg,
+      List<Tensor> expAvgSq,
+      List<Tensor> masters,
+      List<Integer> groupOf) {
+    this.parameters = parameters;
+    this.masters = masters;
+    int count = parameters.size();
+    addresses = parameters.stream().mapToLong(AdamWKernel::address).toArray();
+    versions = parameters.stream().mapToLong(Tensor::_version).toArray();
+    groupCount = 1 + groupOf.stream().mapToInt(Integer::intValue).max().getAsInt();
+    gradientArray = Tensors.own(new sl_tensor(count));
+    shapes =
+        Tensors.own(new LongPointer(Math.max(1, parameters.stream().mapToLong(Tensor::dim).sum())));
+    gradients = new sl_tensor[count];
+    long offset = 0;
+    for (int i = 0; i < count; i++) {
+      Tensor parameter = parameters.get(i);
+      gradients[i] = gradientArray.getPointer(i);
+      LongPointer shape = shapes.getPointer(offset);
+      for (int d = 0; d < parameter.dim(); d++) {
+        shapes.put(offset++, parameter.size(d));
+      }
+      gradients[i].shape(shape).strides(null).byte_offset(0);
+    }
+    groups = Tensors.own(new sl_adamw_group(groupCount));
+    reportShape.put(0, report.capacity());
+    describeReport();
+    create(expAvg, expAvgSq, groupOf);
+  }
+
+  private void describeReport() {
+    reportTensor
+        .data(report)
+        .ndim(1)
+        .shape(reportShape)
+        .strides(null)
+        .byte_offset(0)
+        .device()
+        .type(sightline.SL_CPU)
+        .id(0);
+    reportTensor.dtype().code((byte) sightline.SL_FLOAT).bits((byte) 32).lanes((short) 1);
+  }
+
+  private void create(List<Tensor> expAvg, List<Tensor> expAvgSq, List<Integer> groupOf) {
+    int count = parameters.size();
+    TensorDescriptor[] described = new TensorDescriptor[4 * count];
+    try (sl_adamw_param array = new sl_adamw_param(count)) {
+      for (int i = 0; i < described.length; i++) {
+        described[i] = new TensorDescriptor();
+      }
+      for (int i = 0; i < count; i++) {
+        Tensor master = masters.get(i);
+        // Not closed: a pointer into an array would take the array with it.
+        array
+            .getPointer(i)
+            .param(described[4 * i].of("parameter " + i, parameters.get(i)))
+            .exp_avg(described[4 * i + 1].of("exp_avg." + i, expAvg.get(i)))
+            .exp_avg_sq(described[4 * i + 2].of("exp_avg_sq." + i, expAvgSq.get(i)))
+            .master(master == null ? null : described[4 * i + 3].of("master." + i, master))
+            .group(groupOf.get(i));
+      }
+      // The handle keeps the addresses of the memory described, not the descriptors.
+      NativeCalls.check(sightline.sl_adamw_create(array, count, handle));
+    } finally {
+      for (TensorDescriptor descriptor : described) {
+        if (descriptor != null) {
+          descriptor.close();
+        }
+      }
+    }
+  }
+
+  AdamW.Report step(
+      AdamW.Config config, double[] learningRates, double[] weightDecays, double gradScale) {
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard noGrad = new NoGradGuard()) {
+      checkMemory();
+      refreshMasters();
+      Tensor[] strided = new Tensor[gradients.length];
+      describeGradients(strided);
+      for (int g = 0; g < groupCount; g++) {
+        groups
+            .getPointer(g)
+            .lr(learningRates[g])
+            .beta1(config.beta1())
+            .beta2(config.beta2())
+            .eps(config.epsilon())
+            .weight_decay(weightDecays[g]);
+      }
+      args.grads(gradientArray)
+          .count(gradients.length)
+          .groups(groups)
+          .group_count(groupCount)
+          .grad_scale(gradScale)
+          .max_grad_norm(config.maxGradNorm())
+          .skip_nonfinite(config.skipNonFinite() ? 1 : 0)
+          .zero_grads(1)
+          .report(reportTensor);
+      NativeCalls.check(sightline.sl_adamw_step(handle, null, args));
+      for (Tensor gradient : strided) {
+        if (gradient != null) {
+          gradient.zero_();
+        }
+      }
+      boolean skipped = report.get(3) != 0;
+      if (!skipped) {
+        noteChanges();
+      }
+      return new AdamW.Report(report.get(0), report.get(1), (long) report.get(2), skipped);
+    }
+  }
+
+  /** The kernel writes to the addresses it was given; a parameter must still live there. */
+  private void checkMemory() {
+    for (int i = 0; i < addresses.length; i++) {
+      if (address(parameters.get(i)) != addresses[i]) {
+        throw new IllegalStateException(
+            "parameter "
+                + i
+                + " was given other memory (set_data) since the optimizer was made; make a new"
+                + " one");
+      }
+    }
+  }
+
+  /** Someone else wrote a parameter, for instance a checkpoint: its master follows. */
+  private void refreshMasters() {
+    for (int i = 0; i < versions.length; i++) {
+      Tensor master = masters.get(i);
+      if (master != null && parameters.get(i)._version() != versions[i]) {
+        master.copy_(parameters.get(i));
+      }
+    }
+  }
+
+  /** Native writes raise no version counter by themselves. */
+  private void noteChanges() {
+    for (int i = 0; i < versions.length; i++) {
+      if (gradients[i].ndim() >= 0) {
+        Tensors.bumpVersion(parameters.get(i));
+      }
+      versions[i] = parameters.get(i)._version();
+    }
+  }
+
+  /**
+   * @param strided receives the gradients that had to be copied, to be zeroed afterwards
+   */
+  private void describeGradients(Tensor[] strided) {
+    for (int i = 0; i < gradients.length; i++) {
+      Tensor gradient = parameters.get(i).grad();
+      if (!gradient.defined()) {
+        gradients[i].ndim(-1);
+        continue;
+      }
+      String name = "gradient " + i;
+      Tensors.requireKernelDType(name, gradient);
+      if (!gradient.is_contiguous()) {
+        strided[i] = gradient;
+        gradient = gradient.contiguous();
+      }
+      gradients[i].ndim((int) gradient.dim()).data(gradient.data_ptr());
+      TensorDescriptor.setDevice(name, gradient, gradients[i].device());
+      TensorDescriptor.setDType(name, gradient, gradients[i].dtype());
+    }
+  }
+
+  private static long address(Tensor tensor) {
+    try (Pointer data = tensor.data_ptr()) {
+      return data.address();
+    }
+  }
+
+  long[] steps() {
+    long[] steps = new long[gradients.length];
+    NativeCalls.check(sightline.sl_adamw_get_steps(handle, steps, steps.length));
+    return steps;
+  }
+
+  void setSteps(long[] steps) {
+    NativeCalls.check(sightline.sl_adamw_set_steps(handle, steps, steps.length));
+  }
+
+  @Override
+  public void close() {
+    sightline.sl_adamw_destroy(handle);
+    handle.close();
+    gradientArray.close();
+    shapes.close();
+    report.close();
+    reportShape.close();
+    reportTensor.close();
+    groups.close();
+    args.close();
+  }
+}
