@@ -1,0 +1,38 @@
+package org.sightline.benchmarks;
+
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+
+/** What the JMH classes share: the workload of an id, with new inputs for every iteration. */
+@State(Scope.Benchmark)
+public abstract class WorkloadState {
+  private Workload workload;
+
+  /** The {@link WorkloadId} to measure. */
+  protected abstract String id();
+
+  /** Allocates the workload. */
+  @Setup(Level.Trial)
+  public void open() {
+    workload = WorkloadId.parse(id()).open(false);
+  }
+
+  /** Draws new inputs. */
+  @Setup(Level.Iteration)
+  public void refresh() {
+    workload.refresh();
+  }
+
+  /** Frees it. */
+  @TearDown(Level.Trial)
+  public void close() {
+    workload.close();
+  }
+
+  final Workload workload() {
+    return workload;
+  }
+}

@@ -1,0 +1,98 @@
+package org.sightline.benchmarks;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class MeasuringTest {
+  /** numpy.percentile([1, 2, 4, 8], [25, 50, 75]). */
+  @Test
+  void quartilesInterpolate() {
+    assertEquals(new Quartiles(1.75, 3, 5), Quartiles.of(new double[] {8, 1, 4, 2}));
+    assertEquals(new Quartiles(7, 7, 7), Quartiles.of(new double[] {7}));
+    assertThrows(IllegalArgumentException.class, () -> Quartiles.of(new double[0]));
+  }
+
+  /** Ratios are taken round by round, so a machine that slows down for both changes nothing. */
+  @Test
+  void ratiosAreOfTheSameRound() {
+    double[][] times = {{1, 10, 100}, {2, 20, 200}};
+    Interleaver.Samples samples = new Interleaver.Samples(List.of(), times, true);
+    assertEquals(new Quartiles(2, 2, 2), samples.ratio(1, 0));
+    assertEquals(10, samples.time(0).median());
+  }
+
+  /** Counts what the interleaver does to it. */
+  private static final class Recording extends Workload {
+    final List<String> events = new ArrayList<>();
+
+    Recording() {
+      contender("a", Role.SIGHTLINE, () -> work("a", 3));
+      contender("b", Role.EAGER, () -> work("b", 6));
+    }
+
+    private void work(String name, int millis) {
+      events.add(name);
+      long end = System.nanoTime() + millis * 1_000_000L;
+      while (System.nanoTime() < end) {
+        Thread.onSpinWait();
+      }
+    }
+
+    @Override
+    void refresh() {
+      events.add("refresh");
+    }
+
+    @Override
+    double disagreement() {
+      return 0;
+    }
+
+    @Override
+    double tolerance() {
+      return 0;
+    }
+  }
+
+  @Test
+  void contendersTakeTurnsOnFreshInputs() {
+    Recording workload = new Recording();
+    Interleaver.Samples samples = Interleaver.measure(workload, 0, true);
+    assertEquals(5, samples.rounds());
+    List<String> measured =
+        workload.events.subList(workload.events.indexOf("refresh"), workload.events.size());
+    String turns = String.join(" ", measured);
+    assertEquals(
+        "refresh a b refresh b a refresh b a refresh a b refresh a b", turns, "order of work");
+    assertTrue(samples.ratio(1, 0).median() > 1, "6 ms over 3 ms: " + samples.ratio(1, 0));
+  }
+
+  @Test
+  void settingsReplaceWhatTheShellHadSet() {
+    Map<String, String> environment =
+        new HashMap<>(Map.of("OMP_WAIT_POLICY", "ACTIVE", "OPENBLAS_NUM_THREADS", "4", "A", "b"));
+    ThreadSetting.named("OMP_WAIT_POLICY=PASSIVE").apply(environment);
+    assertEquals(Map.of("OMP_WAIT_POLICY", "PASSIVE", "A", "b"), environment);
+    assertThrows(IllegalArgumentException.class, () -> ThreadSetting.named("best"));
+  }
+
+  @Test
+  void everyRowOfTheStandardTableParses() {
+    List<Plan.Entry> plan = Plan.standard();
+    assertEquals(plan.size(), plan.stream().map(Plan.Entry::toString).distinct().count());
+    for (Plan.Entry entry : plan) {
+      assertEquals(entry, Plan.Entry.parse(entry.toString()));
+      assertTrue(
+          List.of("nano fp32", "nano bf16", "openvla-7b fp32", "openvla-7b bf16")
+              .contains(entry.group()),
+          entry.group());
+    }
+  }
+}
