@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The table of ratios: Sightline beside libtorch and the floor. Options: benchmarks/run.sh --help
+# The table of ratios: Sightline beside libtorch and the floor, into benchmarks/results.
+# Options: benchmarks/run.sh --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ ! -f benchmarks/target/benchmarks.jar ]; then
-  mvn -q -DskipTests package -pl native,java/core,benchmarks
-fi
+# What is measured is what is checked out.
+mvn -q -DskipTests package -pl native,java/core,benchmarks
 exec java -jar benchmarks/target/benchmarks.jar ratios "$@"

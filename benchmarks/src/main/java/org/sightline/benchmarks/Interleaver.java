@@ -3,6 +3,7 @@ package org.sightline.benchmarks;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.LongSupplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -22,7 +23,12 @@ final class Interleaver {
   /** Floats read to evict the caches: 256 MiB, more than any of them. */
   private static final long EVICTION_ELEMENTS = 64L << 20;
 
-  private Interleaver() {}
+  /** Nanoseconds, as {@link System#nanoTime}. */
+  private final LongSupplier clock;
+
+  Interleaver(LongSupplier clock) {
+    this.clock = clock;
+  }
 
   /**
    * Nanoseconds per execution.
@@ -54,10 +60,10 @@ final class Interleaver {
    *
    * @param warm whether to leave the caches as the last execution left them
    */
-  static Samples measure(Workload workload, double seconds, boolean warm) {
+  Samples measure(Workload workload, double seconds, boolean warm) {
     List<Workload.Contender> contenders = workload.contenders();
     try (Evictor evictor = warm ? null : new Evictor()) {
-      long start = System.nanoTime();
+      long start = clock.getAsLong();
       int[] repetitions = warmUp(workload, contenders, seconds / 4, warm);
       List<double[]> rounds = new ArrayList<>();
       while (rounds.size() < MIN_ROUNDS
@@ -78,11 +84,11 @@ final class Interleaver {
   }
 
   /** Runs until compiled and packed; returns how often to repeat each contender in a sample. */
-  private static int[] warmUp(
+  private int[] warmUp(
       Workload workload, List<Workload.Contender> contenders, double seconds, boolean warm) {
     int[] repetitions = new int[contenders.size()];
     for (int i = 0; i < repetitions.length; i++) {
-      long start = System.nanoTime();
+      long start = clock.getAsLong();
       double last;
       do {
         workload.prepare();
@@ -105,16 +111,16 @@ final class Interleaver {
     return order;
   }
 
-  private static double time(Runnable work, int repetitions) {
-    long start = System.nanoTime();
+  private double time(Runnable work, int repetitions) {
+    long start = clock.getAsLong();
     for (int i = 0; i < repetitions; i++) {
       work.run();
     }
-    return (double) (System.nanoTime() - start) / repetitions;
+    return (double) (clock.getAsLong() - start) / repetitions;
   }
 
-  private static double secondsSince(long start) {
-    return (System.nanoTime() - start) / 1e9;
+  private double secondsSince(long start) {
+    return (clock.getAsLong() - start) / 1e9;
   }
 
   private static double[][] transpose(List<double[]> rounds, int contenders) {

@@ -76,7 +76,8 @@ final class Worker implements Callable<Integer> {
                 + " expected");
       }
     }
-    Interleaver.Samples samples = Interleaver.measure(workload, seconds, entry.warm());
+    Interleaver.Samples samples =
+        new Interleaver(System::nanoTime).measure(workload, seconds, entry.warm());
     List<Report.Timing> timings = new ArrayList<>();
     for (int i = 0; i < samples.contenders().size(); i++) {
       Workload.Contender contender = samples.contenders().get(i);
