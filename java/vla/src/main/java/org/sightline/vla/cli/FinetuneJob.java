@@ -31,6 +31,7 @@ import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.RandomWeights;
 import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.vla.tabletop.TabletopGenerator;
 import org.sightline.vla.teacher.TeacherConfig;
 import org.sightline.vla.teacher.TeacherFile;
 import org.sightline.vla.teacher.VisionTeacher;
@@ -52,24 +53,28 @@ final class FinetuneJob {
   }
 
   List<ModeResult> run() throws IOException {
-    try (PromptTokenizer tokenizer = tokenizer();
-        VisionTeacher teacher = teacher()) {
+    try (PromptTokenizer tokenizer = tokenizer()) {
       VlaData data = data(tokenizer);
-      describe(data, teacher);
-      List<ModeResult> results = new ArrayList<>();
-      for (Mode mode : settings.modes()) {
-        results.add(run(mode, data, teacher));
+      try (VisionTeacher teacher = teacher()) {
+        describe(data, teacher);
+        List<ModeResult> results = new ArrayList<>();
+        for (Mode mode : settings.modes()) {
+          results.add(run(mode, data, teacher));
+        }
+        RunPlot.write(settings.output().resolve("plot.png"), results);
+        report(results);
+        return results;
       }
-      Path plot = settings.output().resolve("plot.png");
-      RunPlot.write(plot, results);
-      out.printf("%nHeld-out episodes, before → after:%n%s", ResultTable.of(results));
-      if (settings.randomness() != null) {
-        out.println(settings.randomness());
-      }
-      out.println("Adapters, logs and plot: " + settings.output());
-      out.flush();
-      return results;
     }
+  }
+
+  private void report(List<ModeResult> results) {
+    out.printf("%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
+    if (settings.randomness() != null) {
+      out.println(settings.randomness());
+    }
+    out.println("Adapters, logs and plot: " + settings.output());
+    out.flush();
   }
 
   private ModeResult run(Mode mode, VlaData data, VisionTeacher teacher) throws IOException {
@@ -151,7 +156,8 @@ final class FinetuneJob {
   private VlaData data(PromptTokenizer tokenizer) throws IOException {
     Path folder = settings.data();
     if (folder == null) {
-      folder = TabletopData.render(settings.output().resolve("data"), settings.seed());
+      folder = settings.output().resolve("data");
+      TabletopGenerator.generate(folder, TabletopGenerator.Options.defaults());
     }
     RldsDataset dataset =
         RldsDataset.open(folder, "train", RldsKeys.BRIDGE.withCamera(settings.camera()));
@@ -180,7 +186,7 @@ final class FinetuneJob {
         data.split().eval().length);
     out.printf(
         Locale.ROOT,
-        "teacher  %s; aligned layers %s, λ = %s%n",
+        "teacher  %s; aligned layers %s, lambda %s%n",
         teacher.config().weights(),
         settings.alignedLayers(),
         settings.lambda());

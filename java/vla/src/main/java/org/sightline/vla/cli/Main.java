@@ -1,5 +1,6 @@
 package org.sightline.vla.cli;
 
+import java.io.PrintWriter;
 import org.sightline.Sightline;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -38,13 +39,16 @@ public final class Main implements Runnable {
   private Main() {}
 
   public static void main(String[] args) {
-    System.exit(execute(args));
+    System.exit(
+        execute(new PrintWriter(System.out, true), new PrintWriter(System.err, true), args));
   }
 
   /** Runs one command and returns its exit code; nothing is thrown. */
-  static int execute(String... args) {
+  static int execute(PrintWriter out, PrintWriter err, String... args) {
     Main main = new Main();
     return new CommandLine(main)
+        .setOut(out)
+        .setErr(err)
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, commandLine, parsed) -> Errors.report(e, commandLine, main.stacktrace))

@@ -43,7 +43,7 @@ final class ResultTable {
   }
 
   private static String change(String format, double before, double after) {
-    return String.format(Locale.ROOT, format + " → " + format, before, after);
+    return String.format(Locale.ROOT, format + " -> " + format, before, after);
   }
 
   private static double metric(Evaluation evaluation, String name) {

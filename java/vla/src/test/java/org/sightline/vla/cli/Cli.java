@@ -1,0 +1,42 @@
+package org.sightline.vla.cli;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** One run of the command line within the test's JVM. */
+record Cli(int exitCode, String out, String err) {
+  /** Arguments are separated by single spaces. */
+  static Cli run(String arguments) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    int code =
+        Main.execute(
+            new PrintWriter(out),
+            new PrintWriter(err),
+            arguments.isEmpty() ? new String[0] : arguments.split(" "));
+    return new Cli(code, out.toString(), err.toString());
+  }
+
+  /** Rows by column name; fields without quotes or commas in them. */
+  static List<Map<String, String>> csv(Path file) throws IOException {
+    List<String> lines = Files.readAllLines(file);
+    String[] names = lines.get(0).split(",", -1);
+    List<Map<String, String>> rows = new ArrayList<>();
+    for (String line : lines.subList(1, lines.size())) {
+      String[] values = line.split(",", -1);
+      Map<String, String> row = new LinkedHashMap<>();
+      for (int i = 0; i < names.length; i++) {
+        row.put(names[i], values[i]);
+      }
+      rows.add(row);
+    }
+    return rows;
+  }
+}
