@@ -13,6 +13,7 @@ final class Bf16Products {
   private static final int M = 32;
   private static final int N = 128;
   private static final int K = 128;
+  private static final long SEARCH_NANOS = 100_000_000;
 
   /**
    * Rates in GFLOP/s of a small product in both orientations.
@@ -50,14 +51,16 @@ final class Bf16Products {
     }
   }
 
-  /** The best of five: this is about a factor of ten or more, not about noise. */
+  /** The best of many: this is about a factor of ten or more, not about a busy machine. */
   private static double seconds(Runnable product) {
     double best = Double.POSITIVE_INFINITY;
-    for (int i = 0; i < 5; i++) {
-      long start = System.nanoTime();
+    long first = System.nanoTime();
+    long start;
+    do {
+      start = System.nanoTime();
       product.run();
       best = Math.min(best, (System.nanoTime() - start) / 1e9);
-    }
+    } while (start - first < SEARCH_NANOS);
     return best;
   }
 }

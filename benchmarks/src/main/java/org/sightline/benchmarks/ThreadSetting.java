@@ -25,7 +25,9 @@ record ThreadSetting(String name, Map<String, String> environment) {
           new ThreadSetting("OMP_WAIT_POLICY=PASSIVE", Map.of("OMP_WAIT_POLICY", "PASSIVE")),
           new ThreadSetting(
               "OPENBLAS_NUM_THREADS=1",
-              Map.of("OPENBLAS_NUM_THREADS", "1", "GOMP_SPINCOUNT", "300000")));
+              Map.of("OPENBLAS_NUM_THREADS", "1", "GOMP_SPINCOUNT", "300000")),
+          new ThreadSetting(
+              "both", Map.of("OPENBLAS_NUM_THREADS", "1", "OMP_WAIT_POLICY", "PASSIVE")));
 
   static ThreadSetting named(String name) {
     return ALL.stream()
