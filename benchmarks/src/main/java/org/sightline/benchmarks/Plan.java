@@ -39,6 +39,7 @@ final class Plan {
   static List<Entry> standard() {
     List<String> rows = new ArrayList<>();
     rows.add("native-call/nano/-/fp32");
+    rows.add("descriptor/nano/-/fp32");
     for (String dtype : List.of("fp32", "bf16")) {
       for (int m : new int[] {64, 256, 512, 1024}) {
         rows.add("alignment/nano/" + m + "/" + dtype);

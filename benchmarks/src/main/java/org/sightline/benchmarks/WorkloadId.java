@@ -6,7 +6,7 @@ import org.sightline.Sightline;
  * Names a workload: {@code kind/shape/rows/dtype}, as in {@code alignment/nano/512/fp32}, {@code
  * lora-forward/openvla-7b.qkv/256/bf16}, {@code adamw/openvla-7b/-/fp32}.
  *
- * @param kind alignment, lora-forward, lora-backward, adamw or native-call
+ * @param kind alignment, lora-forward, lora-backward, adamw, native-call or descriptor
  * @param shape a standard shape of that kind
  * @param rows M; "-" where there is none
  * @param dtype fp32 or bf16
@@ -49,10 +49,11 @@ record WorkloadId(String kind, String shape, String rows, String dtype) {
         yield new AdamWWorkload(AdamWShape.of(shape), rivalsOnly);
       }
       case "native-call" -> new NativeCallWorkload(rivalsOnly);
+      case "descriptor" -> new DescriptorWorkload(rivalsOnly);
       default ->
           throw new IllegalArgumentException(
-              "kind must be alignment, lora-forward, lora-backward, adamw or native-call, found"
-                  + " \""
+              "kind must be alignment, lora-forward, lora-backward, adamw, native-call or descriptor,"
+                  + " found \""
                   + kind
                   + "\"");
     };

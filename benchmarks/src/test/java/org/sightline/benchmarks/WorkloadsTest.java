@@ -30,7 +30,8 @@ class WorkloadsTest {
         "lora-backward/nano.qkv/64/fp32",
         "adamw/tiny/-/fp32",
         "adamw/nano/-/fp32",
-        "native-call/tiny/-/fp32"
+        "native-call/tiny/-/fp32",
+        "descriptor/tiny/-/fp32"
       })
   void contendersAgreeAndRun(String id) {
     try (Workload workload = WorkloadId.parse(id).open(false)) {
