@@ -1,5 +1,6 @@
 package org.sightline.vla.data;
 
+import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
@@ -188,10 +189,8 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
     try {
       return HuggingFaceTokenizer.newInstance(
           new ByteArrayInputStream(json), Map.of("truncation", "false", "padding", "false"));
-    } catch (LinkageError e) {
-      throw noLibrary(e);
-    } catch (IllegalStateException e) {
-      // DJL reports a library that it cannot unpack or link this way.
+    } catch (LinkageError | EngineException | IllegalStateException e) {
+      // DJL's own exceptions say that the library could not be found, unpacked or linked.
       throw noLibrary(e);
     } catch (RuntimeException e) {
       throw new DatasetFormatException(
@@ -200,19 +199,20 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   }
 
   private static IOException noLibrary(Throwable e) {
-    Throwable cause = e;
-    while (cause.getCause() != null) {
-      cause = cause.getCause();
+    StringBuilder causes = new StringBuilder(String.valueOf(e.getMessage()));
+    for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
+      causes.append("; ").append(cause.getMessage());
     }
+    String cache = System.getProperty("DJL_CACHE_DIR", System.getenv("DJL_CACHE_DIR"));
     return new IOException(
         "the native library of ai.djl.huggingface:tokenizers could not be loaded on "
             + System.getProperty("os.name")
             + " "
             + System.getProperty("os.arch")
-            + ": "
-            + cause
-            + " (it is unpacked below ~/.djl.ai, or where -DDJL_CACHE_DIR=... points; that folder"
-            + " must be writable)",
+            + " from "
+            + (cache != null ? cache : System.getProperty("user.home") + "/.djl.ai")
+            + " (which must be writable; -DDJL_CACHE_DIR=... names another folder): "
+            + causes,
         e);
   }
 

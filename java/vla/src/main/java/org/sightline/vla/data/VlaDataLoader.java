@@ -131,6 +131,8 @@ public final class VlaDataLoader {
                       + " episodes, expected at least "
                       + options.batchSize());
             }
+          } else if (upcoming == null) {
+            stream.close(); // Exhausted iterators hold no file, closed or not.
           }
         }
         return upcoming != null;

@@ -182,6 +182,46 @@ class HuggingFacePromptTokenizerTest {
     assertMessage(file + ": rejected by the tokenizers library: ");
   }
 
+  /** Opens the embedded tokenizer; run in a JVM of its own, since a library loads only once. */
+  static final class Probe {
+    public static void main(String[] arguments) {
+      try {
+        HuggingFacePromptTokenizer.embedded().close();
+        System.out.println("loaded");
+      } catch (IOException e) {
+        System.out.println(e.getMessage());
+      }
+    }
+  }
+
+  @Test
+  void aLibraryThatCannotBeUnpackedIsExplained() throws Exception {
+    Path file = Files.writeString(folder.resolve("file"), "no folder can be below a file");
+    assertEquals("loaded", probe(folder.resolve("cache")));
+    String message = probe(file.resolve("cache"));
+    assertTrue(
+        message.startsWith(
+            "the native library of ai.djl.huggingface:tokenizers could not be loaded on "),
+        message);
+    assertTrue(message.contains(file.toString()), message);
+    assertTrue(message.contains("DJL_CACHE_DIR"), message);
+  }
+
+  private static String probe(Path cache) throws Exception {
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-DDJL_CACHE_DIR=" + cache,
+                "-cp",
+                System.getProperty("java.class.path"),
+                Probe.class.getName())
+            .redirectError(ProcessBuilder.Redirect.DISCARD)
+            .start();
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    process.waitFor();
+    return output.strip();
+  }
+
   private void assertMessage(String part) {
     DatasetFormatException e =
         assertThrows(

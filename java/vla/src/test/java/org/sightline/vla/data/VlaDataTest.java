@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -259,6 +261,40 @@ class VlaDataTest {
     assertEquals(
         "batch iterator is closed",
         assertThrows(IllegalStateException.class, batches::next).getMessage());
+  }
+
+  @Test
+  void filesAreReleasedAtTheEndOrOnClose() throws IOException {
+    assumeTrue(Files.isDirectory(Path.of("/proc/self/fd")), "needs /proc to see open files");
+    VlaData data = open(TestData.write(folder, 1, 2, 2), 0.5, 1);
+    BatchIterator epoch = data.eval().epoch(0);
+    assertTrue(epoch.hasNext());
+    assertEquals(1, openShards());
+    while (epoch.hasNext()) {
+      epoch.next().close();
+    }
+    assertEquals(0, openShards());
+    BatchIterator endless = data.train().repeat();
+    endless.next().close();
+    assertEquals(1, openShards());
+    endless.close();
+    assertEquals(0, openShards());
+  }
+
+  private long openShards() throws IOException {
+    try (var descriptors = Files.list(Path.of("/proc/self/fd"))) {
+      return descriptors
+          .filter(Files::isSymbolicLink)
+          .filter(
+              link -> {
+                try {
+                  return Files.readSymbolicLink(link).startsWith(folder.toRealPath());
+                } catch (IOException e) {
+                  return false; // The listing's own descriptor is gone by now.
+                }
+              })
+          .count();
+    }
   }
 
   @Test
