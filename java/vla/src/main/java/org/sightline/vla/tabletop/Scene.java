@@ -6,15 +6,9 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * The start of an episode: what lies on the table, what is to be done, and how it all looks. Metres
- * and radians in the robot's frame: x away from its base, y to its left, z up from the table.
- *
- * @param items things that can be picked up
- * @param receptacles things to put them on
- * @param item which item to move
- * @param receptacle where to
- * @param gripper start position of the gripper
- * @param look table, light and camera
+ * The start of an episode: objects and receptacles on the table, which object is to go where, where
+ * the gripper is, and how it all looks. Metres and radians in the robot's frame: x away from its
+ * base, y to its left, z up from the table.
  */
 public final class Scene {
   private static final double[] X_RANGE = {0.185, 0.395};
