@@ -213,6 +213,28 @@ class TabletopEnvironmentTest {
   }
 
   @Test
+  void theOtherReceptacleDoesNotCount() {
+    Scene scene = Scene.sample(5);
+    Scene.Receptacle other =
+        scene.receptacles().get(scene.receptacles().get(0) == scene.target() ? 1 : 0);
+    for (Scene.Receptacle goal : new Scene.Receptacle[] {other, scene.target()}) {
+      // Straight there, holding, then let go: the same motion fails or succeeds by the goal alone.
+      TabletopEnvironment run = new TabletopEnvironment(scene);
+      while (run.held() < 0) {
+        run.step(ScriptedExpert.act(run));
+      }
+      for (int i = 0; i < 10; i++) {
+        Vec3 at = run.position();
+        run.step(
+            new float[] {(float) (goal.x() - at.x()), (float) (goal.y() - at.y()), 0, 0, 0, 0, 0});
+      }
+      run.step(new float[] {0, 0, 0, 0, 0, 0, 1});
+      run.step(new float[] {0, 0, 0, 0, 0, 0, 1});
+      assertEquals(goal == scene.target(), run.isSuccess());
+    }
+  }
+
+  @Test
   void wrongActionsAreExplained() {
     TabletopEnvironment environment = new TabletopEnvironment(Scene.sample(1));
     assertEquals(
