@@ -100,7 +100,7 @@ void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScra
 namespace cpu {
 
 sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
-                               void** out) {
+                           void** out) {
   const Kernels* table;
   if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
   auto projector = std::make_unique<Projector>();
@@ -120,7 +120,7 @@ sl_status alignment_update(void* alignment, const ProjectorViews& weights) {
 void alignment_destroy(void* alignment) { delete static_cast<Projector*>(alignment); }
 
 sl_status alignment_loss(const void* alignment, const sl_context& context,
-                             const AlignmentCall& call) {
+                         const AlignmentCall& call) {
   const auto& w = *static_cast<const Projector*>(alignment);
   const int64_t tokens = call.hidden.total_rows();
   const double weight = total_weight(call, tokens);

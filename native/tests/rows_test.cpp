@@ -1,0 +1,176 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "common/philox.h"
+#include "harness.h"
+#include "isa_test.h"
+#include "matrices.h"
+
+using namespace sightline;
+
+namespace {
+
+constexpr DType kF32 = DType::kFloat32, kBf16 = DType::kBFloat16;
+const RowKernels& row() { return kernels()->row; }
+
+std::vector<float> padded(const std::vector<float>& values) {
+  std::vector<float> result(values);
+  result.resize((values.size() + kRowPad - 1) / kRowPad * kRowPad);
+  return result;
+}
+
+}  // namespace
+
+TEST(silu_to_its_stated_error) {
+  std::vector<float> u;
+  for (double x = -86; x <= 86; x += 0.0137) u.push_back(static_cast<float>(x));
+  for (float x = 1e-30f; x < 1; x *= 1.7f) u.push_back(x), u.push_back(-x);
+  const size_t n = u.size();
+  const std::vector<float> x = padded(u), bias(x.size(), 0.f), one(x.size(), 1.f);
+  std::vector<float> y(x.size()), slope(x.size());
+  row().silu(y.data(), x.data(), bias.data(), static_cast<int64_t>(n));
+  row().silu_backward(slope.data(), one.data(), x.data(), bias.data(), static_cast<int64_t>(n));
+  double worst = 0, worst_slope = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double v = x[i], s = 1 / (1 + std::exp(-v));
+    worst = std::max(worst, std::abs(y[i] - v * s) / std::abs(v * s));
+    worst_slope = std::max(worst_slope, std::abs(slope[i] - s * (1 + v * (1 - s))));
+  }
+  CHECK_LE(worst, 1e-6);
+  CHECK_LE(worst_slope, 4e-7);  // it passes through 0 near -1.28, so its error is absolute
+}
+
+TEST(silu_at_the_ends) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> x =
+      padded({0.f, 1e4f, -1e4f, 3e38f, -3e38f, inf, NAN, 100.f, -100.f, -inf});
+  const std::vector<float> bias(x.size(), 0.f), one(x.size(), 1.f);
+  std::vector<float> y(x.size()), slope(x.size());
+  row().silu(y.data(), x.data(), bias.data(), 10);
+  row().silu_backward(slope.data(), one.data(), x.data(), bias.data(), 10);
+  CHECK_EQ(y[0], 0.f);
+  CHECK_EQ(slope[0], 0.5f);
+  for (size_t i : {1, 3, 7}) {
+    CHECK_EQ(y[i], x[i]);
+    CHECK_LE(std::abs(slope[i] - 1), 1e-6);
+  }
+  for (size_t i : {2, 4, 8}) {
+    CHECK_LE(std::abs(y[i]), 1e-30);
+    CHECK_LE(std::abs(slope[i]), 1e-30);
+  }
+  CHECK_EQ(y[5], inf);
+  CHECK(std::isnan(y[6]) && std::isnan(slope[6]));
+  CHECK(!std::isfinite(y[9]) && !std::isfinite(slope[9]));  // infinite in, not finite out
+}
+
+TEST(moments_and_dot_in_fp64) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 17, 31, 207}) {
+    Normal next(static_cast<uint64_t>(n), 1, 3000);
+    std::vector<float> x, y;
+    for (int64_t i = 0; i < n; ++i) {
+      x.push_back(static_cast<float>(next()));
+      y.push_back(static_cast<float>(next()));
+    }
+    double mean = 0, variance = 0, dot = 0;
+    for (int64_t i = 0; i < n; ++i) mean += x[size_t(i)] / double(n);
+    for (int64_t i = 0; i < n; ++i) {
+      variance += (x[size_t(i)] - mean) * (x[size_t(i)] - mean) / double(n);
+      dot += double(x[size_t(i)]) * y[size_t(i)];
+    }
+    x = padded(x), y = padded(y);
+    std::fill(x.begin() + n, x.end(), NAN);  // padding must not be summed
+    double m, v;
+    row().moments(x.data(), n, &m, &v);
+    CHECK_LE(std::abs(m - mean), 1e-12 * std::abs(mean));
+    CHECK_LE(std::abs(v - variance), 1e-12 * (variance + 1));
+    CHECK_LE(std::abs(row().dot(x.data(), y.data(), n) - dot), 1e-13 * std::abs(dot));
+  }
+}
+
+TEST(load_and_store_touch_n_elements) {
+  for (DType type : {kF32, kBf16}) {
+    for (int64_t n = 0; n <= 40; ++n) {
+      TestTensor source(type, 1, 1, n + 1), target(type, 1, 2, n, 7);
+      source.fill(Normal(3));
+      source.set(0, n, 12345);
+      std::vector<float> x(64, -1.f);
+      row().load(x.data(), source.bytes.data(), type, n);
+      for (int64_t i = 0; i < n; ++i) CHECK_EQ(double(x[size_t(i)]), source.get(0, i));
+      for (int64_t i = n; i < (n + kRowPad - 1) / kRowPad * kRowPad; ++i)
+        CHECK_EQ(x[size_t(i)], 0.f);
+      for (int64_t i = (n + kRowPad - 1) / kRowPad * kRowPad; i < 64; ++i)
+        CHECK_EQ(x[size_t(i)], -1.f);
+      for (int64_t r = 0; r < 2; ++r) {
+        row().store(target.bytes.data() + target.offset(r, 0) * element_size(type), type, x.data(),
+                    n, 1.f, nullptr, kF32, false);
+      }
+      for (int64_t i = 0; i < n; ++i) CHECK_EQ(target.get(1, i), source.get(0, i));
+      CHECK(target.gaps_untouched());
+    }
+  }
+}
+
+TEST(bf16_rounds_to_nearest_even_and_keeps_nan) {
+  std::vector<float> values;
+  for (uint32_t high :
+       {0x3f80u, 0x3f81u, 0xbf80u, 0x0000u, 0x8000u, 0x0001u, 0x7f7fu, 0x7f80u, 0xff80u}) {
+    for (uint32_t low : {0x0000u, 0x0001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      const uint32_t bits = high << 16 | low;
+      float value;
+      std::memcpy(&value, &bits, 4);
+      values.push_back(value);
+    }
+  }
+  const size_t n = values.size();
+  values = padded(values);
+  std::vector<uint16_t> out(n);
+  row().store(out.data(), kBf16, values.data(), static_cast<int64_t>(n), 1.f, nullptr, kF32, false);
+  for (size_t i = 0; i < n; ++i) {
+    if (std::isnan(values[i])) {
+      CHECK(std::isnan(bf16_to_float(out[i])));
+    } else {
+      CHECK_EQ(out[i], float_to_bf16(values[i]));
+    }
+  }
+}
+
+TEST(dropout_is_the_mask_of_philox) {
+  for (uint64_t start : {0ull, 1ull, 2ull, 3ull, 4ull, 61ull, 4095ull}) {
+    for (int64_t n : {1, 3, 4, 16, 61, 64, 65, 200}) {
+      for (uint64_t line : {0ull, 77ull, (5ull << 32) + 9}) {
+        const float p = 0.3f;
+        const uint64_t seed = 0x123456789abcdefull;
+        std::vector<float> x(static_cast<size_t>(n) + 16, 2.f);
+        row().dropout(x.data(), n, seed, kDropoutLora, line, start, p);
+        for (int64_t i = 0; i < n; ++i) {
+          const bool keep =
+              dropout_keeps(seed, kDropoutLora, line, start + uint64_t(i), dropout_threshold(p));
+          CHECK_EQ(x[size_t(i)], keep ? 2.f * (1.f / (1.f - p)) : 0.f);
+        }
+        for (size_t i = size_t(n); i < x.size(); ++i) CHECK_EQ(x[i], 2.f);
+      }
+    }
+  }
+}
+
+TEST(combine_add_and_axpy) {
+  for (int64_t n : {1, 8, 13, 31}) {
+    Normal next(9);
+    std::vector<float> x, y;
+    for (int64_t i = 0; i < n; ++i) x.push_back(float(next())), y.push_back(float(next()));
+    const std::vector<float> px = padded(x), py = padded(y);
+    std::vector<float> sum = py, scaled = py, mixed(px.size());
+    row().add(sum.data(), px.data(), n);
+    row().axpy(scaled.data(), -0.75f, px.data(), n);
+    row().combine(mixed.data(), 1e-30, px.data(), 3.0, py.data(), n);
+    for (size_t i = 0; i < size_t(n); ++i) {
+      CHECK_EQ(sum[i], x[i] + y[i]);
+      CHECK_LE(std::abs(scaled[i] - (double(y[i]) - 0.75 * x[i])), 3e-7);
+      CHECK_EQ(mixed[i], float(1e-30 * x[i] + 3.0 * double(y[i])));
+    }
+  }
+}
+
+TEST_MAIN_IF(isa_skip_reason())
