@@ -64,6 +64,14 @@ void zero_gradients(const AlignmentCall& call) {
   }
 }
 
+// No thread for work (about 30 us) that is done before it wakes up.
+int useful_threads(const Projector& w, int64_t tokens, bool gradients, int threads) {
+  constexpr double kProductsPerThread = 1 << 19;
+  const double token = static_cast<double>(w.p) * static_cast<double>(w.d + w.p + w.z);
+  const double products = token * static_cast<double>(tokens) * (gradients ? 2 : 1);
+  return std::min(threads, 1 + static_cast<int>(std::min(products / kProductsPerThread, 1e6)));
+}
+
 // Everything a call needs, over the workspace of a given thread count.
 struct CallScratch {
   double* token_loss;
@@ -126,7 +134,7 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   const double weight = total_weight(call, tokens);
   const bool weights_wanted = static_cast<bool>(call.grad_weights.w1);
   const bool gradients = (weights_wanted || call.grad_hidden) && weight != 0;
-  const int threads = thread_count(context);
+  const int threads = useful_threads(w, tokens, gradients, thread_count(context));
   const bool chunked = gradients && weights_wanted;
   const BlockShape shape(w, chunked ? std::min(kChunkTokens, tokens) : tokens, threads);
 

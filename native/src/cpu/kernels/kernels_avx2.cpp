@@ -1,10 +1,17 @@
 // Kernels for AVX2 and FMA: 6 x 16 tile in 12 of 16 registers.
+#include <immintrin.h>
+
 #include "cpu/kernels/kernels.h"
 
 namespace sightline {
 namespace {
 struct Traits {
   static constexpr int kWidth = 8, kMr = 6, kNv = 2;
+
+  template <class U64, class U>
+  static inline __attribute__((always_inline)) U64 multiply_even(U a, U b) {
+    return (U64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+  }
 };
 }  // namespace
 }  // namespace sightline

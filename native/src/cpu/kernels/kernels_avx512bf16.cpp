@@ -13,6 +13,12 @@ struct Traits {
   static inline __attribute__((always_inline)) F dot_pairs(F sum, U a, U b) {
     return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
   }
+
+  template <class U64, class U>
+  static inline __attribute__((always_inline)) U64 multiply_even(U a, U b) {
+    // All lanes: the unmasked intrinsic of GCC 12 warns of its own undefined source operand.
+    return (U64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+  }
 };
 }  // namespace
 }  // namespace sightline
