@@ -39,7 +39,8 @@ final class ScalarMeans implements AutoCloseable {
 
   /** Adds what another has gathered and empties it. */
   void addAll(ScalarMeans other) {
-    try (NoGradGuard noGrad = new NoGradGuard()) {
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard noGrad = new NoGradGuard()) {
       add(other.names, other.sums, other.weights);
     }
     other.close();

@@ -22,11 +22,6 @@ final class StepInterval implements AutoCloseable {
     return steps;
   }
 
-  /** Leaves out the step under way. */
-  void discardStep() {
-    stepMeans.close();
-  }
-
   void completeStep(AdamW.Report report, long samples, double seconds) {
     means.addAll(stepMeans);
     steps++;

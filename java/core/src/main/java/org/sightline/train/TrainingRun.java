@@ -102,7 +102,7 @@ final class TrainingRun<B> {
       if (obstacle != null) {
         if (micro > 0) {
           tuner.zeroGradients();
-          interval.discardStep();
+          // The interval never gets to see the means of these micro-batches.
         }
         return obstacle;
       }

@@ -93,7 +93,7 @@ final class Toy {
     final List<Set<Integer>> asked = new ArrayList<>();
     final List<Boolean> training = new ArrayList<>();
     final List<Boolean> gradMode = new ArrayList<>();
-    long firstToken = 1;
+    private boolean plain;
 
     ToyPolicy() {
       this(0);
@@ -103,6 +103,22 @@ final class Toy {
       layers.put("vision", layer(1, HIDDEN, INPUT, dropout));
       layers.put("middle", layer(2, HIDDEN, HIDDEN, dropout));
       layers.put("head", layer(3, ACTIONS, HIDDEN, dropout));
+    }
+
+    /** As the others, its layers composed of libtorch's operations. */
+    static ToyPolicy ofPlainOperations() {
+      ToyPolicy policy = new ToyPolicy();
+      policy.plain = true;
+      return policy;
+    }
+
+    private Tensor apply(String name, Tensor x) {
+      LoraLinear layer = layers.get(name);
+      if (!plain) {
+        return layer.forward(x);
+      }
+      Tensor delta = x.matmul(layer.loraA().t()).matmul(layer.loraB().t());
+      return x.matmul(layer.weight().t()).add(delta.mul(new Scalar(layer.config().scale())));
     }
 
     private static LoraLinear layer(long seed, long out, long in, double dropout) {
@@ -115,9 +131,9 @@ final class Toy {
     public PolicyOutput forward(Batch batch, Set<Integer> hiddenLayers) {
       asked.add(new TreeSet<>(hiddenLayers));
       gradMode.add(GradMode.is_enabled());
-      Tensor first = layers.get("vision").forward(batch.x).tanh();
-      Tensor second = layers.get("middle").forward(first).tanh();
-      Tensor action = layers.get("head").forward(second.mean(1));
+      Tensor first = apply("vision", batch.x).tanh();
+      Tensor second = apply("middle", first).tanh();
+      Tensor action = apply("head", second.mean(1));
       Map<Integer, Tensor> hidden = new LinkedHashMap<>();
       for (int layer : hiddenLayers) {
         hidden.put(layer, layer == 1 ? first : second);
@@ -126,7 +142,7 @@ final class Toy {
       return new PolicyOutput(
           error.square().mean(),
           hidden,
-          firstToken,
+          1,
           TOKENS,
           Map.of("action_l1", error.detach().abs().mean()));
     }
