@@ -7,11 +7,13 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Whether libtorch's bf16 matrix products are usable on this CPU. Without AVX-512 they fall to
- * plain loops: where x W (as in every backward pass) ran at 0.3 GFLOP/s, fp32 ran at 70.
+ * plain loops: where x W (as in every backward pass) ran at 0.3 GFLOP/s, fp32 ran at 60.
  */
 final class Bf16Products {
-  private static final int M = 32;
-  private static final int N = 128;
+  // Small enough for OpenBLAS to stay on one thread: a rendezvous of two would measure how busy the
+  // machine is. Large enough for oneDNN to take it where it can.
+  private static final int M = 16;
+  private static final int N = 64;
   private static final int K = 128;
   private static final long SEARCH_NANOS = 100_000_000;
 
