@@ -180,9 +180,15 @@ public final class OpenVla implements Policy<VlaBatch> {
   }
 
   /** Turns dropout of the adapters on (training, the initial state) or off. */
+  @Override
   public void train(boolean training) {
     requireOpen();
     modules.adapters().values().forEach(adapter -> adapter.train(training));
+  }
+
+  @Override
+  public long batchSize(VlaBatch batch) {
+    return batch.size();
   }
 
   private void requireOpen() {

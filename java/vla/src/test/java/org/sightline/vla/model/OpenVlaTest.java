@@ -334,6 +334,34 @@ class OpenVlaTest {
   }
 
   @Test
+  void aWrittenCheckpointHoldsEveryTensorAndGivesTheSameModel(@TempDir Path folder)
+      throws Exception {
+    OpenVlaConfig nano = OpenVlaConfig.nano();
+    Path file = folder.resolve("model.safetensors");
+    Checkpoint.write(file, nano, Weights.random(nano, 7), "random, seed 7");
+    try (var written = Safetensors.open(file)) {
+      assertEquals("random, seed 7", written.metadata().get("weights"));
+      assertEquals(ModelSpec.of(nano).parameters().size(), written.names().size());
+    }
+    try (PointerScope scope = new PointerScope();
+        var weights = SafetensorsWeights.open(List.of(file));
+        var read = new OpenVla(nano, weights, DType.FLOAT32, null, 0);
+        var fresh = new OpenVla(nano, Weights.random(nano, 7), DType.FLOAT32, null, 0)) {
+      VlaBatch batch = TinyModels.batch(nano, 1, 12, 12);
+      assertEquals(
+          fresh.forward(batch, Set.of()).actionLoss().item_double(),
+          read.forward(batch, Set.of()).actionLoss().item_double());
+    }
+  }
+
+  @Test
+  void closingAModelFreesEverythingItHeld() {
+    long before = org.bytedeco.javacpp.Pointer.totalCount();
+    adapted().close();
+    assertEquals(before, org.bytedeco.javacpp.Pointer.totalCount());
+  }
+
+  @Test
   void weightsOfTheWrongShapeAreNamed() {
     try (PointerScope scope = new PointerScope()) {
       var wrong = new LinkedHashMap<>(WEIGHTS);

@@ -21,7 +21,7 @@ public final class TinyModels {
 
   private TinyModels() {}
 
-  static OpenVlaConfig config() {
+  public static OpenVlaConfig config() {
     return new OpenVlaConfig(
         "tiny",
         new VisionConfig(15, 5, 24, 3, 3, 40, 1, 2, false, true, false, 1e-6),
@@ -89,7 +89,7 @@ public final class TinyModels {
    * A batch whose row i has {@code lengths[i]} tokens: BOS, text, three action ids, EOS 2; padded
    * on the right to {@code columns} with the padding id.
    */
-  static VlaBatch batch(OpenVlaConfig config, long seed, int columns, int... lengths) {
+  public static VlaBatch batch(OpenVlaConfig config, long seed, int columns, int... lengths) {
     var random = new Random(seed);
     int rows = lengths.length;
     int side = config.dino().imageSize();
