@@ -247,12 +247,15 @@ TEST(norms_that_overflow_fp32) {
 TEST(projection_below_the_norm_floor) {
   AlignmentProblem problem({1, 3, 8, 8, 4}, {});
   problem.weights[6].fill([] { return 0.0; });
-  problem.weights[7].fill([] { return 0.0; });
-  problem.options.trainable = problem.with_weight_gradients = true;
-  problem.with_gradient = false;
-  CHECK_EQ(problem.run(), SL_OK);
-  CHECK_EQ(problem.loss, 0.f);
-  CHECK_LE(relative_error(problem.gradients[7].values(), problem.reference().weights.b3), 1e-5);
+  // |z| = 8e-13 for the first, 0 for the second: divided by the floor, no projection term.
+  for (double z : {4e-13, 0.0}) {
+    problem.weights[7].fill([&] { return z; });
+    problem.options.trainable = problem.with_weight_gradients = true;
+    problem.with_gradient = false;
+    CHECK_EQ(problem.run(), SL_OK);
+    CHECK_LE(std::abs(problem.loss - problem.reference().loss), 1e-6);
+    CHECK_LE(relative_error(problem.gradients[7].values(), problem.reference().weights.b3), 1e-5);
+  }
 }
 
 TEST(empty_batches_and_masks_of_zeros) {
