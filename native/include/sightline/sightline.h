@@ -40,7 +40,7 @@ typedef enum sl_status {
 
 /* ---- Tensors (DLPack layout) ---------------------------------------------------------------- */
 
-typedef enum sl_device_type { SL_CPU = 1, SL_CUDA = 2 } sl_device_type; /* kDLCPU, kDLCUDA */
+typedef enum sl_device_type { SL_CPU = 1, SL_CUDA = 2 } sl_device_type;   /* kDLCPU, kDLCUDA */
 typedef enum sl_dtype_code { SL_FLOAT = 2, SL_BFLOAT = 4 } sl_dtype_code; /* kDLFloat, kDLBfloat */
 
 typedef struct sl_device {
@@ -66,20 +66,21 @@ typedef struct sl_tensor {
 
 /* Where and how a call executes. A NULL context means all defaults. */
 typedef struct sl_context {
-  void* stream;             /* CUDA: a cudaStream_t, NULL for the default stream. CPU: ignored. */
-  int32_t num_threads;      /* CPU: OpenMP threads to use, 0 for OpenMP's default. CUDA: ignored. */
-  void* workspace;          /* scratch on the tensors' device; NULL for the library's own cache */
-  uint64_t workspace_bytes; /* size of workspace; too small a one is refused, naming the size needed */
+  void* stream;        /* CUDA: a cudaStream_t, NULL for the default stream. CPU: ignored. */
+  int32_t num_threads; /* CPU: OpenMP threads to use, 0 for OpenMP's default. CUDA: ignored. */
+  void* workspace;     /* scratch on the tensors' device; NULL for the library's own cache */
+  uint64_t
+      workspace_bytes; /* size of workspace; too small a one is refused, naming the size needed */
 } sl_context;
 
 /* ---- Library -------------------------------------------------------------------------------- */
 
 typedef struct sl_capability {
-  int32_t available;         /* 1 if the backend can compute here */
-  int32_t device_count;      /* CPU: 1 */
-  int32_t max_threads;       /* CPU: OpenMP's default thread count; CUDA: 0 */
-  int32_t native_bf16;       /* 1 if bf16 products run on bf16 hardware */
-  char implementation[64];   /* CPU: ISA path in use ("avx2", ...); CUDA: name of device 0 */
+  int32_t available;              /* 1 if the backend can compute here */
+  int32_t device_count;           /* CPU: 1 */
+  int32_t max_threads;            /* CPU: OpenMP's default thread count; CUDA: 0 */
+  int32_t native_bf16;            /* 1 if bf16 products run on bf16 hardware */
+  char implementation[64];        /* CPU: ISA path in use ("avx2", ...); CUDA: name of device 0 */
   char unavailability_cause[256]; /* empty when available */
 } sl_capability;
 
@@ -114,10 +115,10 @@ typedef struct sl_projector {
 } sl_projector;
 
 typedef struct sl_alignment_config {
-  sl_dtype compute;   /* operand type of the matrix products: fp32, or bf16 with fp32 sums */
-  int32_t trainable;  /* 1: weight gradients can be asked for and dropout is allowed */
-  double ln_eps;      /* LayerNorm epsilon > 0 (1e-5 in PyTorch) */
-  double dropout;     /* probability in [0, 1) after each SiLU; must be 0 unless trainable */
+  sl_dtype compute;  /* operand type of the matrix products: fp32, or bf16 with fp32 sums */
+  int32_t trainable; /* 1: weight gradients can be asked for and dropout is allowed */
+  double ln_eps;     /* LayerNorm epsilon > 0 (1e-5 in PyTorch) */
+  double dropout;    /* probability in [0, 1) after each SiLU; must be 0 unless trainable */
 } sl_alignment_config;
 
 typedef struct sl_alignment sl_alignment;
@@ -134,15 +135,16 @@ typedef struct sl_alignment_args {
   const sl_tensor* hidden;       /* [B,N,D] fp32 or bf16, any batch and token strides */
   const sl_tensor* teacher;      /* [B,N,Z] fp32 or bf16, any batch and token strides */
   const sl_tensor* token_weight; /* [B,N] fp32, >= 0; NULL: 1 for every token */
-  const sl_tensor* grad_scale;   /* one fp32 number on the device, multiplies every gradient; NULL: 1 */
-  sl_tensor* loss;               /* one fp32 number, written (never scaled) */
-  sl_tensor* cosine;             /* [B,N] fp32, written, or NULL */
-  sl_tensor* grad_hidden;        /* [B,N,D], dtype of hidden, or NULL for the loss alone */
+  const sl_tensor*
+      grad_scale;         /* one fp32 number on the device, multiplies every gradient; NULL: 1 */
+  sl_tensor* loss;        /* one fp32 number, written (never scaled) */
+  sl_tensor* cosine;      /* [B,N] fp32, written, or NULL */
+  sl_tensor* grad_hidden; /* [B,N,D], dtype of hidden, or NULL for the loss alone */
   const sl_projector* grad_weights; /* fp32 or bf16 gradients of a trainable projector, or NULL */
-  int32_t accumulate_hidden;     /* 1: add to grad_hidden; 0: write it */
-  int32_t accumulate_weights;    /* 1: add to grad_weights; 0: write them */
-  int32_t training;              /* 1: dropout is drawn */
-  uint64_t dropout_seed;         /* one seed, one mask */
+  int32_t accumulate_hidden;        /* 1: add to grad_hidden; 0: write it */
+  int32_t accumulate_weights;       /* 1: add to grad_weights; 0: write them */
+  int32_t training;                 /* 1: dropout is drawn */
+  uint64_t dropout_seed;            /* one seed, one mask */
 } sl_alignment_args;
 
 /* Loss, and in the same pass whatever gradients are asked for. Calls on one handle may run
@@ -238,13 +240,13 @@ typedef struct sl_adamw_step_args {
   int64_t count;          /* as in sl_adamw_create */
   const sl_adamw_group* groups;
   int32_t group_count;
-  double grad_scale;      /* multiplies every gradient first; 1, or 1 / accumulated steps */
-  double max_grad_norm;   /* > 0: clip the global 2-norm as torch's clip_grad_norm_; 0: no clipping */
+  double grad_scale;    /* multiplies every gradient first; 1, or 1 / accumulated steps */
+  double max_grad_norm; /* > 0: clip the global 2-norm as torch's clip_grad_norm_; 0: no clipping */
   int32_t skip_nonfinite; /* 1: change nothing (but zero the gradients, if asked) when a gradient
                              holds NaN or infinity */
   int32_t zero_grads;     /* 1: gradients are zeroed after use */
-  sl_tensor* report;      /* [4] fp32 or NULL: 2-norm of the scaled gradients before clipping, factor
-                             applied by clipping, count of non-finite elements, 1 if skipped */
+  sl_tensor* report; /* [4] fp32 or NULL: 2-norm of the scaled gradients before clipping, factor
+                        applied by clipping, count of non-finite elements, 1 if skipped */
 } sl_adamw_step_args;
 
 SL_API sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
