@@ -58,7 +58,8 @@ class Call {
     return t.tensor;
   }
 
-  sl_tensor& at(const std::string& name) { return **slots_.at(name); }
+  sl_tensor* pointer(const std::string& name) { return *slots_.at(name); }
+  sl_tensor& at(const std::string& name) { return *pointer(name); }
   void set_null(const std::string& name) { *slots_.at(name) = nullptr; }
   void alias(const std::string& name, const std::string& other) {
     *slots_.at(name) = *slots_.at(other);
@@ -333,7 +334,8 @@ inline CallPtr adamw_step_call(uint64_t seed) {
   c.scalars.push_back([&args](Random& r) { args.max_grad_norm = odd_double(r); });
   c.scalars.push_back([&args](Random& r) { args.skip_nonfinite = odd_int(r); });
   c.scalars.push_back([&args](Random& r) { args.zero_grads = odd_int(r); });
-  c.scalars.push_back([&args](Random& r) { args.group_count = -odd_int(r) / 2 - 1; });
+  c.scalars.push_back(
+      [&args](Random& r) { args.group_count = static_cast<int32_t>(2 - r.below(5)); });
   c.scalars.push_back([&args](Random& r) { args.count = odd_int(r); });
   c.scalars.push_back([&args](Random&) { args.groups = nullptr; });
   c.scalars.push_back([&c](Random& r) { c.groups[1].lr = odd_double(r); });

@@ -47,7 +47,7 @@ int64_t odd_stride(Random& r) {  // small ones stay within the arena
 void break_tensor(Call& call, Random& r) {
   const std::string& name = call.names()[static_cast<size_t>(r.below(call.names().size()))];
   const std::string& other = call.names()[static_cast<size_t>(r.below(call.names().size()))];
-  sl_tensor* t = &call.at(name);
+  sl_tensor* t = call.pointer(name);
   if (t == nullptr) return;
   switch (r.below(14)) {
     case 0:

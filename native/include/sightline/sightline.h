@@ -4,7 +4,14 @@
  * Plain C ABI. Every function returns an sl_status and never aborts, throws or prints; on failure
  * sl_last_error() names the argument, the value found and the value expected, and no output has
  * been touched. Tensors are laid out like DLPack's DLTensor, so a DLTensor* of any framework can be
- * passed as an sl_tensor*. Rows may be strided; the last dimension must be contiguous.
+ * passed as an sl_tensor*. Rows may be strided; the last dimension must be contiguous. Strides are
+ * not negative; those of inputs may be 0 (broadcast) or permuted. An output shares no memory with
+ * any other argument of the call; slices of one buffer that interleave without touching are apart.
+ * What is wrong with a call's arguments is found before its backend is looked for.
+ *
+ * Handles: a destroyed, NULL or foreign one is refused with SL_INVALID_ARGUMENT, never followed.
+ * Threads: all functions may be called from any thread; calls on one handle may run concurrently
+ * where its text says so. The library never changes OpenMP's settings.
  *
  * Formulas and tolerances: fp32 results are within 1e-5, bf16 results within 8e-3, of an fp64
  * reference (relative Frobenius norm). Results have the same bits on every run and for every
@@ -55,19 +62,22 @@ typedef struct sl_dtype {
 } sl_dtype;
 
 typedef struct sl_tensor {
-  void* data; /* may be NULL only when the tensor has no elements */
-  sl_device device;
-  int32_t ndim;
+  void* data;       /* may be NULL only when the tensor has no elements */
+  sl_device device; /* a CPU's id is 0 */
+  int32_t ndim;     /* at most 8 */
   sl_dtype dtype;
   int64_t* shape;
-  int64_t* strides; /* in elements; NULL means row-major and compact */
-  uint64_t byte_offset;
+  int64_t* strides;     /* in elements; NULL means row-major and compact */
+  uint64_t byte_offset; /* data + byte_offset is a multiple of the element size */
 } sl_tensor;
 
-/* Where and how a call executes. A NULL context means all defaults. */
+/* Where and how a call executes. A NULL context means all defaults. On the CPU the library's own
+ * scratch is a cache of the calling thread, which grows to the largest request and is freed when
+ * the thread ends: a repeated call allocates nothing. */
 typedef struct sl_context {
   void* stream;        /* CUDA: a cudaStream_t, NULL for the default stream. CPU: ignored. */
-  int32_t num_threads; /* CPU: OpenMP threads to use, 0 for OpenMP's default. CUDA: ignored. */
+  int32_t num_threads; /* CPU: OpenMP threads to use at most, 0 for OpenMP's default, up to 1024;
+                          small work is not shared. CUDA: ignored. */
   void* workspace;     /* scratch on the tensors' device; NULL for the library's own cache */
   uint64_t
       workspace_bytes; /* size of workspace; too small a one is refused, naming the size needed */
@@ -87,10 +97,14 @@ typedef struct sl_capability {
 /* "0.1.0"; static storage. */
 SL_API const char* sl_version(void);
 
-/* The message of this thread's last failed call, "" if none. Valid until its next failing call. */
+/* The message of this thread's last failed call, "" if none: "linears[1].a: shape [8,16], expected
+ * last dimension 32 (columns of x)". Valid until its next failing call; a success leaves it. */
 SL_API const char* sl_last_error(void);
 
-/* What the backend of `device_type` can do on this machine. */
+/* What the backend of `device_type` can do on this machine; SL_OK also where it can do nothing,
+ * with the cause in `out`. The CUDA backend is a library of its own, looked for at first use: where
+ * the environment variable SIGHTLINE_CUDA_LIBRARY says, else beside this library, else by the
+ * loader. */
 SL_API sl_status sl_capabilities(int32_t device_type, sl_capability* out);
 
 /* ---- Alignment loss -------------------------------------------------------------------------
@@ -156,9 +170,11 @@ SL_API void sl_alignment_destroy(sl_alignment* alignment); /* NULL is allowed */
 
 /* ---- LoRA linear ------------------------------------------------------------------------------
  * y = x W^T + bias + scale (drop(x) A^T) B^T, weight [N,K] frozen, A [r,K], B [N,r], r >= 1.
- * x is [..., K] and y [..., N] with equal leading dimensions, at most 3 dimensions in all.
- * drop() keeps an element with probability 1-p and divides it by 1-p; its mask is a function of
- * (dropout_seed, row, column) alone and is drawn again in the backward pass, never stored.
+ * x is [..., K] and y [..., N] with equal leading dimensions, 1 to 3 dimensions in all; the M rows
+ * of x are those of its leading dimensions, flattened in order. drop() keeps an element with
+ * probability 1-p and divides it by 1-p; its mask is a function of (dropout_seed, row, column)
+ * alone and is drawn again in the backward pass, never stored. Linears of one call that have the
+ * same seed have the same mask.
  */
 typedef struct sl_lora_linear {
   const sl_tensor* weight; /* [N,K] fp32 or bf16; NULL where the base product is someone else's */
@@ -170,7 +186,8 @@ typedef struct sl_lora_linear {
 
   /* forward: outputs */
   sl_tensor* y; /* [..., N], dtype of x; written, or added to where weight is NULL */
-  sl_tensor* s; /* [M,r] fp32, contiguous: receives drop(x) A^T for the backward pass; or NULL */
+  sl_tensor* s; /* [M,r] fp32, contiguous: receives drop(x) A^T for the backward pass; or NULL.
+                   In the backward pass an input: what the forward pass left there; or NULL */
 
   /* backward: input gradient and outputs, each output may be NULL */
   const sl_tensor* dy; /* [..., N], dtype of x */
@@ -178,14 +195,17 @@ typedef struct sl_lora_linear {
   sl_tensor* db;       /* [N,r] gradient of b, dtype of da */
 } sl_lora_linear;
 
-/* Several linears that share the input x (q, k, v; gate, up) run as one call. Reads x once for all
- * adapters. `y` and, if given, `s` of each linear are written. x is fp32 or bf16; products run in
- * x's dtype with fp32 sums. */
+/* Several linears that share the input x (q, k, v; gate, up), 1 to 64, run as one call. Reads x
+ * once for all adapters that have the same mask. `y` and, if given, `s` of each linear are written.
+ * x is fp32 or bf16; products run in x's dtype with fp32 sums, so a weight or adapter of the other
+ * dtype is rounded to x's, block by block. */
 SL_API sl_status sl_lora_forward(const sl_context* context, const sl_tensor* x, double dropout,
                                  const sl_lora_linear* linears, int64_t count);
 
 /* dx = sum_i dy_i W_i + drop'(scale_i dy_i B_i A_i), da_i = scale_i (dy_i B_i)^T drop(x),
- * db_i = scale_i dy_i^T s_i. Where `s` is NULL it is computed again from x. */
+ * db_i = scale_i dy_i^T s_i. Where `s` is NULL it is computed again from x if db is asked for.
+ * Where `weight` is NULL, dx gets the adapter's part alone. With M = 0, da and db are zeros (or
+ * kept, where they are accumulated). */
 SL_API sl_status sl_lora_backward(const sl_context* context, const sl_tensor* x, double dropout,
                                   const sl_lora_linear* linears, int64_t count,
                                   sl_tensor* dx /* [...,K], dtype of x, or NULL */,
@@ -198,9 +218,10 @@ SL_API sl_status sl_lora_delta(const sl_context* context, const sl_tensor* x, do
 typedef enum sl_rounding { SL_ROUND_NEAREST = 0, SL_ROUND_STOCHASTIC = 1 } sl_rounding;
 
 /* weight += scale B A (merge) or weight -= scale B A (unmerge), in place. `rounding` and `seed`
- * matter for a bf16 weight only. In fp32 merge then unmerge restores within 2 ulp of the larger of
- * |weight| and |weight + delta|; in bf16 within 1 ulp of it with SL_ROUND_NEAREST. Keep a copy of
- * the weight for an exact return. */
+ * matter for a bf16 weight only: stochastic rounding goes up or down with the probability that
+ * makes the expectation exact, by a random number that depends on (seed, row, column) alone. In
+ * fp32 merge then unmerge restores within 2 ulp of the larger of |weight| and |weight + delta|; in
+ * bf16 within 1 ulp of it with SL_ROUND_NEAREST. Keep a copy of the weight for an exact return. */
 SL_API sl_status sl_lora_merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
                                const sl_tensor* b, double scale, int32_t rounding, uint64_t seed);
 SL_API sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
@@ -208,30 +229,33 @@ SL_API sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, c
 
 /* ---- AdamW ------------------------------------------------------------------------------------
  * Loshchilov & Hutter, arXiv 1711.05101, in PyTorch's order of operations:
- *   p -= lr wd p;  m += (1-b1)(g-m);  v = b2 v + (1-b2) g g;
+ *   p *= 1 - lr wd;  m += (1-b1)(g-m);  v = b2 v + (1-b2) g g;
  *   p -= lr/(1-b1^t) m / (sqrt(v)/sqrt(1-b2^t) + eps)
- * over any number of tensors in one call. t counts per tensor; a tensor without a gradient in a
- * step is left alone, weight decay included.
+ * over any number of tensors in one call. Sums are fp32, scalars are prepared in double and rounded
+ * once, no a*b+c is contracted: on a CPU the result has the bits of that order of operations. A
+ * bf16 parameter without a master is widened, updated and rounded to nearest. t counts per tensor;
+ * a tensor without a gradient in a step is left alone, weight decay included.
  */
 typedef struct sl_adamw_param {
   sl_tensor* param;      /* fp32 or bf16, contiguous, any shape */
   sl_tensor* exp_avg;    /* m: fp32, same shape, contiguous */
   sl_tensor* exp_avg_sq; /* v: fp32, same shape, contiguous */
   sl_tensor* master;     /* fp32 master copy of a bf16 param, same shape; NULL: none */
-  int32_t group;         /* index into sl_adamw_step_args.groups */
+  int32_t group;         /* index into sl_adamw_step_args.groups, below 2^20 */
 } sl_adamw_param;
 
 typedef struct sl_adamw_group {
   double lr;           /* >= 0 */
   double beta1;        /* [0, 1) */
   double beta2;        /* [0, 1) */
-  double eps;          /* > 0 */
+  double eps;          /* > 0, also as a float */
   double weight_decay; /* >= 0 */
 } sl_adamw_group;
 
 typedef struct sl_adamw sl_adamw;
 
-/* Keeps the addresses in `params`; the memory must outlive the handle. Nothing is written. */
+/* Keeps the addresses in `params`, at least one; the memory must outlive the handle, and no two
+ * tensors may share any. All are on one device. Nothing is written. Step counts start at 0. */
 SL_API sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw** out);
 
 typedef struct sl_adamw_step_args {
@@ -240,15 +264,18 @@ typedef struct sl_adamw_step_args {
   int64_t count;          /* as in sl_adamw_create */
   const sl_adamw_group* groups;
   int32_t group_count;
-  double grad_scale;    /* multiplies every gradient first; 1, or 1 / accumulated steps */
-  double max_grad_norm; /* > 0: clip the global 2-norm as torch's clip_grad_norm_; 0: no clipping */
+  double grad_scale;      /* finite, multiplies every gradient first; 1, or 1 / accumulated steps */
+  double max_grad_norm;   /* > 0: clip the global 2-norm as torch's clip_grad_norm_, by the factor
+                             min(1, max_grad_norm / (norm + 1e-6)); 0: no clipping */
   int32_t skip_nonfinite; /* 1: change nothing (but zero the gradients, if asked) when a gradient
                              holds NaN or infinity */
   int32_t zero_grads;     /* 1: gradients are zeroed after use */
   sl_tensor* report; /* [4] fp32 or NULL: 2-norm of the scaled gradients before clipping, factor
-                        applied by clipping, count of non-finite elements, 1 if skipped */
+                        applied by clipping (1: none), count of non-finite elements, 1 if
+                        skipped */
 } sl_adamw_step_args;
 
+/* One step. Not to be called while another call uses the handle. */
 SL_API sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
                                const sl_adamw_step_args* args);
 
