@@ -7,6 +7,8 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_adamw;
 import org.sightline.binding.sl_adamw_group;
@@ -159,12 +161,18 @@ final class AdamWKernel implements AutoCloseable {
     }
   }
 
-  /** Someone else wrote a parameter, for instance a checkpoint: its master follows. */
+  /**
+   * Where someone else wrote a parameter, its master follows; unless it still rounds to the same
+   * values, as when a checkpoint restored both.
+   */
   private void refreshMasters() {
     for (int i = 0; i < versions.length; i++) {
       Tensor master = masters.get(i);
-      if (master != null && parameters.get(i)._version() != versions[i]) {
-        master.copy_(parameters.get(i));
+      Tensor parameter = parameters.get(i);
+      if (master != null
+          && parameter._version() != versions[i]
+          && !torch.equal(master.to(ScalarType.BFloat16), parameter)) {
+        master.copy_(parameter);
       }
     }
   }

@@ -62,14 +62,14 @@ final class LoraKernels {
       Tensor x, double dropout, List<Adapter> adapters, List<Tensor> y, List<Tensor> s) {
     LoraKernels frame = FRAMES.get();
     frame.reserve(adapters.size());
+    sl_tensor input = frame.input.of("x", x);
     for (int i = 0; i < adapters.size(); i++) {
       Slot slot = frame.slots[i];
       slot.set(adapters.get(i));
       slot.linear.y(slot.y.of("y", y.get(i))).s(optional(slot.s, "s", s.get(i)));
     }
     NativeCalls.check(
-        sightline.sl_lora_forward(
-            null, frame.input.of("x", x), dropout, frame.linears, adapters.size()));
+        sightline.sl_lora_forward(null, input, dropout, frame.linears, adapters.size()));
   }
 
   /** Gradients of one linear: upstream dy, then outputs, each null if not wanted. */
@@ -84,6 +84,7 @@ final class LoraKernels {
       Tensor x, double dropout, List<Adapter> adapters, List<Gradients> gradients, Tensor dx) {
     LoraKernels frame = FRAMES.get();
     frame.reserve(adapters.size());
+    sl_tensor input = frame.input.of("x", x);
     for (int i = 0; i < adapters.size(); i++) {
       Slot slot = frame.slots[i];
       Gradients gradient = gradients.get(i);
@@ -97,7 +98,7 @@ final class LoraKernels {
     NativeCalls.check(
         sightline.sl_lora_backward(
             null,
-            frame.input.of("x", x),
+            input,
             dropout,
             frame.linears,
             adapters.size(),

@@ -1,6 +1,7 @@
 package org.sightline;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Supplier;
@@ -115,14 +116,28 @@ public final class LoraLinear implements AutoCloseable {
     if (linears.isEmpty()) {
       throw new IllegalArgumentException("linears must have at least 1 layer, found none");
     }
+    Tensors.requireKernelDType("x", x);
     LoraLinear first = linears.get(0);
     for (LoraLinear linear : linears) {
+      linear.requireColumns(x);
       // Dropout is one setting of the native call; a merged layer has none any more.
       if (linear.merged || linear.dropout() != first.dropout()) {
         return linears.stream().map(each -> each.forwardAlone(x)).toList();
       }
     }
     return forwardStacked(x, linears);
+  }
+
+  private void requireColumns(Tensor x) {
+    lifetime.check();
+    long expected = weight.size(1);
+    if (x.size(x.dim() - 1) != expected) {
+      throw new IllegalArgumentException(
+          "x must have "
+              + expected
+              + " columns as weight has, found shape "
+              + Arrays.toString(Tensors.shape(x)));
+    }
   }
 
   private Tensor forwardAlone(Tensor x) {

@@ -4,7 +4,6 @@ import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_device;
 import org.sightline.binding.sl_dtype;
@@ -16,7 +15,6 @@ import org.sightline.binding.sl_tensor;
  */
 final class TensorDescriptor implements AutoCloseable {
   private static final int MAX_DIMS = 8;
-  private static final byte INTEGER = 0; // kDLInt: refused by the kernels, with a message
 
   private final sl_tensor tensor = Tensors.own(new sl_tensor());
   private final LongPointer shape = Tensors.own(new LongPointer(MAX_DIMS));
@@ -81,16 +79,9 @@ final class TensorDescriptor implements AutoCloseable {
   }
 
   static void setDType(String name, Tensor t, sl_dtype out) {
-    ScalarType type = Tensors.dtype(t);
-    switch (type) {
-      case Float -> out.code((byte) sightline.SL_FLOAT).bits((byte) 32);
-      case BFloat16 -> out.code((byte) sightline.SL_BFLOAT).bits((byte) 16);
-      case Double -> out.code((byte) sightline.SL_FLOAT).bits((byte) 64);
-      case Half -> out.code((byte) sightline.SL_FLOAT).bits((byte) 16);
-      case Long -> out.code(INTEGER).bits((byte) 64);
-      case Int -> out.code(INTEGER).bits((byte) 32);
-      default ->
-          throw new IllegalArgumentException(name + " must be Float or BFloat16, found " + type);
+    switch (Tensors.requireKernelDType(name, t)) {
+      case FLOAT32 -> out.code((byte) sightline.SL_FLOAT).bits((byte) 32);
+      case BFLOAT16 -> out.code((byte) sightline.SL_BFLOAT).bits((byte) 16);
     }
     out.lanes((short) 1);
   }

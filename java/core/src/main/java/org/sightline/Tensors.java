@@ -54,11 +54,15 @@ final class Tensors {
     }
   }
 
-  static void requireKernelDType(String name, Tensor tensor) {
+  /** The dtype, if it is one the kernels compute in. */
+  static DType requireKernelDType(String name, Tensor tensor) {
     ScalarType found = dtype(tensor);
-    if (found != ScalarType.Float && found != ScalarType.BFloat16) {
-      throw new IllegalArgumentException(name + " must be Float or BFloat16, found " + found);
-    }
+    return switch (found) {
+      case Float -> DType.FLOAT32;
+      case BFloat16 -> DType.BFLOAT16;
+      default ->
+          throw new IllegalArgumentException(name + " must be Float or BFloat16, found " + found);
+    };
   }
 
   /** An uninitialised tensor on the device of {@code like}. */

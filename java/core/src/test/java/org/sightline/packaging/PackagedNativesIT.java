@@ -61,6 +61,7 @@ class PackagedNativesIT {
     }
     assertTrue(output.contains("version=0.1.0"), output::toString);
     assertTrue(output.stream().anyMatch(l -> l.startsWith("cpu=true,")), output::toString);
+    assertTrue(output.contains("gradient=true"), output::toString);
     assertTrue(output.contains("maxPhysicalBytes=0"), output::toString);
     List<String> mapped =
         output.stream()

@@ -1,0 +1,446 @@
+package org.sightline;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.sightline.autograd.GradCheck;
+
+class AlignmentLossTest {
+  private PointerScope scope;
+
+  @BeforeAll
+  static void start() {
+    Sightline.load();
+  }
+
+  @BeforeEach
+  void open() {
+    scope = new PointerScope();
+    torch.manual_seed(11);
+  }
+
+  @AfterEach
+  void close() {
+    scope.close();
+  }
+
+  private static ProjectorConfig config(
+      long d, long p, long z, boolean trainable, double dropout, DType compute) {
+    return new ProjectorConfig(d, p, z, trainable, dropout, compute, 5);
+  }
+
+  private static Tensor hidden(long... shape) {
+    return torch.randn(shape).set_requires_grad(true);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // B, S, first, N, D, P, Z, dtype of h, dtype of t, compute, trainable, weighted
+    "1, 1, 0, 1, 1, 1, 1, Float, Float, FLOAT32, true, false",
+    "1, 9, 1, 7, 13, 7, 5, Float, Float, FLOAT32, false, false",
+    "2, 40, 1, 31, 65, 33, 17, Float, Float, FLOAT32, true, true",
+    "3, 70, 5, 64, 96, 128, 48, Float, BFloat16, FLOAT32, true, true",
+    "2, 65, 0, 65, 207, 63, 31, BFloat16, Float, FLOAT32, false, true",
+    "2, 40, 1, 31, 65, 33, 17, Float, Float, BFLOAT16, false, false",
+    "2, 70, 6, 64, 192, 256, 128, BFloat16, BFloat16, BFLOAT16, true, true",
+  })
+  void agreesWithLibtorchInDouble(
+      long b,
+      long s,
+      long first,
+      long n,
+      long d,
+      long p,
+      long z,
+      ScalarType hiddenType,
+      ScalarType teacherType,
+      DType compute,
+      boolean trainable,
+      boolean weighted) {
+    Random random = new Random(b * s + d);
+    try (AlignmentProjector projector =
+            new AlignmentProjector(config(d, p, z, trainable, 0, compute));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor h = Oracle.activations(random, hiddenType, b, s, d).set_requires_grad(true);
+      Tensor t = Oracle.activations(random, teacherType, b, n, z);
+      Tensor m = weighted ? torch.rand(b, n) : null;
+      AlignmentLoss.Result result = alignment.forward(h, first, t, m);
+      result.loss().backward();
+
+      Map<String, Tensor> parameters = Oracle.wide(projector.parameters());
+      Tensor wideHidden = Oracle.wide(h);
+      List<Tensor> expected =
+          Oracle.alignment(
+              parameters,
+              wideHidden,
+              first,
+              t.to(ScalarType.Double),
+              m == null ? null : m.to(ScalarType.Double));
+      expected.get(0).backward();
+
+      boolean low = compute == DType.BFLOAT16;
+      // A cosine can be near 0, so its error is measured against 1, the largest.
+      double slack = Oracle.tolerance(low);
+      assertEquals(expected.get(0).item_double(), result.loss().item_double(), slack);
+      double worst =
+          result.cosine().to(ScalarType.Double).sub(expected.get(1)).abs().max().item_double();
+      assertTrue(worst <= slack, () -> "cosine off by " + worst);
+      assertEquals(0, result.loss().dim());
+      assertFalse(result.cosine().requires_grad());
+      // With one element per row, LayerNorm has no gradient: both sides are rounding alone.
+      if (d > 1) {
+        boolean lowGradient = low || hiddenType == ScalarType.BFloat16;
+        Oracle.assertClose(
+            wideHidden.grad(), h.grad(), Oracle.tolerance(lowGradient), "gradient of h");
+      }
+      if (first > 0) {
+        assertEquals(0, h.grad().narrow(1, 0, first).abs().sum().item_double());
+      }
+      projector
+          .parameters()
+          .forEach(
+              (name, parameter) -> {
+                if (!trainable) {
+                  assertFalse(parameter.grad().defined(), name);
+                } else if (d > 1) {
+                  Oracle.assertClose(
+                      parameters.get(name).grad(), parameter.grad(), Oracle.tolerance(low), name);
+                }
+              });
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"false, 0", "true, 0", "true, 0.3"})
+  void passesGradCheck(boolean trainable, double dropout) {
+    try (AlignmentProjector projector =
+        new AlignmentProjector(config(9, 6, 5, trainable, dropout, DType.FLOAT32))) {
+      Tensor t = torch.randn(2, 4, 5);
+      Tensor m = torch.rand(2, 4);
+      List<Tensor> inputs = new ArrayList<>(List.of(hidden(2, 6, 9)));
+      if (trainable) {
+        inputs.addAll(projector.parameters().values());
+      }
+      GradCheck.check(
+          given -> {
+            // A new object each time: its first call draws the same mask.
+            try (AlignmentLoss alignment = new AlignmentLoss(projector)) {
+              return List.of(alignment.forward(given.get(0), 1, t, m).loss());
+            }
+          },
+          inputs,
+          GradCheck.Options.float32());
+    }
+  }
+
+  @Test
+  void takesStridedViews() {
+    try (AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor base = torch.randn(3, 12, 10);
+      Tensor rows = base.narrow(2, 1, 8).narrow(0, 1, 2); // rows apart, elements side by side
+      Tensor transposed = torch.randn(2, 8, 12).transpose(1, 2); // elements apart
+      Tensor teacher = torch.randn(5, 7, 2).permute(2, 1, 0);
+      for (Tensor view : List.of(rows, transposed)) {
+        Tensor strided = view.detach().set_requires_grad(true);
+        Tensor compact = view.contiguous().clone().set_requires_grad(true);
+        AlignmentLoss.Result a = alignment.forward(strided, 2, teacher);
+        AlignmentLoss.Result b = alignment.forward(compact, 2, teacher.contiguous());
+        a.loss().backward();
+        b.loss().backward();
+        assertTrue(torch.equal(a.loss(), b.loss()));
+        assertTrue(torch.equal(a.cosine(), b.cosine()));
+        assertTrue(torch.equal(compact.grad(), strided.grad()));
+      }
+    }
+  }
+
+  @Test
+  void gradientsOfSeveralUsesAddUpAndScale() {
+    try (AlignmentProjector projector =
+            new AlignmentProjector(config(12, 8, 6, true, 0, DType.FLOAT32));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor x = hidden(2, 6, 12);
+      Tensor t1 = torch.randn(2, 4, 6);
+      Tensor t2 = torch.randn(2, 3, 6);
+      Tensor h = x.tanh();
+      Tensor total =
+          alignment
+              .forward(h, 0, t1)
+              .loss()
+              .mul(new Scalar(0.2))
+              .add(alignment.forward(h, 3, t2).loss().mul(new Scalar(-0.7)))
+              .add(h.mul(h).mean());
+      total.backward();
+
+      Map<String, Tensor> parameters = Oracle.wide(projector.parameters());
+      Tensor wideX = Oracle.wide(x);
+      Tensor wideH = wideX.tanh();
+      Oracle.alignment(parameters, wideH, 0, t1.to(ScalarType.Double), null)
+          .get(0)
+          .mul(new Scalar(0.2))
+          .add(
+              Oracle.alignment(parameters, wideH, 3, t2.to(ScalarType.Double), null)
+                  .get(0)
+                  .mul(new Scalar(-0.7)))
+          .add(wideH.mul(wideH).mean())
+          .backward();
+      Oracle.assertClose(wideX.grad(), x.grad(), 1e-5, "gradient of x");
+      projector
+          .parameters()
+          .forEach(
+              (name, p) -> Oracle.assertClose(parameters.get(name).grad(), p.grad(), 1e-5, name));
+    }
+  }
+
+  @Test
+  void aRetainedGraphGivesTheSameGradientAgain() {
+    try (AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor h = hidden(1, 4, 8);
+      Tensor loss = alignment.forward(h, 0, torch.randn(1, 4, 5)).loss();
+      torch.backward(
+          new TensorVector(loss),
+          new TensorVector(),
+          new BoolOptional(true),
+          false,
+          new TensorVector());
+      Tensor once = h.grad().clone();
+      loss.backward();
+      assertTrue(torch.equal(once.mul(new Scalar(2)), h.grad()));
+    }
+  }
+
+  @Test
+  void computesTheLossAloneWithoutGradients() {
+    try (AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor h = hidden(1, 4, 8);
+      Tensor t = torch.randn(1, 4, 5);
+      Tensor withGradient = alignment.forward(h, 0, t).loss();
+      assertTrue(withGradient.requires_grad());
+      try (NoGradGuard noGrad = new NoGradGuard()) {
+        Tensor without = alignment.forward(h, 0, t).loss();
+        assertFalse(without.requires_grad());
+        assertTrue(torch.equal(withGradient, without));
+      }
+      assertFalse(alignment.forward(h.detach(), 0, t).loss().requires_grad());
+    }
+  }
+
+  @Test
+  void followsItsParameters() {
+    try (AlignmentProjector projector =
+            new AlignmentProjector(config(8, 6, 5, true, 0, DType.FLOAT32));
+        AlignmentLoss alignment = new AlignmentLoss(projector);
+        AdamW adamw =
+            new AdamW(
+                List.copyOf(projector.parameters().values()),
+                new AdamW.Config(0.05, 0.9, 0.999, 1e-8, 0, 0, true))) {
+      Tensor h = hidden(2, 4, 8);
+      Tensor t = torch.randn(2, 4, 5);
+      double before = alignment.forward(h, 0, t).loss().item_double();
+      for (int i = 0; i < 20; i++) {
+        alignment.forward(h, 0, t).loss().backward();
+        adamw.step();
+        double expected =
+            Oracle.alignment(
+                    Oracle.wide(projector.parameters()),
+                    Oracle.wide(h),
+                    0,
+                    t.to(ScalarType.Double),
+                    null)
+                .get(0)
+                .item_double();
+        assertEquals(expected, alignment.forward(h, 0, t).loss().item_double(), 1e-5);
+      }
+      double after = alignment.forward(h, 0, t).loss().item_double();
+      assertTrue(after < before - 0.2, () -> "loss " + before + " to " + after);
+      // A change by libtorch itself.
+      try (NoGradGuard noGrad = new NoGradGuard()) {
+        projector.parameters().get("net.7.weight").zero_();
+        projector.parameters().get("net.7.bias").fill_(new Scalar(1));
+      }
+      Tensor cosine = alignment.forward(h, 0, t).cosine();
+      Tensor ones = torch.ones_like(t);
+      Oracle.assertClose(torch.cosine_similarity(t, ones, -1, 1e-12), cosine, 1e-6, "cosine");
+    }
+  }
+
+  @Test
+  void drawsDropoutFromTheSeedAnewInEveryCall() {
+    ProjectorConfig config = config(16, 32, 8, true, 0.5, DType.FLOAT32);
+    try (AlignmentProjector projector = new AlignmentProjector(config);
+        AlignmentLoss one = new AlignmentLoss(projector);
+        AlignmentLoss two = new AlignmentLoss(projector)) {
+      Tensor h = torch.randn(1, 4, 16);
+      Tensor t = torch.randn(1, 4, 8);
+      Tensor first = one.forward(h, 0, t).cosine();
+      Tensor second = one.forward(h, 0, t).cosine();
+      assertFalse(torch.equal(first, second));
+      assertTrue(torch.equal(first, two.forward(h, 0, t).cosine()));
+      assertTrue(torch.equal(second, two.forward(h, 0, t).cosine()));
+      one.train(false);
+      Tensor plain =
+          Oracle.alignment(
+                  Oracle.wide(projector.parameters()),
+                  h.to(ScalarType.Double),
+                  0,
+                  t.to(ScalarType.Double),
+                  null)
+              .get(1);
+      Oracle.assertClose(plain, one.forward(h, 0, t).cosine(), 1e-5, "cosine");
+    }
+  }
+
+  @Test
+  void definesTheEmptyCases() {
+    try (AlignmentProjector projector =
+            new AlignmentProjector(config(8, 6, 5, true, 0, DType.FLOAT32));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor none = hidden(0, 4, 8);
+      AlignmentLoss.Result empty = alignment.forward(none, 0, torch.randn(0, 4, 5));
+      empty.loss().backward();
+      assertEquals(0, empty.loss().item_double());
+      Tensor h = hidden(2, 4, 8);
+      AlignmentLoss.Result masked =
+          alignment.forward(h, 1, torch.randn(2, 3, 5), torch.zeros(2, 3));
+      masked.loss().backward();
+      assertEquals(0, masked.loss().item_double());
+      assertEquals(0, h.grad().abs().max().item_double());
+    }
+  }
+
+  @Test
+  void aSeedMeansTheSameWeightsAndAnotherOneOthers() {
+    try (AlignmentProjector a = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentProjector b = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentProjector c = new AlignmentProjector(config(8, 6, 5, false, 0, DType.FLOAT32))) {
+      a.parameters().forEach((name, p) -> assertTrue(torch.equal(p, b.parameters().get(name))));
+      assertFalse(torch.equal(a.parameter("net.1.weight"), c.parameter("net.1.weight")));
+      double bound = 1 / Math.sqrt(8);
+      double largest = a.parameter("net.1.weight").abs().max().item_double();
+      assertTrue(largest <= bound && largest > 0.8 * bound, () -> largest + " of " + bound);
+      a.parameters().values().forEach(p -> assertFalse(p.requires_grad()));
+    }
+  }
+
+  @Test
+  void givenWeightsAreCopiedAndChecked() {
+    try (AlignmentProjector source = new AlignmentProjector(ProjectorConfig.of(8, 6, 5))) {
+      Map<String, Tensor> weights = new LinkedHashMap<>(source.parameters());
+      try (AlignmentProjector copy = AlignmentProjector.of(source.config(), weights)) {
+        source.parameter("net.1.bias").zero_();
+        assertTrue(copy.parameter("net.1.bias").abs().max().item_double() > 0);
+      }
+      weights.put("net.4.bias", torch.zeros(7));
+      IllegalArgumentException shape =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> AlignmentProjector.of(source.config(), weights));
+      assertEquals("net.4.bias must have shape [6], found [7]", shape.getMessage());
+      weights.remove("net.4.bias");
+      IllegalArgumentException missing =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> AlignmentProjector.of(source.config(), weights));
+      assertTrue(missing.getMessage().contains("net.4.bias is missing"), missing::getMessage);
+    }
+  }
+
+  @Test
+  void namesWhatIsWrong() {
+    try (AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      Tensor h = hidden(2, 6, 8);
+      Tensor t = torch.randn(2, 4, 5);
+      assertMessage(
+          "hiddenStates must have size 8 (hiddenSize) in dimension 2, found shape [2, 6, 7]",
+          () -> alignment.forward(hidden(2, 6, 7), 0, t));
+      assertMessage(
+          "teacherFeatures must have size 2 (batch of hiddenStates) in dimension 0, found shape"
+              + " [3, 4, 5]",
+          () -> alignment.forward(h, 0, torch.randn(3, 4, 5)));
+      assertMessage(
+          "tokens 3 to 6 must lie within hiddenStates, found 6 tokens",
+          () -> alignment.forward(h, 3, t));
+      assertMessage(
+          "tokens -1 to 2 must lie within hiddenStates, found 6 tokens",
+          () -> alignment.forward(h, -1, t));
+      assertMessage(
+          "tokenWeights must have shape [2, 4], found [2, 3]",
+          () -> alignment.forward(h, 0, t, torch.ones(2, 3)));
+      assertMessage(
+          "hiddenStates must be [B,S,D], found shape [6, 8]",
+          () -> alignment.forward(hidden(6, 8), 0, t));
+      assertMessage(
+          "hiddenStates must be Float or BFloat16, found Double",
+          () -> alignment.forward(h.to(ScalarType.Double), 0, t));
+      String device =
+          assertThrows(
+                  UnsupportedOperationException.class,
+                  () -> alignment.forward(h.to(new Device("meta"), ScalarType.Float), 0, t))
+              .getMessage();
+      assertEquals("hiddenStates must be on cpu or cuda, found meta", device);
+    }
+  }
+
+  private static void assertMessage(String expected, Runnable action) {
+    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
+  }
+
+  @Test
+  void useAfterCloseSaysWhereItWasClosed() {
+    AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+    AlignmentLoss alignment = new AlignmentLoss(projector);
+    Tensor h = hidden(1, 4, 8);
+    Tensor t = torch.randn(1, 4, 5);
+    Tensor loss = alignment.forward(h, 0, t).loss();
+    alignment.close();
+    alignment.close();
+    IllegalStateException e =
+        assertThrows(IllegalStateException.class, () -> alignment.forward(h, 0, t));
+    assertTrue(
+        e.getMessage().startsWith("AlignmentLoss is closed; it was closed at "), e::toString);
+    assertTrue(e.getMessage().contains("AlignmentLossTest.useAfterClose"), e::toString);
+    assertTrue(e.getCause().getMessage().contains("by thread"), e.getCause()::toString);
+    // The gradient was computed by then.
+    loss.backward();
+    assertTrue(h.grad().defined());
+    projector.close();
+    assertThrows(IllegalStateException.class, projector::parameters);
+    assertThrows(IllegalStateException.class, () -> new AlignmentLoss(projector));
+  }
+
+  @Test
+  void configurationsAreChecked() {
+    assertMessage("hiddenSize must be at least 1, found 0", () -> ProjectorConfig.of(0, 1, 1));
+    assertMessage(
+        "dropout must be 0 in a frozen projector, found 0.1",
+        () -> config(1, 1, 1, false, 0.1, DType.FLOAT32));
+    assertMessage(
+        "dropout must be in [0, 1), found 1.0", () -> config(1, 1, 1, true, 1, DType.FLOAT32));
+  }
+}
