@@ -81,13 +81,6 @@ final class AdapterSet implements AutoCloseable {
     return parameters;
   }
 
-  boolean visionIsTrained() {
-    return active.entrySet().stream()
-        .filter(entry -> entry.getKey().startsWith("vision_backbone."))
-        .map(Map.Entry::getValue)
-        .anyMatch(adapter -> adapter.loraA().requires_grad() || adapter.loraB().requires_grad());
-  }
-
   Map<String, LoraPair> export() {
     if (config == null) {
       throw new IllegalStateException("the model was built without a LoraConfig: no adapters");

@@ -122,12 +122,9 @@ public final class OpenVla implements Policy<VlaBatch> {
     return decoder.forward(embeddings, hiddenLayers);
   }
 
+  /** Vision features [B,N,F]; autograd records nothing here while no vision adapter is trained. */
   Tensor encode(Tensor pixels) {
-    Tensor typed = pixels.to(modules.scalarType());
-    if (adapters.visionIsTrained()) {
-      return vision.forward(typed);
-    }
-    return Scopes.withoutGradient(() -> vision.forward(typed));
+    return Scopes.scoped(() -> vision.forward(pixels.to(modules.scalarType())));
   }
 
   private Tensor supervisedLogits(Tensor last, SupervisedTokens supervised) {
