@@ -5,26 +5,11 @@
 #include <cstdint>
 
 #include "api/error.h"
+#include "api/text.h"
 
 namespace sightline {
 
 inline constexpr int kMaxDims = 8;
-
-// What an argument is called in messages: "hidden", "weights.w1" or "linears[2].weight".
-struct Arg {
-  const char* name;
-  const char* owner = nullptr;
-  int64_t index = -1;  // of the owner, -1: the owner is no array
-};
-
-// Short texts with automatic storage, for use within one expression.
-struct Text {
-  char chars[200];
-};
-Text name_of(const Arg& arg);
-Text shape_of(const sl_tensor& tensor);
-Text strides_of(const sl_tensor& tensor);
-Text device_name(const sl_device& device);
 
 // SL_INVALID_ARGUMENT with "<arg>: <formatted text>".
 sl_status invalid(const Arg& arg, const char* format, ...) __attribute__((format(printf, 2, 3)));
