@@ -1,5 +1,6 @@
 package org.sightline.vla.cli;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.AdamW;
@@ -70,6 +71,10 @@ record FinetuneSettings(
       throw new IllegalArgumentException(
           "--eval-fraction must be between 0 and 1, found " + evalFraction);
     }
+    weights.forEach(file -> requireExists("--weights", file));
+    requireExists("--teacher", teacher);
+    requireExists("--tokenizer", tokenizer);
+    requireExists("--data", data);
     requirePositive("--steps", steps);
     requirePositive("--batch-size", batchSize);
     requirePositive("--accumulate", gradientAccumulation);
@@ -79,6 +84,13 @@ record FinetuneSettings(
       throw new IllegalArgumentException(
           "--weights must name the safetensors files of %s, found none: only nano has a random start"
               .formatted(model.preset()));
+    }
+  }
+
+  /** Found out here, before minutes are spent on what comes first. */
+  private static void requireExists(String option, Path path) {
+    if (path != null && !Files.exists(path)) {
+      throw new IllegalArgumentException(option + ": no such file or folder: " + path);
     }
   }
 

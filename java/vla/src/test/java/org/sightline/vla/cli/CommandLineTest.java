@@ -62,11 +62,11 @@ class CommandLineTest {
         "finetune --output OUT --eval-fraction 1 | --eval-fraction must be between 0 and 1, found 1.0",
         "finetune --output OUT --rank 0    | rank",
         "finetune --output OUT --lr -1     | learningRate",
-        "finetune --output OUT --data OUT/none | none: no such folder",
-        "finetune --output OUT --data OUT  | features.json",
-        "finetune --output OUT --teacher OUT/none.safetensors | none.safetensors",
-        "finetune --output OUT --tokenizer OUT/none.json | none.json",
-        "finetune --output OUT --weights OUT/none.safetensors | none.safetensors",
+        "finetune --output OUT --data OUT/none | --data: no such file or folder: ",
+        "finetune --output OUT --data OUT  | no dataset_info.json, expected a TFDS/RLDS dataset",
+        "finetune --output OUT --teacher OUT/none.safetensors | --teacher: no such file or folder: ",
+        "finetune --output OUT --tokenizer OUT/none.json | --tokenizer: no such file or folder: ",
+        "finetune --output OUT --weights OUT/none.safetensors | --weights: no such file or folder: ",
       })
   void unusableInputIsExitCode2AndOneLineThatNamesIt(String arguments, String expected) {
     String given = arguments == null ? "" : arguments.strip().replace("OUT", folder.toString());
