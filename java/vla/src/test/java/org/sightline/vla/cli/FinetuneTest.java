@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import javax.imageio.ImageIO;
@@ -13,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.formats.PeftAdapter;
 import org.sightline.vla.data.SharedData;
+import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** The main job, in short, through the command line. */
 class FinetuneTest {
@@ -65,6 +67,8 @@ class FinetuneTest {
 
   @Test
   void theSameSeedGivesTheSameAdapterBytes() throws IOException {
+    Path data = folder.resolve("data");
+    TabletopGenerator.generate(data, new TabletopGenerator.Options(4, 1, 64, 3));
     byte[][] adapters = new byte[2][];
     for (int run = 0; run < 2; run++) {
       Path output = folder.resolve("run" + run);
@@ -73,7 +77,7 @@ class FinetuneTest {
       assertEquals(0, cli.exitCode(), cli.err());
       adapters[run] = Files.readAllBytes(output.resolve("align/adapter_model.safetensors"));
     }
-    assertTrue(java.util.Arrays.equals(adapters[0], adapters[1]), "adapter bytes differ");
+    assertTrue(Arrays.equals(adapters[0], adapters[1]), "adapter bytes differ");
   }
 
   private static double mean(List<Map<String, String>> rows, String column) {
