@@ -45,5 +45,4 @@ if(SIGHTLINE_HAVE_CUDA)
     # Users of the static runtime must not see its symbols through us.
     target_link_options(sightline_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
   endif()
-  install(TARGETS sightline_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
