@@ -19,4 +19,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   target_link_options(sightline_torch PRIVATE -Wl,--no-undefined -Wl,-z,relro,-z,now
                                               -Wl,-z,nodelete -Wl,--version-script=${exports})
+  # The Python module finds the library beside itself.
+  configure_file(python/sightline.py ${PROJECT_BINARY_DIR}/sightline.py COPYONLY)
+  install(FILES python/sightline.py DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -1,5 +1,6 @@
 // Stand-ins for libtorch's stable C ABI, for torch_load_test.
 //   FAKE_VERSION  major << 8 | minor; without it, the function that tells the version is missing
+//   FAKE_NOTHING  no function at all
 //   FAKE_ALL      every function that the operators need; FAKE_REFUSES: which fails, of these
 #include "torch/libtorch.h"
 
@@ -18,6 +19,6 @@ EXPORT uint64_t aoti_torch_abi_version() {
 #define DEFINE(name, ...) \
   EXPORT int32_t name() { return __builtin_strcmp(#name, FAKE_REFUSES) == 0; }
 SIGHTLINE_LIBTORCH_FUNCTIONS(DEFINE)
-#else
+#elif !defined(FAKE_NOTHING)
 EXPORT int32_t aoti_torch_device_type_cpu() { return 0; }
 #endif

@@ -152,7 +152,7 @@ const Operator kAlignmentOperators[] = {
      "alignment_loss", frozen_loss, false},
     // For a projector created with trainable=True, whose parameters are read at each call.
     {"alignment_loss_trainable(int projector, Tensor hidden, Tensor teacher, Tensor? token_weight, "
-     "Tensor[] parameters, bool training=False, int seed=0) -> (Tensor loss, Tensor cosine, "
+     "Tensor[] parameters, bool training, int seed) -> (Tensor loss, Tensor cosine, "
      "Tensor grad_hidden, Tensor[] grad_parameters)",
      "alignment_loss_trainable", trainable_loss, false},
     {nullptr, nullptr, nullptr, false},

@@ -21,6 +21,8 @@ class LoadedLibraries {
   LoadedLibraries(const LoadedLibraries&) = delete;
   LoadedLibraries& operator=(const LoadedLibraries&) = delete;
 
+  bool any_by_name() const { return handles_[1] != nullptr || handles_[2] != nullptr; }
+
   template <class Function>
   bool find(const char* name, Function*& out) const {
     for (int i = 0; i < 3; ++i) {
@@ -46,14 +48,14 @@ std::string version_text(uint64_t version) {
 
 std::string find_libtorch(LibTorch& out) {
   const LoadedLibraries loaded;
-  int32_t (*any)() = nullptr;
-  if (!loaded.find("aoti_torch_device_type_cpu", any)) {
-    return "no libtorch is loaded in this process, expected libtorch 2.10 or later: import torch "
-           "(Python) or load it (C++, Java) first";
-  }
   uint64_t (*abi_version)() = nullptr;
   if (!loaded.find("aoti_torch_abi_version", abi_version)) {
-    return "libtorch: a version before 2.9, expected 2.10 or later";
+    int32_t (*older)() = nullptr;
+    if (loaded.any_by_name() || loaded.find("aoti_torch_device_type_cpu", older)) {
+      return "libtorch: a version before 2.9, expected 2.10 or later";
+    }
+    return "no libtorch is loaded in this process, expected libtorch 2.10 or later: import torch "
+           "(Python) or load it (C++, Java) first";
   }
   if (abi_version() < kAbiVersion) {
     return "libtorch: version " + version_text(abi_version()) + ", expected 2.10 or later";
