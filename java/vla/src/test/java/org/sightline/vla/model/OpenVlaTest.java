@@ -358,7 +358,9 @@ class OpenVlaTest {
   void closingAModelFreesEverythingItHeld() {
     long before = org.bytedeco.javacpp.Pointer.totalCount();
     adapted().close();
-    assertEquals(before, org.bytedeco.javacpp.Pointer.totalCount());
+    long after = org.bytedeco.javacpp.Pointer.totalCount();
+    // Fewer are possible: the collector may find what earlier tests dropped.
+    assertTrue(after <= before, before + " handles before, " + after + " after");
   }
 
   @Test
