@@ -1,0 +1,64 @@
+// Launch of the Hopper kernel: tensor maps from operands, then a persistent grid of clusters.
+#pragma once
+
+#include "cuda/gemm/gemm.cuh"
+#include "cuda/gemm/hopper_sm90.cuh"
+#include "cuda/runtime/tensor_map.h"
+
+namespace sightline::cuda {
+
+template <class T>
+void encode_operand(Queue& queue, const Operand& operand, Major major, int extent, int depth,
+                    int box_rows, ptx::TensorMap* map) {
+  TensorMapShape shape{};
+  shape.data = operand.data;
+  shape.dtype = kDType<T>;
+  shape.box_rows = static_cast<uint32_t>(box_rows);
+  shape.row_stride = operand.row_stride;
+  if (major == Major::kK) {
+    const uint32_t rows = operand.first_row + static_cast<uint32_t>(extent);
+    shape.columns = static_cast<uint64_t>(depth);
+    shape.rows = rows < operand.rows_per_batch ? rows : operand.rows_per_batch;
+    shape.batches = (rows + operand.rows_per_batch - 1) / operand.rows_per_batch;
+  } else {
+    shape.columns = static_cast<uint64_t>(extent);
+    shape.rows = static_cast<uint64_t>(depth);
+    shape.batches = 1;
+  }
+  shape.batch_stride = shape.batches > 1
+                           ? operand.batch_stride
+                           : operand.row_stride * static_cast<int64_t>(shape.rows);
+  queue.fail(make_tensor_map(shape, map));
+}
+
+template <class Kernel, class T, Major kMajorA, Major kMajorB>
+void launch_hopper(Queue& queue, const GemmProblem& problem,
+                   const typename Kernel::Epilogue::Params& epilogue) {
+  typename Kernel::Params params{};
+  encode_operand<T>(queue, problem.a, kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a);
+  encode_operand<T>(queue, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
+                    kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a_alternate);
+  encode_operand<T>(queue, problem.b, kMajorB, problem.n, problem.k, Kernel::kBoxRowsB, &params.b);
+  params.alternate_blocks = problem.alternate_blocks;
+  params.first_row = problem.a.first_row;
+  params.rows_per_batch = problem.a.rows_per_batch;
+  params.m = problem.m;
+  params.n = problem.n;
+  params.k = problem.k;
+  params.epilogue = epilogue;
+  queue.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
+}
+
+template <class T, Major kMajorA, Major kMajorB, class Epilogue>
+void hopper_gemm(Queue& queue, const GemmPlan& plan, const GemmProblem& problem,
+                 const typename Epilogue::Params& epilogue) {
+  if (plan.tile.columns == 256) {
+    launch_hopper<HopperGemm<T, 256, 2, 1, 4, kMajorA, kMajorB, Epilogue>, T, kMajorA, kMajorB>(
+        queue, problem, epilogue);
+  } else {
+    launch_hopper<HopperGemm<T, 128, 2, 1, 6, kMajorA, kMajorB, Epilogue>, T, kMajorA, kMajorB>(
+        queue, problem, epilogue);
+  }
+}
+
+}  // namespace sightline::cuda

@@ -1,0 +1,348 @@
+// C[m,n] = epilogue(A[m,k] B[n,k]^T), 16-bit operands, fp32 accumulation, sm_90a.
+//
+// A block of three warpgroups computes 128 x kTileN tiles, persistently:
+//   warpgroup 0   producer: one thread fills kStages stages of 64 k with the copy engine
+//   warpgroup 1,2 consumers: rows 0-63 and 64-127 of the tile by wgmma m64n(kTileN)k16
+// A cluster of kClusterM blocks takes tiles with the same columns: each loads its part of B and
+// multicasts it. A cluster of kClusterN takes tiles with the same rows and does so with A.
+//
+//   full[s]   1 arrival (the producer's, announcing all bytes that land here, peers' included)
+//   empty[s]  one arrival per consumer warp of every block of the cluster
+// A consumer releases a stage one step late: after wgmma_wait<1> the previous stage's products are
+// done, the current one's are in flight. Stage and phase run on from tile to tile on both sides.
+//
+// The accumulators leave in slices of 64 columns through 16 KB of staging per consumer warpgroup and
+// the row epilogue, while the producer already loads the next tile.
+// Shared memory: stages, staging, one float4 per row, [sums of the cluster], barriers.
+#pragma once
+
+#include "cuda/gemm/descriptor.h"
+#include "cuda/gemm/fragments.h"
+#include "cuda/gemm/operand.h"
+#include "cuda/gemm/raster.h"
+#include "cuda/gemm/row_epilogue.cuh"
+#include "cuda/ptx/cluster.cuh"
+#include "cuda/ptx/griddep.cuh"
+#include "cuda/ptx/mbarrier.cuh"
+#include "cuda/ptx/setmaxnreg.cuh"
+#include "cuda/ptx/thread.cuh"
+#include "cuda/ptx/tma.cuh"
+#include "cuda/ptx/wgmma.cuh"
+
+namespace sightline::cuda {
+
+// An epilogue may see whole rows before it writes: it then has kExchange, a First and a Second part
+// (each an epilogue) and combine(p, row, total sums, writer) -> the constants of Second.
+template <class Epilogue>
+concept Exchanging = requires { typename Epilogue::First; };
+
+template <class T, int kTileN_, int kClusterM, int kClusterN, int kStages_, Major kMajorA,
+          Major kMajorB, class Epilogue_>
+struct HopperGemm {
+  using Epilogue = Epilogue_;
+  static constexpr int kTileM = 128, kTileN = kTileN_, kStages = kStages_;
+  static constexpr int kCluster = kClusterM * kClusterN;
+  static constexpr int kThreads = 384, kMinBlocks = 1;
+  static constexpr int kConsumerThreads = 128;
+  static constexpr int kConsumerWarps = 8;
+  static constexpr int kSliceColumns = 64;
+  static constexpr bool kExchange = Exchanging<Epilogue>;
+
+  static constexpr int kBytesA = kTileM * kTileRowBytes, kBytesB = kTileN * kTileRowBytes;
+  static constexpr int kStageBytes = kBytesA + kBytesB;
+  static constexpr int kStagingBytes = StagedTile<kSliceColumns>::bytes(64);
+  static constexpr int kStagingAt = kStages * kStageBytes;
+  static constexpr int kSlotsAt = kStagingAt + 2 * kStagingBytes;
+  static constexpr int kExchangeAt = kSlotsAt + kTileM * 16;
+  static constexpr int kExchangeBytes = kCluster * kTileM * 16;  // one float4 per block and row
+  static constexpr int kBarriersAt = kExchangeAt + (kExchange ? 2 * kExchangeBytes : 0);
+  static constexpr int kSharedBytes = kBarriersAt + (2 * kStages + 2) * 8;
+
+  static_assert(kTileN == 128 || kTileN == 256, "the wgmma shapes wrapped in ptx/wgmma.cuh");
+  static_assert(kClusterM == 1 || kClusterN == 1, "one operand is shared, not both");
+  static_assert(kClusterN == 1 || kMajorA == Major::kK, "a part of A is a range of its rows");
+  static_assert(!kExchange || kClusterM == 1, "sums are exchanged along a row of tiles");
+  static_assert(kStageBytes % kSwizzleAtomBytes == 0 && kBytesA % kSwizzleAtomBytes == 0,
+                "every tile starts on a swizzle atom, so the descriptors' base offset is 0");
+  static_assert(kSharedBytes <= 232448, "227 KB per block on sm_90");
+  static_assert(kStages >= 2, "a stage is released one step late");
+  static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
+
+  // Boxes of the tensor maps, innermost first.
+  static constexpr int kBoxRowsA = kMajorA == Major::kK ? kTileM / kClusterN : kBlockK;
+  static constexpr int kBoxRowsB = kMajorB == Major::kK ? kTileN / kClusterM : kBlockK;
+
+  struct Params {
+    ptx::TensorMap a, a_alternate, b;
+    const int* alternate_blocks;
+    uint32_t first_row, rows_per_batch;  // of A: multiples of kTileM, or one batch
+    int m, n, k;
+    typename Epilogue::Params epilogue;
+  };
+
+  struct Tiles {
+    int m, n;  // in clusters
+    SL_HOST_DEVICE Tiles(int rows, int columns)
+        : m(ceil_div(rows, kTileM * kClusterM)), n(ceil_div(columns, kTileN * kClusterN)) {}
+    SL_HOST_DEVICE int count() const { return m * n; }
+  };
+
+  // Position in the ring of stages. A fresh barrier lets the producer's phase 1 pass.
+  struct Stage {
+    int index = 0;
+    uint32_t phase;
+    SL_DEVICE void advance() {
+      if (++index == kStages) index = 0, phase ^= 1;
+    }
+  };
+
+  struct Shared {
+    uint8_t* base;
+    uint32_t address;
+    SL_DEVICE uint32_t a(int stage) const { return address + stage * kStageBytes; }
+    SL_DEVICE uint32_t b(int stage) const { return a(stage) + kBytesA; }
+    SL_DEVICE uint32_t full(int stage) const { return address + kBarriersAt + stage * 8; }
+    SL_DEVICE uint32_t empty(int stage) const { return full(kStages + stage); }
+    SL_DEVICE uint32_t exchanged(int buffer) const { return full(2 * kStages + buffer); }
+    SL_DEVICE float4* slots() const { return reinterpret_cast<float4*>(base + kSlotsAt); }
+  };
+
+  static SL_DEVICE void run(const Params& p) {
+    const Shared shared{ptx::shared_memory(), ptx::shared_address(ptx::shared_memory())};
+    if (shared.address % kSwizzleAtomBytes != 0) ptx::trap();
+    const int rank = kCluster == 1 ? 0 : ptx::cluster_rank();
+    const int warp = ptx::warp_id();
+
+    if (ptx::thread_id() == 0) {
+      ptx::tma_prefetch_map(p.a);
+      ptx::tma_prefetch_map(p.b);
+      for (int s = 0; s < kStages; ++s) {
+        ptx::mbarrier_init(shared.full(s), 1);
+        ptx::mbarrier_init(shared.empty(s), kConsumerWarps * kCluster);
+      }
+      ptx::mbarrier_init(shared.exchanged(0), 1);
+      ptx::mbarrier_init(shared.exchanged(1), 1);
+      ptx::mbarrier_init_fence();
+    }
+    ptx::sync_warp();
+    ptx::cluster_sync();  // no block signals a peer whose barriers are not ready
+    ptx::grid_dependency_wait();
+
+    if (warp < 4) {
+      ptx::give_registers<24>();
+      if (ptx::thread_id() == 0) produce(p, shared, rank);
+      ptx::sync_warp();
+    } else {
+      ptx::take_registers<240>();
+      // A literal warpgroup index: named barriers take an immediate id.
+      if (warp < 8) {
+        consume<0>(p, shared, rank);
+      } else {
+        consume<1>(p, shared, rank);
+      }
+      ptx::sync_warp();
+    }
+    ptx::cluster_sync();  // no block leaves while a peer may still write to it
+  }
+
+  static SL_DEVICE TileIndex tile_at(const Tiles& tiles, int index, int rank) {
+    const TileIndex cluster = raster(index, tiles.m, tiles.n);
+    return {cluster.m * kClusterM + (kClusterM > 1 ? rank : 0),
+            cluster.n * kClusterN + (kClusterN > 1 ? rank : 0)};
+  }
+
+  static SL_DEVICE void produce(const Params& p, const Shared& shared, int rank) {
+    const Tiles tiles(p.m, p.n);
+    const int k_blocks = ceil_div(p.k, kBlockK);
+    Stage stage{0, 1};
+    for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
+      const TileIndex tile = tile_at(tiles, t, rank);
+      const int first_m = tile.m * kTileM, first_n = tile.n * kTileN;
+      const bool alternate =
+          p.alternate_blocks != nullptr && first_m < p.m && p.alternate_blocks[tile.m] != 0;
+      // The alternate rows are one matrix of its own.
+      const uint32_t rows = alternate ? 0x7fffffffu : p.rows_per_batch;
+      const uint32_t first_row = alternate ? 0 : p.first_row;
+      const ptx::TensorMap& map_a = alternate ? p.a_alternate : p.a;
+      for (int i = 0; i < k_blocks; ++i, stage.advance()) {
+        ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
+        ptx::mbarrier_arrive_expect_bytes(shared.full(stage.index), kStageBytes);
+        load_a(map_a, first_row, rows, shared, stage.index, first_m, i * kBlockK, rank);
+        load_b(p.b, shared, stage.index, first_n, i * kBlockK, rank);
+      }
+    }
+    for (int s = 0; s < kStages; ++s, stage.advance()) {  // until every peer's arrivals are in
+      ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
+    }
+  }
+
+  static SL_DEVICE void load_a(const ptx::TensorMap& map, uint32_t first_row,
+                               uint32_t rows_per_batch, const Shared& shared, int stage,
+                               int first_m, int k, int rank) {
+    const uint32_t full = shared.full(stage), at = shared.a(stage);
+    if constexpr (kMajorA == Major::kMN) {
+      for (int i = 0; i < kTileM / 64; ++i) {
+        ptx::tma_load(at + i * kHalfTileBytes, map, full, first_m + 64 * i, k, 0);
+      }
+    } else {
+      const int part = kClusterN > 1 ? rank : 0;
+      const uint32_t row = first_row + first_m + part * kBoxRowsA, batch = row / rows_per_batch;
+      const int y = static_cast<int>(row - batch * rows_per_batch), z = static_cast<int>(batch);
+      const uint32_t to = at + part * kBoxRowsA * kTileRowBytes;
+      if constexpr (kClusterN > 1) {
+        ptx::tma_load_multicast(to, map, full, (1 << kClusterN) - 1, k, y, z);
+      } else {
+        ptx::tma_load(to, map, full, k, y, z);
+      }
+    }
+  }
+
+  static SL_DEVICE void load_b(const ptx::TensorMap& map, const Shared& shared, int stage,
+                               int first_n, int k, int rank) {
+    constexpr uint16_t kAll = (1 << kClusterM) - 1;
+    const int part = kClusterM > 1 ? rank : 0;
+    const uint32_t full = shared.full(stage);
+    const uint32_t at = shared.b(stage) + part * (kBytesB / kClusterM);
+    constexpr int kBoxes = kMajorB == Major::kK ? 1 : kTileN / 64 / kClusterM;
+    static_assert(kBoxes >= 1, "every block loads a part");
+    for (int i = 0; i < kBoxes; ++i) {
+      const uint32_t to = at + i * kHalfTileBytes;
+      const int column = first_n + part * (kTileN / kClusterM) + 64 * i;
+      const int x = kMajorB == Major::kK ? k : column, y = kMajorB == Major::kK ? column : k;
+      if constexpr (kClusterM > 1) {
+        ptx::tma_load_multicast(to, map, full, kAll, x, y, 0);
+      } else {
+        ptx::tma_load(to, map, full, x, y, 0);
+      }
+    }
+  }
+
+  // Every warp signals for itself, to all blocks that write into this one's stages.
+  static SL_DEVICE void release(const Shared& shared, int stage, int lane) {
+    if (lane < kCluster) ptx::mbarrier_arrive_remote(shared.empty(stage), lane);
+  }
+
+  template <int kGroup>
+  static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank) {
+    const Tiles tiles(p.m, p.n);
+    const int k_blocks = ceil_div(p.k, kBlockK);
+    const int thread = ptx::thread_id() % kConsumerThreads, lane = thread % 32;
+    Stage stage{0, 0};
+    int exchanges = 0;
+    for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
+      const TileIndex tile = tile_at(tiles, t, rank);
+      float d[kTileN / 2];
+      int previous = 0;
+      for (int i = 0; i < k_blocks; ++i, stage.advance()) {
+        ptx::mbarrier_wait(shared.full(stage.index), stage.phase);
+        const uint64_t a =
+            tile_descriptor<kMajorA>(shared.a(stage.index) + kGroup * kHalfTileBytes);
+        const uint64_t b = tile_descriptor<kMajorB>(shared.b(stage.index));
+        ptx::pin_accumulators(d);
+        ptx::wgmma_fence();
+#pragma unroll
+        for (int kk = 0; kk < kBlockK / 16; ++kk) {
+          ptx::Wgmma<T, kTileN>::template issue<kMajorA == Major::kMN, kMajorB == Major::kMN>(
+              d, a + kk * kDescriptorStep<kMajorA>, b + kk * kDescriptorStep<kMajorB>,
+              i + kk > 0);
+        }
+        ptx::wgmma_commit();
+        ptx::pin_accumulators(d);
+        ptx::wgmma_wait<1>();
+        if (i > 0) release(shared, previous, lane);
+        previous = stage.index;
+      }
+      ptx::wgmma_wait<0>();
+      ptx::pin_accumulators(d);
+      release(shared, previous, lane);
+
+      if constexpr (kExchange) {
+        exchange_and_write<kGroup>(p, shared, tile, rank, thread, exchanges++, d);
+      } else {
+        write<kGroup, Epilogue>(p, shared, tile, thread, d);
+      }
+    }
+  }
+
+  static SL_DEVICE StagedTile<kSliceColumns> staging(const Shared& shared, int group) {
+    return {shared.base + kStagingAt + group * kStagingBytes};
+  }
+
+  // Prepares the rows' slots, then stages and processes the accumulators slice by slice.
+  template <int kGroup, class Part>
+  static SL_DEVICE void write(const Params& p, const Shared& shared, TileIndex tile, int thread,
+                              float (&d)[kTileN / 2]) {
+    const int first_m = tile.m * kTileM + kGroup * 64;
+    float4* slots = shared.slots() + kGroup * 64;
+    if (thread < 64) prepare_slot<Part>(p.epilogue, slots + thread, first_m + thread, p.m);
+    slices<kGroup, Part>(p, shared, tile, thread, d);
+    if (thread < 64) finish_slot<Part>(p.epilogue, slots + thread, first_m + thread, p.m, tile.n);
+  }
+
+  template <int kGroup, class Part>
+  static SL_DEVICE void slices(const Params& p, const Shared& shared, TileIndex tile, int thread,
+                               float (&d)[kTileN / 2]) {
+    constexpr int kRegisters = kSliceColumns / 2;
+    const int first_m = tile.m * kTileM + kGroup * 64, first_n = tile.n * kTileN;
+    const auto staged = staging(shared, kGroup);
+    const Position at = wgmma_accumulator(thread, 0);
+#pragma unroll
+    for (int slice = 0; slice < kTileN / kSliceColumns; ++slice) {
+#pragma unroll
+      for (int i = 0; i < kRegisters; i += 4) {
+        const float* c = d + slice * kRegisters + i;
+        staged.put(at.row, at.column + 2 * i, c[0], c[1]);
+        staged.put(at.row + 8, at.column + 2 * i, c[2], c[3]);
+      }
+      ptx::named_barrier<1 + kGroup>(kConsumerThreads);
+      apply_epilogue<Part, 64, kSliceColumns, kConsumerThreads>(
+          p.epilogue, staged, shared.slots() + kGroup * 64, first_m,
+          first_n + slice * kSliceColumns, p.m, p.n, thread);
+      ptx::named_barrier<1 + kGroup>(kConsumerThreads);
+    }
+  }
+
+  // Row sums of this block's columns go to every block of the cluster, which adds them in the order
+  // of ranks. Two buffers suffice: a peer sends its sums of tile i + 2 only after it has ours of
+  // i + 1, which we send after reading those of i.
+  template <int kGroup>
+  static SL_DEVICE void exchange_and_write(const Params& p, const Shared& shared, TileIndex tile,
+                                           int rank, int thread, int exchanges,
+                                           float (&d)[kTileN / 2]) {
+    using First = typename Epilogue::First;
+    using Second = typename Epilogue::Second;
+    const int first_m = tile.m * kTileM + kGroup * 64;
+    const int row = kGroup * 64 + thread, buffer = exchanges % 2;
+    float4* slots = shared.slots() + kGroup * 64;
+    if (thread < 64) prepare_slot<First>(p.epilogue, slots + thread, first_m + thread, p.m);
+    slices<kGroup, First>(p, shared, tile, thread, d);
+
+    const uint32_t barrier = shared.exchanged(buffer);
+    const int sums_at = kExchangeAt + buffer * kExchangeBytes;
+    if (kGroup == 0 && thread == 0) ptx::mbarrier_arrive_expect_bytes(barrier, kExchangeBytes);
+    if (thread < 64) {
+      const float4 own = slots[thread];
+      for (int peer = 0; peer < kCluster; ++peer) {
+        ptx::store_async_remote(shared.address + sums_at + (rank * kTileM + row) * 16, barrier,
+                                peer, own);
+      }
+    }
+    ptx::mbarrier_wait_cluster(barrier, exchanges / 2 % 2);
+    if (thread < 64) {
+      const float4* sums = reinterpret_cast<const float4*>(shared.base + sums_at);
+      float4 total = sums[row];
+      for (int peer = 1; peer < kCluster; ++peer) {
+        const float4 other = sums[peer * kTileM + row];
+        total.x += other.x;
+        total.y += other.y;
+        total.z += other.z;
+      }
+      if (first_m + thread < p.m) {
+        slots[thread] = Epilogue::combine(p.epilogue, first_m + thread, total, rank == 0);
+      }
+    }
+    slices<kGroup, Second>(p, shared, tile, thread, d);
+  }
+};
+
+}  // namespace sightline::cuda

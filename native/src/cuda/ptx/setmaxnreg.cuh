@@ -1,0 +1,21 @@
+// setmaxnreg (sm_90a): moves registers between the warpgroups of a block. Needs a known count at
+// entry (__launch_bounds__) and is executed by all four warps of a warpgroup.
+#pragma once
+
+#include "cuda/types.cuh"
+
+namespace sightline::ptx {
+
+template <int kRegisters>
+SL_DEVICE void give_registers() {
+  static_assert(kRegisters >= 24 && kRegisters <= 256 && kRegisters % 8 == 0, "24..256 by 8");
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+template <int kRegisters>
+SL_DEVICE void take_registers() {
+  static_assert(kRegisters >= 24 && kRegisters <= 256 && kRegisters % 8 == 0, "24..256 by 8");
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+}  // namespace sightline::ptx

@@ -1,0 +1,10 @@
+// The descriptor of a tensor for the copy engine; made on the host by runtime/tensor_map.h.
+#pragma once
+
+#include <cuda.h>
+
+namespace sightline::ptx {
+
+using TensorMap = CUtensorMap;
+
+}  // namespace sightline::ptx

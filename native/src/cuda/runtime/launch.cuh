@@ -1,0 +1,97 @@
+// Launches of kernel structs: a struct has Params, kThreads, kMinBlocks, kSharedBytes and a static
+// run(const Params&). Everything goes to one stream; the first error stays and later launches do
+// nothing, so a chain is written without a check per line.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <atomic>
+
+#include "cuda/runtime/device.h"
+#include "cuda/types.cuh"
+
+namespace sightline::cuda {
+
+// Parameters in constant bank: tensor maps must be read from there.
+template <class Kernel>
+__global__ __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks) void kernel_entry(
+    const __grid_constant__ typename Kernel::Params params) {
+  Kernel::run(params);
+}
+
+class Queue {
+ public:
+  Queue(const Device& device, cudaStream_t stream) : device_(&device), stream_(stream) {}
+
+  const Device& device() const { return *device_; }
+  cudaStream_t stream() const { return stream_; }
+  cudaError_t error() const { return error_; }
+  void fail(cudaError_t error) {
+    if (error_ == cudaSuccess) error_ = error;
+  }
+
+  template <class Kernel>
+  void launch(const typename Kernel::Params& params, int blocks) {
+    static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
+    if (error_ != cudaSuccess || blocks == 0) return;
+    allow_shared_memory<Kernel>();
+    if (error_ != cudaSuccess) return;
+    kernel_entry<Kernel><<<blocks, Kernel::kThreads, Kernel::kSharedBytes, stream_>>>(params);
+    fail(cudaGetLastError());
+  }
+
+  // A persistent kernel of clusters: at most `work` of them, and no more than fit at once.
+  template <class Kernel>
+  void launch_clusters(const typename Kernel::Params& params, int work) {
+    static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
+    if (error_ != cudaSuccess || work == 0) return;
+    allow_shared_memory<Kernel>();
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {Kernel::kCluster, 1, 1};
+    cudaLaunchConfig_t config{};
+    config.blockDim = {Kernel::kThreads, 1, 1};
+    config.dynamicSmemBytes = Kernel::kSharedBytes;
+    config.stream = stream_;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    config.gridDim = {Kernel::kCluster, 1, 1};
+    const int resident = resident_clusters<Kernel>(config);
+    if (error_ != cudaSuccess) return;
+    config.gridDim.x = static_cast<unsigned>((work < resident ? work : resident) * Kernel::kCluster);
+    fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
+  }
+
+ private:
+  template <class Kernel>
+  void allow_shared_memory() {
+    if constexpr (Kernel::kSharedBytes > 48 * 1024) {
+      static std::atomic<uint64_t> allowed{0};
+      const uint64_t bit = uint64_t{1} << (device_->id % 64);
+      if (allowed.load(std::memory_order_relaxed) & bit && device_->id < 64) return;
+      fail(cudaFuncSetAttribute(kernel_entry<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                Kernel::kSharedBytes));
+      if (error_ == cudaSuccess) allowed.fetch_or(bit, std::memory_order_relaxed);
+    }
+  }
+
+  template <class Kernel>
+  int resident_clusters(const cudaLaunchConfig_t& config) {
+    static std::atomic<int> known[64];
+    std::atomic<int>* cached = device_->id < 64 ? &known[device_->id] : nullptr;
+    if (cached != nullptr && cached->load(std::memory_order_relaxed) > 0) {
+      return cached->load(std::memory_order_relaxed);
+    }
+    int clusters = 0;
+    fail(cudaOccupancyMaxActiveClusters(&clusters, kernel_entry<Kernel>, &config));
+    if (error_ == cudaSuccess && clusters < 1) fail(cudaErrorLaunchOutOfResources);
+    if (cached != nullptr) cached->store(clusters, std::memory_order_relaxed);
+    return clusters;
+  }
+
+  const Device* device_;
+  cudaStream_t stream_;
+  cudaError_t error_ = cudaSuccess;
+};
+
+}  // namespace sightline::cuda

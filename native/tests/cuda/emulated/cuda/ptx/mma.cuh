@@ -1,0 +1,49 @@
+// Emulated: native/src/cuda/ptx/mma.cuh. Fragments as the PTX ISA writes them for mma.m16n8k16, by
+// element index i: A row = g for i in {0,1,4,5}, else g + 8; column = 2t + (i & 1), + 8 from i = 4.
+#pragma once
+
+#include <cstring>
+
+#include "cuda/types.cuh"
+#include "emulator.h"
+
+namespace sightline::ptx {
+
+template <class T>
+void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  struct Slot {
+    float* d;
+    const uint32_t* a;
+    uint32_t b[2];
+  } slot{d, a, {b0, b1}};
+  const auto element = [](const uint32_t* words, int i) {
+    const auto bits = static_cast<uint16_t>(words[i / 2] >> (16 * (i % 2)));
+    T value;
+    std::memcpy(&value, &bits, 2);
+    return to_float(value);
+  };
+  emu::meet(emu::warp_meeting(), emu::lane(), 32, &slot, "mma", [&](void* const* slots) {
+    float am[16][16], bm[16][8];
+    for (int lane = 0; lane < 32; ++lane) {
+      const Slot& s = *static_cast<Slot*>(slots[lane]);
+      const int g = lane >> 2, t = lane & 3;
+      for (int i = 0; i < 8; ++i) {
+        const bool upper = i < 2 || (i >= 4 && i < 6);
+        am[upper ? g : g + 8][t * 2 + (i & 1) + (i >= 4 ? 8 : 0)] = element(s.a, i);
+      }
+      for (int i = 0; i < 4; ++i) bm[t * 2 + (i & 1) + (i >= 2 ? 8 : 0)][g] = element(s.b, i);
+    }
+    for (int lane = 0; lane < 32; ++lane) {
+      const Slot& s = *static_cast<Slot*>(slots[lane]);
+      const int g = lane >> 2, t = lane & 3;
+      for (int i = 0; i < 4; ++i) {
+        const int row = i < 2 ? g : g + 8, column = t * 2 + (i & 1);
+        double sum = s.d[i];
+        for (int k = 0; k < 16; ++k) sum += static_cast<double>(am[row][k]) * bm[k][column];
+        s.d[i] = static_cast<float>(sum);
+      }
+    }
+  });
+}
+
+}  // namespace sightline::ptx

@@ -1,0 +1,129 @@
+// Runs kernel structs on the host, thread by thread, to check their logic where no GPU is.
+//
+// Every CUDA thread of a cluster is a fiber; a fiber runs until it waits for others. Asynchronous
+// operations (cp.async, the copy engine, wgmma) take effect at a random moment between their issue
+// and the wait that ends them, and poison what they will write with NaN when issued; fibers are
+// scheduled in random order. A missing wait, a stage reused too early, a wrong phase, byte count,
+// fragment, descriptor or swizzle therefore shows as a wrong number or as a reported deadlock.
+// What it cannot show: memory-model effects (missing fences), and how ptxas sees the code.
+//
+// The folder shadows cuda/ptx and cuda/runtime/launch.cuh by its place on the include path.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace emu {
+
+constexpr uint32_t kSharedBase = 0x400;  // address of the first shared byte, as on sm_90
+
+struct Barrier {  // an mbarrier
+  int count = 0, pending = 0;
+  int64_t bytes = 0;
+  uint32_t parity = 0;
+};
+
+// Threads that meet: a warp, a warpgroup, a block, a cluster, or a named barrier.
+struct Meeting {
+  std::vector<void*> slots;
+  int arrived = 0;
+  uint64_t generation = 0;
+};
+
+struct WgmmaGroupState {
+  struct Op {
+    std::function<void()> execute;
+    int64_t group;
+  };
+  std::deque<Op> pending;
+};
+
+struct Block {
+  int id = 0, rank = 0;
+  std::vector<uint8_t> memory;
+  uint8_t* shared = nullptr;  // aligned to 1024
+  size_t shared_bytes = 0;
+  std::map<uint32_t, Barrier> barriers;
+  Meeting all;
+  std::map<int, Meeting> named;
+  std::vector<Meeting> warps, groups;
+  std::vector<WgmmaGroupState> wgmma;
+  int alive = 0;
+
+  uint8_t* at(uint32_t address, size_t bytes);
+};
+
+struct CopyOp {
+  std::function<void()> execute;
+  int64_t group;
+};
+
+struct Thread {
+  ucontext_t context{};
+  std::unique_ptr<char[]> stack;
+  Block* block = nullptr;
+  int id = 0;
+  bool done = false;
+  const char* waiting = "";
+  std::deque<CopyOp> copies;  // cp.async
+  int64_t copy_group = 0;
+  std::deque<CopyOp> stores;  // copy engine
+  int64_t store_group = 0;
+  int64_t wgmma_group = 0;
+};
+
+struct Machine {
+  std::vector<std::unique_ptr<Block>> cluster;
+  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<std::function<void()>> loads;  // copy engine, in flight
+  Meeting everyone;
+  Thread* current = nullptr;
+  ucontext_t scheduler{};
+  std::function<void()> body;
+  uint64_t progress = 0;
+  std::mt19937_64 random{1};
+  int blocks = 0, cluster_size = 1, cluster_index = 0, clusters = 0;
+  int resident_clusters = 2;
+  bool coin() { return (random() & 1) != 0; }
+};
+
+Machine& machine();
+[[noreturn]] void fail(const std::string& what);
+
+void run_grid(int blocks, int cluster_size, int threads, size_t shared_bytes,
+              const std::function<void()>& body);
+
+void yield();
+
+template <class Ready>
+void wait_until(const char* what, Ready ready) {
+  Machine& m = machine();
+  Thread* self = m.current;
+  self->waiting = what;
+  while (!ready()) yield();
+  self->waiting = "";
+  ++m.progress;
+}
+
+// The last of `count` threads to come runs `act` with everyone's slots, then all go on.
+void meet(Meeting& meeting, int index, int count, void* mine, const char* what,
+          const std::function<void(void* const*)>& act);
+
+inline Thread& self() { return *machine().current; }
+inline int lane() { return self().id % 32; }
+inline Meeting& warp_meeting() { return self().block->warps[self().id / 32]; }
+inline Meeting& group_meeting() { return self().block->groups[self().id / 128]; }
+
+void complete(Barrier& barrier);
+Barrier& barrier_at(Block& block, uint32_t address);
+
+}  // namespace emu

@@ -1,0 +1,171 @@
+// The GEMM kernels as they are, thread by thread on the host emulator, against plain loops in fp64.
+#include "cuda/gemm/hopper_launch.cuh"
+
+#include "cuda/alignment/epilogues.cuh"
+#include "harness.h"
+#include "reference.h"
+
+using namespace sightline;
+using namespace sightline::cuda;
+using namespace sightline::testing;
+
+namespace {
+
+// Stores fp32 and row sums, to see both ways out of the row epilogue.
+struct ProbeEpilogue {
+  struct Params {
+    float* out;
+    int stride;
+    float* sums;  // [tiles_n][rows]
+    int rows;
+  };
+  static constexpr bool kRowConstants = false;
+  static constexpr int kRowSums = 1;
+  static void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
+                    RowSums& sums) {
+    for (int i = 0; i < 8; ++i) sums.value[0] += x[i];
+    store8(p.out + row * p.stride + column, x);
+  }
+  static void finish_row(const Params& p, int row, int tile_n, const float4& sums) {
+    p.sums[tile_n * p.rows + row] = sums.x;
+  }
+};
+
+template <class T>
+Operand operand(const Matrix<T>& m) {
+  return matrix(m.get(), m.stride);
+}
+
+// Sizes are those of the product; storage follows the majors.
+template <class T, Major kA, Major kB, class Run>
+void check(int m, int n, int k, double tolerance, const Run& run) {
+  std::mt19937 generator(static_cast<unsigned>(m * 31 + n * 7 + k));
+  const auto a = kA == Major::kK ? random_matrix<T>(m, k, generator)
+                                 : random_matrix<T>(k, m, generator);
+  const auto b = kB == Major::kK ? random_matrix<T>(n, k, generator)
+                                 : random_matrix<T>(k, n, generator);
+  const int padded = round_up(n, 8), tiles_n = ceil_div(n, 128);
+  Matrix<float> out(m, padded), sums(tiles_n, m, m);
+  out.fill(NAN), sums.fill(NAN);
+
+  GemmProblem problem;
+  problem.m = m, problem.n = n, problem.k = k;
+  problem.a = operand(a), problem.b = operand(b);
+  const typename ProbeEpilogue::Params epilogue{out.get(), padded, sums.get(), m};
+  const int tile_columns = run(problem, epilogue);
+
+  RelativeError error, sum_error;
+  for (int i = 0; i < m; ++i) {
+    double row_sum = 0;
+    for (int j = 0; j < n; ++j) {
+      double expected = 0;
+      for (int l = 0; l < k; ++l) {
+        expected += (kA == Major::kK ? a.at(i, l) : a.at(l, i)) *
+                    (kB == Major::kK ? b.at(j, l) : b.at(l, j));
+      }
+      error.add(out.at(i, j), expected);
+      row_sum += expected;
+    }
+    double found = 0;
+    for (int tile = 0; tile < ceil_div(n, tile_columns); ++tile) found += sums.at(tile, i);
+    sum_error.add(found, row_sum);
+  }
+  CHECK_LE(error.value(), tolerance);
+  CHECK_LE(sum_error.value(), 1e-4);
+}
+
+Device hopper_device() { return {0, 132, 9, 0}; }
+Device ampere_device() { return {0, 108, 8, 0}; }
+
+template <class T, Major kA, Major kB>
+void portable(int m, int n, int k) {
+  check<T, kA, kB>(m, n, k, 1e-5, [](const GemmProblem& problem, const auto& epilogue) {
+    const Device device = ampere_device();
+    Queue queue(device, nullptr);
+    gemm<T, kA, kB, ProbeEpilogue>(queue, plan_gemm<T>(device, GemmPath::kPortable, problem),
+                                   problem, epilogue);
+    return 128;
+  });
+}
+
+template <class T, Major kA, Major kB>
+void hopper(int m, int n, int k, int columns, int resident = 2) {
+  check<T, kA, kB>(m, n, k, 1e-5, [&](const GemmProblem& problem, const auto& epilogue) {
+    const Device device = hopper_device();
+    Queue queue(device, nullptr);
+    emu::machine().resident_clusters = resident;
+    GemmPlan plan;
+    plan.hopper = true;
+    plan.tile = {columns, 2};
+    gemm<T, kA, kB, ProbeEpilogue>(queue, plan, problem, epilogue);
+    CHECK_EQ(queue.error(), cudaSuccess);
+    return columns;
+  });
+}
+
+constexpr Major kK = Major::kK, kMN = Major::kMN;
+
+}  // namespace
+
+TEST(simt_f32_every_orientation) {
+  portable<float, kK, kK>(65, 136, 40);
+  portable<float, kK, kMN>(130, 72, 24);
+  portable<float, kMN, kMN>(13, 31, 207);
+}
+
+TEST(portable_bf16_every_orientation) {
+  portable<Bf16, kK, kK>(128, 128, 64);
+  portable<Bf16, kK, kK>(207, 136, 200);
+  portable<Bf16, kK, kMN>(65, 152, 264);
+  portable<Bf16, kMN, kMN>(13, 31, 207);
+  portable<Bf16, kMN, kK>(72, 128, 80);
+}
+
+TEST(portable_fp16) { portable<Fp16, kK, kK>(31, 40, 72); }
+
+TEST(portable_short_k) {
+  portable<Bf16, kK, kK>(1, 8, 8);
+  portable<Bf16, kK, kK>(7, 136, 16);
+}
+
+TEST(hopper_one_block_of_k) { hopper<Bf16, kK, kK>(128, 256, 64, 256); }
+
+TEST(hopper_ring_wraps_and_tiles_persist) {
+  hopper<Bf16, kK, kK>(300, 520, 64 * 9 + 8, 256, 1);
+  hopper<Bf16, kK, kK>(520, 264, 64 * 14, 128, 1);
+}
+
+TEST(hopper_every_orientation) {
+  hopper<Bf16, kK, kMN>(200, 264, 152, 256);
+  hopper<Bf16, kK, kMN>(200, 136, 152, 128);
+  hopper<Bf16, kMN, kMN>(136, 264, 207, 256);
+  hopper<Bf16, kMN, kMN>(13, 31, 207, 128);
+  hopper<Bf16, kMN, kK>(136, 256, 136, 256);
+}
+
+TEST(hopper_fp16_small) { hopper<Fp16, kK, kK>(1, 8, 8, 128); }
+
+TEST(same_bits_in_any_schedule) {
+  std::mt19937 generator(5);
+  const auto a = random_matrix<Bf16>(130, 200, generator);
+  const auto b = random_matrix<Bf16>(136, 200, generator);
+  std::vector<float> first;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    emu::machine().random.seed(seed);
+    Matrix<float> out(130, 136), sums(2, 130, 130);
+    GemmProblem problem;
+    problem.m = 130, problem.n = 136, problem.k = 200;
+    problem.a = operand(a), problem.b = operand(b);
+    GemmPlan plan;
+    plan.hopper = true, plan.tile = {128, 2};
+    const Device device = hopper_device();
+    Queue queue(device, nullptr);
+    gemm<Bf16, kK, kK, ProbeEpilogue>(queue, plan, problem, {out.get(), 136, sums.get(), 130});
+    std::vector<float> bits(sums.get(), sums.get() + 2 * 130);
+    bits.insert(bits.end(), out.get(), out.get() + 130 * 136);
+    if (first.empty()) first = bits;
+    CHECK(bits == first);
+  }
+}
+
+TEST_MAIN()
