@@ -129,11 +129,11 @@ struct HopperGemm {
     ptx::grid_dependency_wait();
 
     if (warp < 4) {
-      ptx::give_registers<24>();
+      ptx::give_registers<40>();
       if (ptx::thread_id() == 0) produce(p, shared, rank);
       ptx::sync_warp();
     } else {
-      ptx::take_registers<240>();
+      ptx::take_registers<232>();
       // A literal warpgroup index: named barriers take an immediate id.
       if (warp < 8) {
         consume<0>(p, shared, rank);
