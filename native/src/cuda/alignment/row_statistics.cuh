@@ -8,6 +8,7 @@
 
 #include "cuda/alignment/block_sum.cuh"
 #include "cuda/alignment/epilogues.cuh"
+#include "cuda/gemm/operand.h"
 #include "cuda/ptx/griddep.cuh"
 
 namespace sightline::cuda {

@@ -1,0 +1,101 @@
+// The handle of one element type: its weights, and calls into the chain.
+#pragma once
+
+#include <limits>
+
+#include "cuda/alignment/alignment.h"
+#include "cuda/alignment/chain.cuh"
+#include "cuda/runtime/status.h"
+#include "cuda/runtime/workspace.h"
+
+namespace sightline::cuda {
+
+template <class T>
+class TypedAlignment final : public AlignmentHandle {
+ public:
+  TypedAlignment(const Device& device, const ProjectorViews& weights,
+                 const AlignmentOptions& options)
+      : device_(device), sizes_(weights), options_(options) {}
+  ~TypedAlignment() override {
+    if (memory_ != nullptr) device_free(memory_);
+  }
+
+  int device() const override { return device_.id; }
+
+  sl_status allocate() {
+    Layout measure(nullptr);
+    ProjectorWeights<T>(measure, sizes_, options_.trainable);
+    return status_of(device_allocate(measure.used(), &memory_), "weights of the projector");
+  }
+
+  // Weights may have been written on any stream, so this waits for the device on both sides.
+  sl_status update(const ProjectorViews& weights) override {
+    Queue queue(device_, nullptr);
+    queue.fail(device_wait());
+    this->weights().read(queue, weights, sizes_);
+    queue.fail(device_wait());
+    return status_of(queue.error(), "weights of the projector");
+  }
+
+  sl_status loss(const sl_context& context, const AlignmentCall& call) const override {
+    const int64_t tokens = call.hidden.total_rows();
+    if (tokens > std::numeric_limits<int32_t>::max()) {
+      return set_error(SL_UNSUPPORTED, "hidden: %lld tokens, at most 2^31 - 1 on CUDA",
+                       static_cast<long long>(tokens));
+    }
+    const int rows = static_cast<int>(AlignmentChain<T>::chunk_rows(options_, tokens));
+    const bool gradients = call.grad_weights.w1.data != nullptr;
+    Layout measure(nullptr);
+    AlignmentScratch<T>(measure, sizes_, tokens, rows, options_.trainable, gradients);
+    void* memory = context.workspace;
+    const auto stream = static_cast<cudaStream_t>(context.stream);
+    if (memory == nullptr) {
+      const cudaError_t error = cached_workspace(device_.id, stream, measure.used(), &memory);
+      if (error != cudaSuccess) return status_of(error, "scratch memory");
+    } else if (static_cast<int64_t>(context.workspace_bytes) < measure.used() ||
+               reinterpret_cast<uintptr_t>(memory) % 256 != 0) {
+      return set_error(SL_INVALID_ARGUMENT,
+                       "context.workspace: %llu bytes at %p, expected at least %lld bytes on a "
+                       "multiple of 256",
+                       static_cast<unsigned long long>(context.workspace_bytes), memory,
+                       static_cast<long long>(measure.used()));
+    }
+    Layout layout(memory);
+    const AlignmentScratch<T> scratch(layout, sizes_, tokens, rows, options_.trainable, gradients);
+    const ProjectorWeights<T> weights = this->weights();
+    Queue queue(device_, stream);
+    const GemmPath path = portable_forced() ? GemmPath::kPortable : GemmPath::kAuto;
+    AlignmentChain<T>(queue, path, sizes_, weights, options_, call, scratch).run();
+    return status_of(queue.error(), "alignment loss");
+  }
+
+ private:
+  ProjectorWeights<T> weights() const {
+    Layout layout(memory_);
+    return ProjectorWeights<T>(layout, sizes_, options_.trainable);
+  }
+
+  const Device& device_;
+  ProjectorSizes sizes_;
+  AlignmentOptions options_;
+  void* memory_ = nullptr;
+};
+
+template <class T>
+std::unique_ptr<AlignmentHandle> make_alignment(int device, const ProjectorViews& weights,
+                                                const AlignmentOptions& options,
+                                                sl_status* status) {
+  cudaError_t error = cudaSuccess;
+  const Device* of = device_of(device, &error);
+  if (of == nullptr) {
+    *status = status_of(error, "device");
+    return nullptr;
+  }
+  auto handle = std::make_unique<TypedAlignment<T>>(*of, weights, options);
+  *status = handle->allocate();
+  if (*status == SL_OK) *status = handle->update(weights);
+  if (*status != SL_OK) return nullptr;
+  return handle;
+}
+
+}  // namespace sightline::cuda

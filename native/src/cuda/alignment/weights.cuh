@@ -1,0 +1,86 @@
+// The projector's weights on the device, as the products read them: LayerNorm folded into W1, element
+// type T, sizes rounded up to 8 with zeros, both orientations. One allocation.
+#pragma once
+
+#include "api/backend.h"
+#include "cuda/alignment/prepare_weights.cuh"
+#include "cuda/epilogue/user_rows.h"
+#include "cuda/runtime/launch.cuh"
+#include "cuda/runtime/memory.h"
+
+namespace sightline::cuda {
+
+struct ProjectorSizes {
+  int d, p, z;     // as given
+  int d8, p8, z8;  // padded
+
+  explicit ProjectorSizes(const ProjectorViews& w)
+      : d(static_cast<int>(w.w1.cols)),
+        p(static_cast<int>(w.w1.rows)),
+        z(static_cast<int>(w.w3.rows)),
+        d8(round_up(d, 8)),
+        p8(round_up(p, 8)),
+        z8(round_up(z, 8)) {}
+};
+
+template <class T>
+struct ProjectorWeights {
+  T *w1, *w2, *w3;            // [p8,d8] (W1'), [p8,p8], [z8,p8]
+  T *w1_t, *w2_t, *w3_t;      // [d8,p8], [p8,p8], [p8,z8]
+  float *b1, *weight_sum;     // [p8]: b1' and the row sums of W1'
+  float *b2, *b3;             // [p8], [z8]
+  float *w1_plain;            // trainable only: W1 [p8,d8]
+  float *gamma, *beta;        // trainable only: [d8]
+
+  ProjectorWeights(Layout& layout, const ProjectorSizes& s, bool trainable) {
+    const int64_t pd = int64_t{s.p8} * s.d8, pp = int64_t{s.p8} * s.p8, zp = int64_t{s.z8} * s.p8;
+    w1 = layout.take<T>(pd);
+    w2 = layout.take<T>(pp);
+    w3 = layout.take<T>(zp);
+    w1_t = layout.take<T>(pd);
+    w2_t = layout.take<T>(pp);
+    w3_t = layout.take<T>(zp);
+    b1 = layout.take<float>(s.p8);
+    weight_sum = layout.take<float>(s.p8);
+    b2 = layout.take<float>(s.p8);
+    b3 = layout.take<float>(s.z8);
+    w1_plain = trainable ? layout.take<float>(pd) : nullptr;
+    gamma = trainable ? layout.take<float>(s.d8) : nullptr;
+    beta = trainable ? layout.take<float>(s.d8) : nullptr;
+  }
+
+  void read(Queue& queue, const ProjectorViews& views, const ProjectorSizes& s) const {
+    typename FoldLayerNormKernel<T>::Params fold{};
+    fold.w1 = user_rows(views.w1), fold.b1 = user_rows(views.b1);
+    fold.gamma = user_rows(views.ln_weight), fold.beta = user_rows(views.ln_bias);
+    fold.rows = s.p, fold.padded_rows = s.p8, fold.padded_columns = s.d8;
+    fold.folded = w1, fold.plain = w1_plain;
+    fold.weight_sum = weight_sum, fold.folded_bias = b1;
+    queue.launch<FoldLayerNormKernel<T>>(fold, FoldLayerNormKernel<T>::blocks(fold));
+    convert(queue, views.w2, s.p8, s.p8, w2);
+    convert(queue, views.w3, s.z8, s.p8, w3);
+    convert(queue, views.b2, 1, s.p8, b2);
+    convert(queue, views.b3, 1, s.z8, b3);
+    if (gamma != nullptr) {
+      convert(queue, views.ln_weight, 1, s.d8, gamma);
+      convert(queue, views.ln_bias, 1, s.d8, beta);
+    }
+    transpose(queue, w1, s.p8, s.d8, w1_t);
+    transpose(queue, w2, s.p8, s.p8, w2_t);
+    transpose(queue, w3, s.z8, s.p8, w3_t);
+  }
+
+ private:
+  template <class To>
+  static void convert(Queue& queue, const View2& from, int rows, int columns, To* to) {
+    const typename ConvertKernel<To>::Params params{
+        user_rows(from), static_cast<int>(from.rows), rows, columns, to};
+    queue.launch<ConvertKernel<To>>(params, ConvertKernel<To>::blocks(params));
+  }
+  static void transpose(Queue& queue, const T* from, int rows, int columns, T* to) {
+    const typename TransposeKernel<T>::Params params{from, to, rows, columns};
+    queue.launch<TransposeKernel<T>>(params, TransposeKernel<T>::blocks(params));
+  }
+};
+
+}  // namespace sightline::cuda

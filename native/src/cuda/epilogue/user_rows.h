@@ -1,0 +1,47 @@
+// From the views that the API layer hands down to the rows that kernels read and write.
+#pragma once
+
+#include "cuda/epilogue/vector8.h"
+#include "cuda/gemm/operand.h"
+
+namespace sightline::cuda {
+
+inline UserRows user_rows(const View3& view) {
+  UserRows rows;
+  rows.data = view.data;
+  rows.dtype = view.dtype;
+  rows.columns = static_cast<int>(view.cols);
+  // Batches that follow each other without a gap are one.
+  const bool one = view.batch <= 1 || view.batch_stride == view.rows * view.row_stride;
+  rows.rows_per_batch = one ? 0x7fffffffu : static_cast<uint32_t>(view.rows);
+  rows.row_stride = view.row_stride;
+  rows.batch_stride = one ? 0 : view.batch_stride;
+  const auto aligned = [&](int64_t elements) { return elements * element_size(view.dtype) % 16 == 0; };
+  rows.vector = view.cols % 8 == 0 && reinterpret_cast<uintptr_t>(view.data) % 16 == 0 &&
+                aligned(rows.row_stride) && aligned(rows.batch_stride);
+  return rows;
+}
+
+inline UserRows user_rows(const View2& view) {
+  View3 batched;
+  batched.data = view.data;
+  batched.dtype = view.dtype;
+  batched.batch = 1;
+  batched.rows = view.rows;
+  batched.cols = view.cols;
+  batched.row_stride = view.row_stride;
+  return user_rows(batched);
+}
+
+// A product may read the rows where they lie: every 16-byte chunk is aligned and whole.
+inline Operand operand_of(const UserRows& rows, int64_t first_row) {
+  Operand operand;
+  operand.data = rows.data;
+  operand.row_stride = rows.row_stride;
+  operand.batch_stride = rows.batch_stride;
+  operand.rows_per_batch = rows.rows_per_batch;
+  operand.first_row = static_cast<uint32_t>(first_row);
+  return operand;
+}
+
+}  // namespace sightline::cuda

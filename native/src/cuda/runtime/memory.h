@@ -1,0 +1,37 @@
+// Device memory outside of hot calls.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace sightline::cuda {
+
+cudaError_t device_allocate(int64_t bytes, void** out);
+void device_free(void* pointer);
+
+// Waits for everything on the current device.
+cudaError_t device_wait();
+
+// Hands out consecutive pieces, aligned for vectors and the copy engine. A null base only measures:
+// lay out once with null for the size, once more with the memory.
+class Layout {
+ public:
+  explicit Layout(void* base) : base_(static_cast<char*>(base)) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = base_ != nullptr ? reinterpret_cast<T*>(base_ + used_) : nullptr;
+    used_ += (count * static_cast<int64_t>(sizeof(T)) + 255) / 256 * 256;
+    return piece;
+  }
+  int64_t used() const { return used_; }
+  // Goes back to an earlier used(), so that what follows shares memory with what is there.
+  void rewind(int64_t used) { used_ = used; }
+
+ private:
+  char* base_;
+  int64_t used_ = 0;
+};
+
+}  // namespace sightline::cuda

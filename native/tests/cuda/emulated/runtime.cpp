@@ -1,0 +1,65 @@
+// Emulated: device.cpp, memory.cpp, workspace.cpp and status.cpp of native/src/cuda/runtime.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/status.h"
+#include "cuda/runtime/workspace.h"
+#include "emulated_runtime.h"
+
+namespace emu {
+
+sightline::cuda::Device& device() {
+  static sightline::cuda::Device instance{0, 132, 9, 0};
+  return instance;
+}
+
+}  // namespace emu
+
+namespace sightline::cuda {
+
+const Device* device_of(int, cudaError_t* error) {
+  *error = cudaSuccess;
+  return &emu::device();
+}
+
+cudaError_t device_of_pointer(const void*, int* id) {
+  *id = 0;
+  return cudaSuccess;
+}
+
+DeviceScope::DeviceScope(int) {}
+DeviceScope::~DeviceScope() {}
+
+cudaError_t device_allocate(int64_t bytes, void** out) {
+  *out = std::aligned_alloc(256, static_cast<size_t>((bytes + 255) / 256 * 256));
+  std::memset(*out, 0xFF, static_cast<size_t>(bytes));
+  return cudaSuccess;
+}
+void device_free(void* pointer) { std::free(pointer); }
+cudaError_t device_wait() { return cudaSuccess; }
+
+// A fresh, poisoned buffer every time: nothing may be left over from an earlier call.
+cudaError_t cached_workspace(int, cudaStream_t, int64_t bytes, void** out) {
+  static void* buffer = nullptr;
+  std::free(buffer);
+  const cudaError_t error = device_allocate(bytes, &buffer);
+  *out = buffer;
+  return error;
+}
+
+sl_status status_of(cudaError_t error, const char*) {
+  return error == cudaSuccess ? SL_OK : SL_INTERNAL;
+}
+bool portable_forced() { return false; }
+
+
+}  // namespace sightline::cuda
+
+namespace sightline {
+
+sl_status set_error(sl_status status, const char*, ...) { return status; }
+
+}  // namespace sightline
