@@ -26,10 +26,10 @@ SL_HOST_DEVICE void load8(const T* from, float (&x)[8]) {
         memcpy(&x[2 * i], &low, 4);
         memcpy(&x[2 * i + 1], &high, 4);
       } else {
-        __half2 pair;
-        memcpy(&pair, &words[i], 4);
-        x[2 * i] = __low2float(pair);
-        x[2 * i + 1] = __high2float(pair);
+        const __half_raw low{static_cast<unsigned short>(words[i])};
+        const __half_raw high{static_cast<unsigned short>(words[i] >> 16)};
+        x[2 * i] = __half2float(low);
+        x[2 * i + 1] = __half2float(high);
       }
     }
   }
