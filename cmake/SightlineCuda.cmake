@@ -32,15 +32,40 @@ if(SIGHTLINE_HAVE_CUDA)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   endif()
-  add_library(sightline_cuda SHARED src/cuda/backend.cpp src/cuda/probe.cu)
-  target_include_directories(sightline_cuda PRIVATE include src)
-  target_compile_options(sightline_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror>
-    $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra>)
-  # One file without version links: it is opened by this very name and copied into a jar.
-  set_target_properties(sightline_cuda PROPERTIES
-    CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-    CUDA_VISIBILITY_PRESET hidden)
+  # wgmma and the tensor copy engine: compiled for sm_90a alone, chosen at run time.
+  add_library(sightline_cuda_hopper OBJECT
+    src/cuda/alignment/hopper_bf16.cu
+    src/cuda/alignment/hopper_fp16.cu)
+  set_target_properties(sightline_cuda_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
+  add_library(sightline_cuda SHARED
+    src/cuda/alignment/alignment.cpp
+    src/cuda/alignment/alignment_bf16.cu
+    src/cuda/alignment/alignment_fp16.cu
+    src/cuda/alignment/alignment_fp32.cu
+    src/cuda/backend.cpp
+    src/cuda/probe.cu
+    src/cuda/runtime/device.cpp
+    src/cuda/runtime/memory.cpp
+    src/cuda/runtime/status.cpp
+    src/cuda/runtime/tensor_map.cpp
+    src/cuda/runtime/workspace.cpp
+    $<TARGET_OBJECTS:sightline_cuda_hopper>)
+  foreach(target sightline_cuda_hopper sightline_cuda)
+    target_include_directories(${target} PRIVATE include src)
+    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror>
+      $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xptxas=-v;-Werror=all-warnings>
+      $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas>)
+    set_target_properties(${target} PROPERTIES
+      CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+      CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+    if(CMAKE_HOST_UNIX)  # keeps ptxas's report for the test that reads it
+      set_target_properties(${target} PROPERTIES RULE_LAUNCH_COMPILE
+        "${CMAKE_CURRENT_LIST_DIR}/ptxas_log.sh <OBJECT>")
+    endif()
+  endforeach()
+  # The library is one file without version links: it is opened by its name and copied into a jar.
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     # Users of the static runtime must not see its symbols through us.
     target_link_options(sightline_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)

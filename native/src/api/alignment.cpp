@@ -193,6 +193,7 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
     SL_TRY(check_projector("weights", weights, &sizes));
     SL_TRY(check_config(config));
     const sl_tensor& first = *weights->ln_weight;
+    SL_TRY(check_float16_device({"compute", "config"}, config->compute, first.device));
     const Backend* backend = nullptr;
     SL_TRY(find_backend(first.device, &backend));
     auto handle = std::make_unique<sl_alignment>(sl_alignment{backend, nullptr, sizes.d, sizes.p,
@@ -214,10 +215,12 @@ sl_status sl_alignment_update(sl_alignment* alignment, const sl_projector* weigh
   return guarded("sl_alignment_update", [&] {
     SL_TRY(check_handle(alignment));
     SL_TRY(check_against(*alignment, "weights", weights));
-    if (weights->ln_weight->dtype.code != alignment->weight_dtype.code) {
+    if (weights->ln_weight->dtype.code != alignment->weight_dtype.code ||
+        weights->ln_weight->dtype.bits != alignment->weight_dtype.bits) {
       return invalid({"ln_weight", "weights"},
-                     "dtype code %d, expected %d as in sl_alignment_create",
-                     weights->ln_weight->dtype.code, alignment->weight_dtype.code);
+                     "dtype code %d of %d bits, expected %d of %d bits as in sl_alignment_create",
+                     weights->ln_weight->dtype.code, weights->ln_weight->dtype.bits,
+                     alignment->weight_dtype.code, alignment->weight_dtype.bits);
     }
     return alignment->backend->alignment_update(alignment->impl, views_of(*weights));
   });

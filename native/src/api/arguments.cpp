@@ -112,11 +112,21 @@ sl_status check_context(const sl_context* context) {
 sl_status check_dtype(const Arg& arg, const sl_dtype& dtype) {
   const bool float32 = dtype.code == SL_FLOAT && dtype.bits == 32 && dtype.lanes == 1;
   const bool bfloat16 = dtype.code == SL_BFLOAT && dtype.bits == 16 && dtype.lanes == 1;
-  if (float32 || bfloat16) return SL_OK;
+  if (float32 || bfloat16 || is_float16(dtype)) return SL_OK;
   return invalid(arg,
                  "%s, expected float32 (code %d, bits 32, lanes 1) or bfloat16 (code %d, "
                  "bits 16, lanes 1)",
                  dtype_name(dtype).chars, SL_FLOAT, SL_BFLOAT);
+}
+
+bool is_float16(const sl_dtype& dtype) {
+  return dtype.code == SL_FLOAT && dtype.bits == 16 && dtype.lanes == 1;
+}
+
+sl_status check_float16_device(const Arg& arg, const sl_dtype& dtype, const sl_device& device) {
+  if (!is_float16(dtype) || device.type == SL_CUDA) return SL_OK;
+  return set_error(SL_UNSUPPORTED, "%s: float16, expected float32 or bfloat16 on the CPU",
+                   name_of(arg).chars);
 }
 
 sl_status check_tensor(const Arg& arg, const sl_tensor* tensor, int min_dims, int max_dims,
@@ -141,6 +151,7 @@ sl_status check_tensor(const Arg& arg, const sl_tensor* tensor, int min_dims, in
   }
   SL_TRY(check_dtype(arg, tensor->dtype));
   SL_TRY(check_device(arg, tensor->device));
+  SL_TRY(check_float16_device(arg, tensor->dtype, tensor->device));
   if (empty) return SL_OK;
   int64_t bytes = tensor->dtype.bits / 8;
   for (int d = 0; d < tensor->ndim; ++d) {
@@ -189,13 +200,13 @@ sl_status check_same_shape(const Arg& arg, const sl_tensor& tensor, const sl_ten
 
 sl_status check_same_dtype(const Arg& arg, const sl_tensor& tensor, const sl_tensor& other,
                            const char* other_name) {
-  if (tensor.dtype.code == other.dtype.code) return SL_OK;
+  if (tensor.dtype.code == other.dtype.code && tensor.dtype.bits == other.dtype.bits) return SL_OK;
   return invalid(arg, "%s, expected %s (the dtype of %s)", dtype_name(tensor.dtype).chars,
                  dtype_name(other.dtype).chars, other_name);
 }
 
 sl_status check_float32(const Arg& arg, const sl_tensor& tensor) {
-  if (tensor.dtype.code == SL_FLOAT) return SL_OK;
+  if (tensor.dtype.code == SL_FLOAT && tensor.dtype.bits == 32) return SL_OK;
   return invalid(arg, "%s, expected float32", dtype_name(tensor.dtype).chars);
 }
 
@@ -220,6 +231,7 @@ sl_status check_contiguous(const Arg& arg, const sl_tensor& tensor) {
 }
 
 DType dtype_of(const sl_dtype& dtype) {
+  if (is_float16(dtype)) return DType::kFloat16;
   return dtype.code == SL_FLOAT ? DType::kFloat32 : DType::kBFloat16;
 }
 

@@ -1,10 +1,11 @@
-// The CUDA backend's table, as libsightline_cuda hands it to libsightline. This build finds the
-// devices; kernels are not part of it yet, and every call says so.
+// The CUDA backend's table, as libsightline_cuda hands it to libsightline. Calls without a kernel in
+// this build say so.
 #include "api/backend.h"
 
 #include <cstdarg>
 #include <cstdio>
 
+#include "cuda/alignment/alignment.h"
 #include "cuda/probe.h"
 
 namespace sightline {
@@ -19,13 +20,10 @@ sl_status no_kernel(const char* what) {
 
 constexpr Backend kCudaBackend = {
     .capabilities = cuda::capabilities,
-    .alignment_create = [](const ProjectorViews&, const AlignmentOptions&,
-                           void**) { return no_kernel("sl_alignment_create"); },
-    .alignment_update = [](void*,
-                           const ProjectorViews&) { return no_kernel("sl_alignment_update"); },
-    .alignment_loss = [](const void*, const sl_context&,
-                         const AlignmentCall&) { return no_kernel("sl_alignment_loss"); },
-    .alignment_destroy = [](void*) {},
+    .alignment_create = cuda::alignment_create,
+    .alignment_update = cuda::alignment_update,
+    .alignment_loss = cuda::alignment_loss,
+    .alignment_destroy = cuda::alignment_destroy,
     .lora_forward = [](const sl_context&, const LoraCall&) { return no_kernel("sl_lora_forward"); },
     .lora_backward = [](const sl_context&,
                         const LoraCall&) { return no_kernel("sl_lora_backward"); },
