@@ -45,6 +45,20 @@ TEST(every_call_is_valid_as_built) {
   }
 }
 
+TEST(float16_is_unsupported_on_the_cpu) {
+  bool kept = false;
+  CallPtr call = create();
+  call->config.compute.bits = 16;
+  CHECK_EQ(call->run(&kept), SL_UNSUPPORTED);
+  CHECK(kept);
+  CHECK(message_has("config.compute: float16, expected float32 or bfloat16 on the CPU"));
+  call = forward();
+  call->at("x").dtype.bits = 16;
+  CHECK_EQ(call->run(&kept), SL_UNSUPPORTED);
+  CHECK(kept);
+  CHECK(message_has("x: float16, expected float32 or bfloat16 on the CPU"));
+}
+
 TEST(a_tensor_by_itself) {
   expect(forward(), "x: NULL, expected a pointer", [](Call& c) { c.set_null("x"); });
   expect(forward(), "x: 4 dimensions, expected 1 to 3, [...,K]",
@@ -235,8 +249,8 @@ TEST(alignment_arguments) {
   expect(create(), "config.dropout: 0.5, expected 0 for a frozen projector",
          [](Call& c) { c.config.dropout = 0.5; });
   expect(create(), "config.trainable: 2, expected 0 or 1", [](Call& c) { c.config.trainable = 2; });
-  expect(create(), "config.compute: dtype (code 2, bits 16",
-         [](Call& c) { c.config.compute.bits = 16; });
+  expect(create(), "config.compute: dtype (code 2, bits 8",
+         [](Call& c) { c.config.compute.bits = 8; });
   expect(alignment_update_call(1), "D,P,Z = 6,5,2, expected 6,5,3", [](Call& c) {
     c.at("weights.w3").shape[0] = 2;
     c.at("weights.b3").shape[0] = 2;

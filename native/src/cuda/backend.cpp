@@ -1,5 +1,5 @@
-// The CUDA backend's table, as libsightline_cuda hands it to libsightline. Calls without a kernel in
-// this build say so.
+// The CUDA backend's table, as libsightline_cuda hands it to libsightline. Calls without a kernel
+// in this build say so.
 #include "api/backend.h"
 
 #include <cstdarg>

@@ -15,8 +15,8 @@ constexpr int kMinimumMajor = 8;
 // Stands for all kernels: whether the fat binary has code that device 0 can run.
 __global__ void probe_kernel() {}
 
-// Kernels that no GPU has run yet are not chosen unless asked for; benchmarks/gpu/STATUS.md says which
-// and why. Goes away, GPU by GPU, as they are verified there.
+// Kernels that no GPU has run yet are not chosen unless asked for; benchmarks/gpu/STATUS.md says
+// which and why. Goes away, GPU by GPU, as they are verified there.
 bool unverified_allowed() {
   const char* value = std::getenv("SIGHTLINE_CUDA_UNVERIFIED");
   return value != nullptr && std::strcmp(value, "1") == 0;
@@ -67,10 +67,11 @@ sl_status capabilities(sl_capability* out) {
                        properties.major, properties.minor, cudaGetErrorString(error));
   }
   if (!unverified_allowed()) {
-    return unavailable(out,
-                       "the kernels are not verified on this GPU (%.63s, compute capability %d.%d); "
-                       "set SIGHTLINE_CUDA_UNVERIFIED=1 to use them",
-                       properties.name, properties.major, properties.minor);
+    return unavailable(
+        out,
+        "the kernels are not verified on this GPU (%.63s, compute capability %d.%d); "
+        "set SIGHTLINE_CUDA_UNVERIFIED=1 to use them",
+        properties.name, properties.major, properties.minor);
   }
   out->available = 1;
   out->native_bf16 = 1;

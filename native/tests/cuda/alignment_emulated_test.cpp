@@ -19,8 +19,8 @@ const cuda::Device kAmpere{0, 108, 8, 0}, kHopper{0, 132, 9, 0};
 sl_status run(AlignmentProblem& problem, const cuda::Device& device) {
   emu::device() = device;
   void* handle = nullptr;
-  const sl_status created = cuda::alignment_create(
-      AlignmentProblem::views(problem.weights), problem.options, &handle);
+  const sl_status created =
+      cuda::alignment_create(AlignmentProblem::views(problem.weights), problem.options, &handle);
   if (created != SL_OK) return created;
   const sl_status status = cuda::alignment_loss(handle, problem.context, problem.call());
   cuda::alignment_destroy(handle);
@@ -50,8 +50,8 @@ void check(const AlignmentProblem& problem, const Values& hidden_before = {},
     CHECK_LE(relative_error(actual.values(), reference), bound + rounding);
   };
   if (problem.with_gradient) {
-    compare(problem.grad_hidden, problem.accumulate_hidden ? plus(hidden_before, expected.hidden)
-                                                           : expected.hidden);
+    compare(problem.grad_hidden,
+            problem.accumulate_hidden ? plus(hidden_before, expected.hidden) : expected.hidden);
   }
   for (size_t i = 0; problem.with_weight_gradients && i < 8; ++i) {
     const Values gradient = weight_gradients(expected, i);
@@ -240,11 +240,9 @@ template std::unique_ptr<AlignmentHandle> make_alignment<float>(int, const Proje
                                                                 const AlignmentOptions&,
                                                                 sl_status*);
 template std::unique_ptr<AlignmentHandle> make_alignment<Bf16>(int, const ProjectorViews&,
-                                                               const AlignmentOptions&,
-                                                               sl_status*);
+                                                               const AlignmentOptions&, sl_status*);
 template std::unique_ptr<AlignmentHandle> make_alignment<Fp16>(int, const ProjectorViews&,
-                                                               const AlignmentOptions&,
-                                                               sl_status*);
+                                                               const AlignmentOptions&, sl_status*);
 }  // namespace sightline::cuda
 
 TEST_MAIN()

@@ -58,9 +58,9 @@ TEST(layer_norm_folds_both_ways) {
         bias += w.at(i, j) * beta.at(0, j);
         dx[j] += du.at(0, i) * folded;
       }
-      const float out = layer_norm_fold(
-          static_cast<float>(product), static_cast<float>(mean), static_cast<float>(rstd),
-          static_cast<float>(sum), static_cast<float>(bias));
+      const float out = layer_norm_fold(static_cast<float>(product), static_cast<float>(mean),
+                                        static_cast<float>(rstd), static_cast<float>(sum),
+                                        static_cast<float>(bias));
       forward.add(out, u);
       layer_norm_backward_sums(static_cast<float>(du.at(0, i)), out, static_cast<float>(bias),
                                static_cast<float>(sum), k1, k2);
@@ -72,10 +72,10 @@ TEST(layer_norm_folds_both_ways) {
     }
     for (int j = 0; j < d; ++j) {
       const double expected = rstd * (dx[j] - m1 - (h.at(0, j) - mean) * rstd * m2);
-      backward.add(layer_norm_backward(static_cast<float>(dx[j]), static_cast<float>(h.at(0, j)),
-                                       static_cast<float>(mean), static_cast<float>(rstd),
-                                       k1 / d, k2 / d),
-                   expected);
+      backward.add(
+          layer_norm_backward(static_cast<float>(dx[j]), static_cast<float>(h.at(0, j)),
+                              static_cast<float>(mean), static_cast<float>(rstd), k1 / d, k2 / d),
+          expected);
     }
     // fp32 with a cancellation of |mean| / sigma.
     CHECK_LE(forward.value(), 1e-6 * (1 + std::abs(mean_of_h)));

@@ -40,10 +40,10 @@ Operand operand(const Matrix<T>& m) {
 template <class T, Major kA, Major kB, class Run>
 void check(int m, int n, int k, double tolerance, const Run& run) {
   std::mt19937 generator(static_cast<unsigned>(m * 31 + n * 7 + k));
-  const auto a = kA == Major::kK ? random_matrix<T>(m, k, generator)
-                                 : random_matrix<T>(k, m, generator);
-  const auto b = kB == Major::kK ? random_matrix<T>(n, k, generator)
-                                 : random_matrix<T>(k, n, generator);
+  const auto a =
+      kA == Major::kK ? random_matrix<T>(m, k, generator) : random_matrix<T>(k, m, generator);
+  const auto b =
+      kB == Major::kK ? random_matrix<T>(n, k, generator) : random_matrix<T>(k, n, generator);
   const int padded = round_up(n, 8), tiles_n = ceil_div(n, 128);
   Matrix<float> out(m, padded), sums(tiles_n, m, m);
   out.fill(NAN), sums.fill(NAN);

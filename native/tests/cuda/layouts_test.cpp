@@ -15,8 +15,8 @@ using namespace sightline::cuda;
 
 namespace {
 
-// Shared memory has 32 banks of 4 bytes; a phase of eight lanes that access 16 bytes each is free of
-// conflicts if it touches every bank once.
+// Shared memory has 32 banks of 4 bytes; a phase of eight lanes that access 16 bytes each is free
+// of conflicts if it touches every bank once.
 bool conflict_free(const std::vector<uint32_t>& addresses) {
   std::set<uint32_t> banks;
   for (uint32_t address : addresses) banks.insert(address / 16 % 8);
@@ -29,7 +29,8 @@ TEST(swizzled_rows_are_the_copy_engines) {
   for (uint32_t row = 0; row < 256; ++row) {
     for (uint32_t chunk = 0; chunk < 8; ++chunk) {
       const uint32_t plain = row * 128 + chunk * 16;
-      // CUDA programming guide: address bits 4-6 are exchanged with their exclusive or with bits 7-9.
+      // CUDA programming guide: address bits 4-6 are exchanged with their exclusive or with bits
+      // 7-9.
       const uint32_t bits = ((plain >> 4) & 7) ^ ((plain >> 7) & 7);
       const uint32_t expected = (plain & ~0x70u) | bits << 4;
       CHECK_EQ(swizzled_chunk<128>(row, chunk), expected);
@@ -74,8 +75,8 @@ TEST(matrix_loads_meet_no_bank_conflicts) {
   }
 }
 
-// ldmatrix gives lane l of matrix q row l / 4, columns 2 (l % 4) and + 1 of the eight stored rows that
-// lanes 8q.. address (their transpose with .trans). Register q must be the mma fragment's.
+// ldmatrix gives lane l of matrix q row l / 4, columns 2 (l % 4) and + 1 of the eight stored rows
+// that lanes 8q.. address (their transpose with .trans). Register q must be the mma fragment's.
 TEST(matrix_loads_give_the_fragments) {
   for (int kk = 0; kk < 4; ++kk) {
     for (int lane = 0; lane < 32; ++lane) {
@@ -157,7 +158,8 @@ TEST(descriptors_have_the_documented_fields) {
     return static_cast<uint32_t>(d >> from & ((uint64_t{1} << bits) - 1));
   };
   for (uint32_t address = 1024; address < 232448; address += 1024) {
-    const uint64_t k = tile_descriptor<Major::kK>(address), mn = tile_descriptor<Major::kMN>(address);
+    const uint64_t k = tile_descriptor<Major::kK>(address),
+                   mn = tile_descriptor<Major::kMN>(address);
     for (uint64_t d : {k, mn}) {
       CHECK_EQ(field(d, 0, 14), address / 16);
       CHECK_EQ(field(d, 32, 14), 1024u / 16);  // eight rows of 128 bytes
@@ -185,9 +187,9 @@ TEST(descriptors_meet_the_copies) {
       // MN-major: boxes of 64 columns by 64 k, one after the other.
       const uint32_t box = static_cast<uint32_t>(row / 64 * 8192 + k * 128 + row % 64 * 2);
       const uint32_t start_mn = static_cast<uint32_t>(kDescriptorStep<Major::kMN> * 16 * (k / 16));
-      CHECK_EQ(swizzle_128b(start_mn + row / 64 * 8192 + k % 16 / 8 * 1024 + k % 8 * 128 +
-                            row % 64 * 2),
-               swizzle_128b(box));
+      CHECK_EQ(
+          swizzle_128b(start_mn + row / 64 * 8192 + k % 16 / 8 * 1024 + k % 8 * 128 + row % 64 * 2),
+          swizzle_128b(box));
     }
   }
 }
@@ -214,8 +216,8 @@ TEST(raster_visits_every_tile_once) {
   CHECK_EQ(columns.size(), 9u);
 }
 
-// On 132 multiprocessors: full waves of the wide tile where they exist, the narrow one where the wide
-// one would leave half of the chip idle.
+// On 132 multiprocessors: full waves of the wide tile where they exist, the narrow one where the
+// wide one would leave half of the chip idle.
 TEST(tiles_are_picked_by_waves) {
   const auto columns = [](int m, int n, int k) { return pick_hopper_tile(m, n, k, 132).columns; };
   for (int m : {2048, 4096}) {

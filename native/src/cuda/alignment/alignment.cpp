@@ -9,8 +9,7 @@ namespace sightline::cuda {
 sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
                            void** out) {
   int device = 0;
-  if (const cudaError_t error = device_of_pointer(weights.w1.data, &device);
-      error != cudaSuccess) {
+  if (const cudaError_t error = device_of_pointer(weights.w1.data, &device); error != cudaSuccess) {
     return status_of(error, "weights");
   }
   const DeviceScope scope(device);

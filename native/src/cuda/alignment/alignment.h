@@ -1,5 +1,6 @@
-// The CUDA backend's alignment functions, see Backend in api/backend.h. A handle lives on the device
-// of its weights; create and update wait for that device before and after they read the weights.
+// The CUDA backend's alignment functions, see Backend in api/backend.h. A handle lives on the
+// device of its weights; create and update wait for that device before and after they read the
+// weights.
 #pragma once
 
 #include <memory>
@@ -24,10 +25,10 @@ class AlignmentHandle {
   virtual sl_status loss(const sl_context& context, const AlignmentCall& call) const = 0;
 };
 
-// Null, with *status set and the message given, if the weights cannot be prepared. T: fp32, bf16, fp16.
+// Null, with *status set and the message given, if the weights cannot be prepared. T: fp32, bf16,
+// fp16.
 template <class T>
 std::unique_ptr<AlignmentHandle> make_alignment(int device, const ProjectorViews& weights,
-                                                const AlignmentOptions& options,
-                                                sl_status* status);
+                                                const AlignmentOptions& options, sl_status* status);
 
 }  // namespace sightline::cuda

@@ -3,11 +3,10 @@
 //   statistics   mean, rstd of every row (and 1 / sum m)
 //   product 1    u = rstd (h W1'^T - mean w) + b1'         a1 = silu(u)
 //   product 2    v = a1 W2^T + b2                          a2 = silu(v)
-//   product 3    z = a2 W3^T + b3, cosine, dz              in one kernel on Hopper for 512 < Z <= 1024
-//   product 4    dv = (dz W3) silu'(v)                     over v
-//   product 5    du = (dv W2) silu'(u), k1, k2             over u
-//   product 6    dh = scale rstd (du W1' - k1 - xhat k2)   into the caller's tensor
-//   loss         -sum m c / sum m
+//   product 3    z = a2 W3^T + b3, cosine, dz              in one kernel on Hopper for 512 < Z <=
+//   1024 product 4    dv = (dz W3) silu'(v)                     over v product 5    du = (dv W2)
+//   silu'(u), k1, k2             over u product 6    dh = scale rstd (du W1' - k1 - xhat k2)   into
+//   the caller's tensor loss         -sum m c / sum m
 //
 // Internal matrices are T, sums and statistics fp32. Gradients travel without 1 / sum m and the
 // upstream factor, which the last epilogue multiplies in.
@@ -195,8 +194,8 @@ class AlignmentChain {
     silu1.bias = w_.b1, silu1.weight_sum = w_.weight_sum;
     silu1.partial = x_.partial;
     silu1.rows = rows_;
-    const GemmPlan plan = product<SiluBackwardSumsEpilogue<T>>(
-        problem(x_.v, w_.w2_t, s_.p8, s_.p8), silu1);
+    const GemmPlan plan =
+        product<SiluBackwardSumsEpilogue<T>>(problem(x_.v, w_.w2_t, s_.p8, s_.p8), silu1);
     if (call_.grad_hidden.data == nullptr) return;
 
     LayerNormBackwardEpilogue::Params norm{};

@@ -1,5 +1,5 @@
-// Cosine of projected and teacher rows where the third product could not finish it (epilogue/cosine.h
-// has the formulas), and the loss. One warp per row; dz is written over z.
+// Cosine of projected and teacher rows where the third product could not finish it
+// (epilogue/cosine.h has the formulas), and the loss. One warp per row; dz is written over z.
 //   loss = -sum_i m_i c_i / sum_i m_i, summed in the order of threads, then warps
 #pragma once
 

@@ -21,8 +21,8 @@ inline constexpr bool kFastMath = sizeof(T) == 2;
 
 // Row i of a product with per-column bias, LayerNorm folded in where `statistics` is given:
 //   pre = rstd (acc - mean weight_sum) + bias,   activation = dropout(silu(pre))
-// Rows that were normalised before the product (blocks marked in `alternate_blocks`) have mean 0 and
-// rstd 1 here.
+// Rows that were normalised before the product (blocks marked in `alternate_blocks`) have mean 0
+// and rstd 1 here.
 template <class T>
 struct HiddenEpilogue {
   struct Params {
@@ -278,8 +278,8 @@ struct LayerNormBackwardEpilogue {
     const float scale = *p.scale;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      x[i] = scale * layer_norm_backward(x[i], h[i], constants.x, constants.y, constants.z,
-                                         constants.w);
+      x[i] = scale *
+             layer_norm_backward(x[i], h[i], constants.x, constants.y, constants.z, constants.w);
     }
     if (p.accumulate) {
       float old[8];

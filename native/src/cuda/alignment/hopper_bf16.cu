@@ -3,8 +3,8 @@
 
 namespace sightline::cuda {
 
-#define SL_PRODUCT(kA, kB, Epilogue)                                               \
-  template void hopper_gemm<Bf16, Major::kA, Major::kB, Epilogue>(                 \
+#define SL_PRODUCT(kA, kB, Epilogue)                               \
+  template void hopper_gemm<Bf16, Major::kA, Major::kB, Epilogue>( \
       Queue&, const GemmPlan&, const GemmProblem&, const typename Epilogue::Params&)
 
 SL_PRODUCT(kK, kK, HiddenEpilogue<Bf16>);

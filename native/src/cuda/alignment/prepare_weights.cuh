@@ -1,5 +1,5 @@
-// Creation of a projector handle: weights folded, converted, padded to multiples of 8 with zeros, and
-// transposed, so that every product of both passes is K-major.
+// Creation of a projector handle: weights folded, converted, padded to multiples of 8 with zeros,
+// and transposed, so that every product of both passes is K-major.
 #pragma once
 
 #include "cuda/alignment/block_sum.cuh"
@@ -98,7 +98,9 @@ struct TransposeKernel {
     int rows, columns;
   };
 
-  static int blocks(const Params& p) { return ceil_div(p.rows, kTile) * ceil_div(p.columns, kTile); }
+  static int blocks(const Params& p) {
+    return ceil_div(p.rows, kTile) * ceil_div(p.columns, kTile);
+  }
 
   static SL_DEVICE void run(const Params& p) {
     const int tiles = ceil_div(p.columns, kTile);

@@ -1,6 +1,6 @@
 // LayerNorm statistics of hidden states, and the rows that must be normalised before the product.
-//   mean = sum h / D,  rstd = 1 / sqrt(sum (h - mean)^2 / D + eps)      fp32, two passes over the row
-//   xhat = rstd (h - mean), rounded to the element type of the products
+//   mean = sum h / D,  rstd = 1 / sqrt(sum (h - mean)^2 / D + eps)      fp32, two passes over the
+//   row xhat = rstd (h - mean), rounded to the element type of the products
 // Folding LayerNorm into the product subtracts mean times a row sum from an fp32 sum that is larger
 // than the result by |mean| / sigma: at 64 that costs 6 of fp32's 24 bits, still below the rounding
 // of 16-bit operands. Beyond it a block of 128 rows is normalised first.
@@ -148,10 +148,10 @@ struct NormaliseBlocksKernel {
     const int begin = first + ptx::block_id() % 4 * kQuarter;
     for (int row = begin + ptx::thread_id() / 32; row < begin + kQuarter && row < p.rows;
          row += kThreads / 32) {
-      RowStatisticsKernel<T>::normalise(
-          p.hidden, static_cast<uint32_t>(p.first_row + row), p.columns, p.padded_columns,
-          p.statistics[row], p.normalised + static_cast<int64_t>(row) * p.padded_columns,
-          ptx::thread_id() % 32);
+      RowStatisticsKernel<T>::normalise(p.hidden, static_cast<uint32_t>(p.first_row + row),
+                                        p.columns, p.padded_columns, p.statistics[row],
+                                        p.normalised + static_cast<int64_t>(row) * p.padded_columns,
+                                        ptx::thread_id() % 32);
     }
   }
 };

@@ -1,5 +1,6 @@
-// Scratch memory of one call. Tokens go through the chain in chunks of kChunkRows, so that memory is
-// bounded whatever their number; a trainable projector's weight gradients need all tokens at once.
+// Scratch memory of one call. Tokens go through the chain in chunks of kChunkRows, so that memory
+// is bounded whatever their number; a trainable projector's weight gradients need all tokens at
+// once.
 #pragma once
 
 #include "cuda/alignment/row_statistics.cuh"

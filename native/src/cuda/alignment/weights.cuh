@@ -1,5 +1,5 @@
-// The projector's weights on the device, as the products read them: LayerNorm folded into W1, element
-// type T, sizes rounded up to 8 with zeros, both orientations. One allocation.
+// The projector's weights on the device, as the products read them: LayerNorm folded into W1,
+// element type T, sizes rounded up to 8 with zeros, both orientations. One allocation.
 #pragma once
 
 #include "api/backend.h"
@@ -25,12 +25,12 @@ struct ProjectorSizes {
 
 template <class T>
 struct ProjectorWeights {
-  T *w1, *w2, *w3;            // [p8,d8] (W1'), [p8,p8], [z8,p8]
-  T *w1_t, *w2_t, *w3_t;      // [d8,p8], [p8,p8], [p8,z8]
-  float *b1, *weight_sum;     // [p8]: b1' and the row sums of W1'
-  float *b2, *b3;             // [p8], [z8]
-  float *w1_plain;            // trainable only: W1 [p8,d8]
-  float *gamma, *beta;        // trainable only: [d8]
+  T *w1, *w2, *w3;         // [p8,d8] (W1'), [p8,p8], [z8,p8]
+  T *w1_t, *w2_t, *w3_t;   // [d8,p8], [p8,p8], [p8,z8]
+  float *b1, *weight_sum;  // [p8]: b1' and the row sums of W1'
+  float *b2, *b3;          // [p8], [z8]
+  float* w1_plain;         // trainable only: W1 [p8,d8]
+  float *gamma, *beta;     // trainable only: [d8]
 
   ProjectorWeights(Layout& layout, const ProjectorSizes& s, bool trainable) {
     const int64_t pd = int64_t{s.p8} * s.d8, pp = int64_t{s.p8} * s.p8, zp = int64_t{s.z8} * s.p8;
@@ -73,8 +73,8 @@ struct ProjectorWeights {
  private:
   template <class To>
   static void convert(Queue& queue, const View2& from, int rows, int columns, To* to) {
-    const typename ConvertKernel<To>::Params params{
-        user_rows(from), static_cast<int>(from.rows), rows, columns, to};
+    const typename ConvertKernel<To>::Params params{user_rows(from), static_cast<int>(from.rows),
+                                                    rows, columns, to};
     queue.launch<ConvertKernel<To>>(params, ConvertKernel<To>::blocks(params));
   }
   static void transpose(Queue& queue, const T* from, int rows, int columns, T* to) {

@@ -20,9 +20,8 @@ SL_HOST_DEVICE void dropout_factors(const Dropout& dropout, int64_t row, int col
                                     float (&factor)[8]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const Philox4 words =
-        dropout_words(dropout.seed, dropout.stream, static_cast<uint64_t>(row),
-                      static_cast<uint32_t>(column / 4 + half));
+    const Philox4 words = dropout_words(dropout.seed, dropout.stream, static_cast<uint64_t>(row),
+                                        static_cast<uint32_t>(column / 4 + half));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       factor[4 * half + i] = words.word[i] >= dropout.threshold ? dropout.scale : 0.f;

@@ -1,5 +1,6 @@
 // LayerNorm as algebra on a matrix product. mean and rstd = 1 / sqrt(var + eps) of a row of h;
-// W1' = W1 diag(gamma), b1' = b1 + W1 beta, weight_sum = row sums of W1' as rounded for the product.
+// W1' = W1 diag(gamma), b1' = b1 + W1 beta, weight_sum = row sums of W1' as rounded for the
+// product.
 #pragma once
 
 #include "cuda/types.cuh"

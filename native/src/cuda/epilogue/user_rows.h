@@ -16,7 +16,9 @@ inline UserRows user_rows(const View3& view) {
   rows.rows_per_batch = one ? 0x7fffffffu : static_cast<uint32_t>(view.rows);
   rows.row_stride = view.row_stride;
   rows.batch_stride = one ? 0 : view.batch_stride;
-  const auto aligned = [&](int64_t elements) { return elements * element_size(view.dtype) % 16 == 0; };
+  const auto aligned = [&](int64_t elements) {
+    return elements * element_size(view.dtype) % 16 == 0;
+  };
   rows.vector = view.cols % 8 == 0 && reinterpret_cast<uintptr_t>(view.data) % 16 == 0 &&
                 aligned(rows.row_stride) && aligned(rows.batch_stride);
   return rows;

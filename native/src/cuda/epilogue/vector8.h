@@ -57,8 +57,8 @@ SL_HOST_DEVICE void store8(T* to, const float (&x)[8]) {
 }
 
 // A caller's [batch, rows, columns] tensor: any row and batch strides, any number of columns. Rows
-// count through the batches. `vector` promises that columns are a multiple of 8 and every row starts
-// on 16 bytes; else elements move one by one, and columns past the end read as zero.
+// count through the batches. `vector` promises that columns are a multiple of 8 and every row
+// starts on 16 bytes; else elements move one by one, and columns past the end read as zero.
 struct UserRows {
   void* data = nullptr;
   DType dtype = DType::kFloat32;

@@ -1,5 +1,5 @@
-// Shared-memory matrix descriptors of wgmma (PTX ISA, "Matrix Descriptor Format"), 128-byte swizzle,
-// 16-bit elements:
+// Shared-memory matrix descriptors of wgmma (PTX ISA, "Matrix Descriptor Format"), 128-byte
+// swizzle, 16-bit elements:
 //   bits 0-13   start address / 16        bits 32-45  stride byte offset / 16
 //   bits 16-29  leading byte offset / 16  bits 62-63  1: 128-byte swizzle
 // Base offset (bits 49-51) stays 0: every tile starts on 1024 bytes.
@@ -38,8 +38,8 @@ SL_HOST_DEVICE constexpr uint64_t tile_descriptor(uint32_t address) {
 template <Major kMajor>
 inline constexpr uint64_t kDescriptorStep = kMajor == Major::kK ? 32 / 16 : 16 * kTileRowBytes / 16;
 
-// From rows (K-major) or columns (MN-major) 0..63 of a tile to 64..127: 64 rows of 128 bytes, or the
-// next chunk of 64; the same number of bytes.
+// From rows (K-major) or columns (MN-major) 0..63 of a tile to 64..127: 64 rows of 128 bytes, or
+// the next chunk of 64; the same number of bytes.
 constexpr int kHalfTileBytes = 64 * kTileRowBytes;
 
 static_assert(tile_descriptor<Major::kK>(0) == 0x4000004000010000,

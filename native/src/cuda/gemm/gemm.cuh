@@ -28,9 +28,9 @@ inline bool boxable(const Operand& operand, int rows) {
 template <class T>
 GemmPlan plan_gemm(const Device& device, GemmPath path, const GemmProblem& problem) {
   GemmPlan plan;
-  plan.hopper = sizeof(T) == 2 && device.hopper() && path != GemmPath::kPortable &&
-                problem.m > 0 && problem.n > 0 && problem.k > 0 &&
-                boxable(problem.a, problem.m) && boxable(problem.b, problem.n);
+  plan.hopper = sizeof(T) == 2 && device.hopper() && path != GemmPath::kPortable && problem.m > 0 &&
+                problem.n > 0 && problem.k > 0 && boxable(problem.a, problem.m) &&
+                boxable(problem.b, problem.n);
   if (plan.hopper) {
     plan.tile = pick_hopper_tile(problem.m, problem.n, problem.k, device.sms);
     plan.tiles_n = ceil_div(problem.n, plan.tile.columns);

@@ -25,9 +25,8 @@ void encode_operand(Queue& queue, const Operand& operand, Major major, int exten
     shape.rows = static_cast<uint64_t>(depth);
     shape.batches = 1;
   }
-  shape.batch_stride = shape.batches > 1
-                           ? operand.batch_stride
-                           : operand.row_stride * static_cast<int64_t>(shape.rows);
+  shape.batch_stride = shape.batches > 1 ? operand.batch_stride
+                                         : operand.row_stride * static_cast<int64_t>(shape.rows);
   queue.fail(make_tensor_map(shape, map));
 }
 

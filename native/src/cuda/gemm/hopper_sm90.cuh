@@ -11,9 +11,9 @@
 // A consumer releases a stage one step late: after wgmma_wait<1> the previous stage's products are
 // done, the current one's are in flight. Stage and phase run on from tile to tile on both sides.
 //
-// The accumulators leave in slices of 64 columns through 16 KB of staging per consumer warpgroup and
-// the row epilogue, while the producer already loads the next tile.
-// Shared memory: stages, staging, one float4 per row, [sums of the cluster], barriers.
+// The accumulators leave in slices of 64 columns through 16 KB of staging per consumer warpgroup
+// and the row epilogue, while the producer already loads the next tile. Shared memory: stages,
+// staging, one float4 per row, [sums of the cluster], barriers.
 #pragma once
 
 #include "cuda/gemm/descriptor.h"
@@ -34,7 +34,9 @@ namespace sightline::cuda {
 // An epilogue may see whole rows before it writes: it then has kExchange, a First and a Second part
 // (each an epilogue) and combine(p, row, total sums, writer) -> the constants of Second.
 template <class Epilogue>
-concept Exchanging = requires { typename Epilogue::First; };
+concept Exchanging = requires {
+  typename Epilogue::First;
+};
 
 template <class T, int kTileN_, int kClusterM, int kClusterN, int kStages_, Major kMajorA,
           Major kMajorB, class Epilogue_>
@@ -243,8 +245,7 @@ struct HopperGemm {
 #pragma unroll
         for (int kk = 0; kk < kBlockK / 16; ++kk) {
           ptx::Wgmma<T, kTileN>::template issue<kMajorA == Major::kMN, kMajorB == Major::kMN>(
-              d, a + kk * kDescriptorStep<kMajorA>, b + kk * kDescriptorStep<kMajorB>,
-              i + kk > 0);
+              d, a + kk * kDescriptorStep<kMajorA>, b + kk * kDescriptorStep<kMajorB>, i + kk > 0);
         }
         ptx::wgmma_commit();
         ptx::pin_accumulators(d);

@@ -1,9 +1,9 @@
 // C[m,n] = epilogue(A[m,k] B[n,k]^T), 16-bit operands, fp32 accumulation, sm_80 and later.
 //
 // One block of 8 warps computes one 128x128 tile (a warp 64x32). Loads run kStages - 1 blocks of 64
-// k ahead with cp.async; ldmatrix feeds mma.m16n8k16. After the last k the accumulators are staged in
-// the same shared memory and leave through the row epilogue (row_epilogue.cuh).
-// Shared memory: kStages x (A 16 KB + B 16 KB), then one float4 per row.
+// k ahead with cp.async; ldmatrix feeds mma.m16n8k16. After the last k the accumulators are staged
+// in the same shared memory and leave through the row epilogue (row_epilogue.cuh). Shared memory:
+// kStages x (A 16 KB + B 16 KB), then one float4 per row.
 #pragma once
 
 #include "cuda/gemm/descriptor.h"

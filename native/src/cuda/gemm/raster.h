@@ -1,5 +1,6 @@
-// Order in which output tiles are computed: groups of kRasterGroup tile rows, column by column inside
-// a group, so that the tiles in flight share few rows of A and few columns of B and both stay in L2.
+// Order in which output tiles are computed: groups of kRasterGroup tile rows, column by column
+// inside a group, so that the tiles in flight share few rows of A and few columns of B and both
+// stay in L2.
 #pragma once
 
 #include "cuda/types.cuh"

@@ -1,6 +1,6 @@
-// From accumulators staged in shared memory to an epilogue's function, eight contiguous columns of a
-// row at a time: consecutive lanes take consecutive columns, so that everything the epilogue reads
-// and writes in global memory moves in 16-byte accesses of full lines.
+// From accumulators staged in shared memory to an epilogue's function, eight contiguous columns of
+// a row at a time: consecutive lanes take consecutive columns, so that everything the epilogue
+// reads and writes in global memory moves in 16-byte accesses of full lines.
 //
 // An epilogue is a struct of static functions:
 //   Params                          what it reads and writes
@@ -28,8 +28,8 @@ struct StagedTile {
 
   // column is even.
   SL_DEVICE void put(int row, int column, float x0, float x1) const {
-    float* at = reinterpret_cast<float*>(base + staged_chunk<kColumns>(row, column / 4)) +
-                (column & 2);
+    float* at =
+        reinterpret_cast<float*>(base + staged_chunk<kColumns>(row, column / 4)) + (column & 2);
     *reinterpret_cast<float2*>(at) = make_float2(x0, x1);
   }
 

@@ -6,8 +6,8 @@
 
 namespace sightline::cuda {
 
-// Rows of 64 16-bit elements are 128 bytes: eight chunks. In a buffer that starts on 1024 bytes this
-// is the copy engine's 128-byte swizzle (address bits 4-6 ^= bits 7-9), which wgmma undoes.
+// Rows of 64 16-bit elements are 128 bytes: eight chunks. In a buffer that starts on 1024 bytes
+// this is the copy engine's 128-byte swizzle (address bits 4-6 ^= bits 7-9), which wgmma undoes.
 // Wider rows (a multiple of 128 bytes) permute within each 128 bytes in the same way.
 template <int kRowBytes>
 SL_HOST_DEVICE constexpr uint32_t swizzled_chunk(uint32_t row, uint32_t chunk) {
@@ -20,9 +20,9 @@ SL_HOST_DEVICE constexpr uint32_t swizzle_128b(uint32_t address) {
   return address ^ ((address >> 3) & 0x70);
 }
 
-// fp32 staging of accumulators: a row of kColumns floats as chunks of four. Half a warp writes eight
-// columns of four rows (lane = 4 row + column / 2), and eight lanes read 32 bytes each of one row;
-// both without bank conflicts.
+// fp32 staging of accumulators: a row of kColumns floats as chunks of four. Half a warp writes
+// eight columns of four rows (lane = 4 row + column / 2), and eight lanes read 32 bytes each of one
+// row; both without bank conflicts.
 template <int kColumns>
 SL_HOST_DEVICE constexpr uint32_t staged_chunk(uint32_t row, uint32_t chunk) {
   static_assert(kColumns % 32 == 0, "a row is a multiple of 128 bytes");

@@ -15,9 +15,7 @@ SL_DEVICE int block_id() { return static_cast<int>(blockIdx.x); }
 SL_DEVICE int block_count() { return static_cast<int>(gridDim.x); }
 
 // The same value in all lanes, known as such to the compiler: roles branch on it.
-SL_DEVICE int warp_id() {
-  return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32, 0);
-}
+SL_DEVICE int warp_id() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32, 0); }
 
 SL_DEVICE void sync_threads() { __syncthreads(); }
 SL_DEVICE void sync_warp() { __syncwarp(); }

@@ -34,10 +34,11 @@ SL_DEVICE void tma_load_multicast(uint32_t destination, const TensorMap& map, ui
 }
 
 SL_DEVICE void tma_store(const TensorMap& map, uint32_t source, int x, int y) {
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::
-                   "l"(&map),
-               "r"(source), "r"(x), "r"(y)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::"l"(
+          &map),
+      "r"(source), "r"(x), "r"(y)
+      : "memory");
 }
 
 // Bulk groups belong to the thread that stored: it commits, and it waits until their shared memory

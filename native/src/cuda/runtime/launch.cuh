@@ -14,8 +14,9 @@ namespace sightline::cuda {
 
 // Parameters in constant bank: tensor maps must be read from there.
 template <class Kernel>
-__global__ __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks) void kernel_entry(
-    const __grid_constant__ typename Kernel::Params params) {
+__global__ __launch_bounds__(Kernel::kThreads,
+                             Kernel::kMinBlocks) void kernel_entry(const __grid_constant__
+                                                                   typename Kernel::Params params) {
   Kernel::run(params);
 }
 
@@ -58,7 +59,8 @@ class Queue {
     config.gridDim = {Kernel::kCluster, 1, 1};
     const int resident = resident_clusters<Kernel>(config);
     if (error_ != cudaSuccess) return;
-    config.gridDim.x = static_cast<unsigned>((work < resident ? work : resident) * Kernel::kCluster);
+    config.gridDim.x =
+        static_cast<unsigned>((work < resident ? work : resident) * Kernel::kCluster);
     fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
   }
 

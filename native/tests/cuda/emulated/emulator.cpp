@@ -23,8 +23,8 @@ void fail(const std::string& what) {
 
 uint8_t* Block::at(uint32_t address, size_t bytes) {
   if (address < kSharedBase || address + bytes > kSharedBase + shared_bytes) {
-    fail("shared address " + std::to_string(address) + " + " + std::to_string(bytes) +
-         " outside " + std::to_string(shared_bytes) + " bytes");
+    fail("shared address " + std::to_string(address) + " + " + std::to_string(bytes) + " outside " +
+         std::to_string(shared_bytes) + " bytes");
   }
   return shared + (address - kSharedBase);
 }

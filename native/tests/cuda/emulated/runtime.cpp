@@ -55,7 +55,6 @@ sl_status status_of(cudaError_t error, const char*) {
 }
 bool portable_forced() { return false; }
 
-
 }  // namespace sightline::cuda
 
 namespace sightline {

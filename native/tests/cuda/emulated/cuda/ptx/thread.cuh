@@ -42,8 +42,8 @@ inline float shuffle_xor(float value, int mask) {
 
 inline uint8_t* shared_memory() { return emu::self().block->shared; }
 inline uint32_t shared_address(const void* pointer) {
-  return emu::kSharedBase + static_cast<uint32_t>(static_cast<const uint8_t*>(pointer) -
-                                                  emu::self().block->shared);
+  return emu::kSharedBase +
+         static_cast<uint32_t>(static_cast<const uint8_t*>(pointer) - emu::self().block->shared);
 }
 
 inline void trap() { emu::fail("trap"); }

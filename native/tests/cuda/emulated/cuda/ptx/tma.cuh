@@ -48,8 +48,8 @@ inline void tma_load_multicast(uint32_t destination, const TensorMap& map, uint3
 
 inline void tma_load(uint32_t destination, const TensorMap& map, uint32_t barrier, int x, int y,
                      int z) {
-  tma_load_multicast(destination, map, barrier,
-                     static_cast<uint16_t>(1 << emu::self().block->rank), x, y, z);
+  tma_load_multicast(destination, map, barrier, static_cast<uint16_t>(1 << emu::self().block->rank),
+                     x, y, z);
 }
 
 }  // namespace sightline::ptx
