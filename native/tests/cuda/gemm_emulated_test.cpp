@@ -21,8 +21,10 @@ struct ProbeEpilogue {
   };
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 1;
-  static void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
-                    RowSums& sums) {
+  using Columns = NoColumns;
+  static Columns columns(const Params&, int) { return {}; }
+  static void apply(const Params& p, int row, int column, const Columns&, const float4&,
+                    float (&x)[8], RowSums& sums) {
     for (int i = 0; i < 8; ++i) sums.value[0] += x[i];
     store8(p.out + row * p.stride + column, x);
   }

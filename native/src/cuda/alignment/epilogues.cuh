@@ -19,6 +19,14 @@ struct RowStatistics {
 template <class T>
 inline constexpr bool kFastMath = sizeof(T) == 2;
 
+// Eight columns of a layer's bias, and of the row sums of W1'.
+struct BiasColumns {
+  float bias[8];
+};
+struct LayerColumns {
+  float bias[8], weight_sum[8];
+};
+
 // Row i of a product with per-column bias, LayerNorm folded in where `statistics` is given:
 //   pre = rstd (acc - mean weight_sum) + bias,   activation = dropout(silu(pre))
 // Rows that were normalised before the product (blocks marked in `alternate_blocks`) have mean 0
@@ -47,14 +55,19 @@ struct HiddenEpilogue {
     return make_float4(s.mean, s.rstd, 0.f, 0.f);
   }
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4& constants,
-                              float (&x)[8], RowSums&) {
-    float bias[8], weight_sum[8];
-    load8(p.bias + column, bias);
-    load8(p.weight_sum + column, weight_sum);
+  using Columns = LayerColumns;
+  static SL_DEVICE Columns columns(const Params& p, int column) {
+    Columns c;
+    load8(p.bias + column, c.bias);
+    load8(p.weight_sum + column, c.weight_sum);
+    return c;
+  }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
+                              const float4& constants, float (&x)[8], RowSums&) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      x[i] = layer_norm_fold(x[i], constants.x, constants.y, weight_sum[i], bias[i]);
+      x[i] = layer_norm_fold(x[i], constants.x, constants.y, c.weight_sum[i], c.bias[i]);
     }
     store8(p.pre + row * p.stride + column, x);
     // The backward pass sees the rounded pre-activation; so does the activation.
@@ -81,12 +94,17 @@ struct BiasEpilogue {
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 0;
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
-                              RowSums&) {
-    float bias[8];
-    load8(p.bias + column, bias);
+  using Columns = BiasColumns;
+  static SL_DEVICE Columns columns(const Params& p, int column) {
+    Columns c;
+    load8(p.bias + column, c.bias);
+    return c;
+  }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c, const float4&,
+                              float (&x)[8], RowSums&) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] += bias[i];
+    for (int i = 0; i < 8; ++i) x[i] += c.bias[i];
     store8(p.out + row * p.stride + column, x);
   }
 };
@@ -128,22 +146,31 @@ struct CosineEpilogue {
     CosineOutputs outputs;
   };
 
-  static SL_DEVICE void read(const Params& p, int row, int column, float (&z)[8], float (&t)[8]) {
-    float bias[8];
-    load8(p.bias + column, bias);
+  using Columns = BiasColumns;
+  static SL_DEVICE Columns columns(const Params& p, int column) {
+    Columns c;
+    load8(p.bias + column, c.bias);
+    return c;
+  }
+  static SL_DEVICE void read(const Params& p, int row, int column, const Columns& c, float (&z)[8],
+                             float (&t)[8]) {
     p.teacher.load(static_cast<uint32_t>(p.outputs.first_row + row), column, t);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) z[i] += bias[i];
+    for (int i = 0; i < 8; ++i) z[i] += c.bias[i];
   }
 
   struct First {
     using Params = CosineEpilogue::Params;
     static constexpr bool kRowConstants = false;
     static constexpr int kRowSums = 3;
-    static SL_DEVICE void apply(const Params& p, int row, int column, const float4&, float (&z)[8],
-                                RowSums& sums) {
+    using Columns = CosineEpilogue::Columns;
+    static SL_DEVICE Columns columns(const Params& p, int column) {
+      return CosineEpilogue::columns(p, column);
+    }
+    static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
+                                const float4&, float (&z)[8], RowSums& sums) {
       float t[8];
-      read(p, row, column, z, t);
+      read(p, row, column, c, z, t);
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
         sums.value[0] = fmaf(z[i], z[i], sums.value[0]);
@@ -157,11 +184,15 @@ struct CosineEpilogue {
     using Params = CosineEpilogue::Params;
     static constexpr bool kRowConstants = true;  // filled by combine()
     static constexpr int kRowSums = 0;
-    static SL_DEVICE void apply(const Params& p, int row, int column, const float4& constants,
-                                float (&z)[8], RowSums&) {
+    using Columns = CosineEpilogue::Columns;
+    static SL_DEVICE Columns columns(const Params& p, int column) {
+      return CosineEpilogue::columns(p, column);
+    }
+    static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
+                                const float4& constants, float (&z)[8], RowSums&) {
       if (p.dz == nullptr) return;
       float t[8];
-      read(p, row, column, z, t);
+      read(p, row, column, c, z, t);
 #pragma unroll
       for (int i = 0; i < 8; ++i) z[i] = fmaf(constants.x, t[i], constants.y * z[i]);
       store8(p.dz + row * p.stride + column, z);
@@ -202,8 +233,11 @@ struct SiluBackwardEpilogue {
     store8(p.pre + row * p.stride + column, x);
   }
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
-                              RowSums&) {
+  using Columns = NoColumns;
+  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
+                              float (&x)[8], RowSums&) {
     float pre[8];
     gradient(p, row, column, x, pre);
   }
@@ -224,15 +258,21 @@ struct SiluBackwardSumsEpilogue {
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 2;
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
-                              RowSums& sums) {
-    float pre[8], bias[8], weight_sum[8];
+  using Columns = LayerColumns;
+  static SL_DEVICE Columns columns(const Params& p, int column) {
+    Columns c;
+    load8(p.bias + column, c.bias);
+    load8(p.weight_sum + column, c.weight_sum);
+    return c;
+  }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c, const float4&,
+                              float (&x)[8], RowSums& sums) {
+    float pre[8];
     SiluBackwardEpilogue<T>::gradient(p.silu, row, column, x, pre);
-    load8(p.bias + column, bias);
-    load8(p.weight_sum + column, weight_sum);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      layer_norm_backward_sums(rounded<T>(x[i]), pre[i], bias[i], weight_sum[i], sums.value[0],
+      layer_norm_backward_sums(rounded<T>(x[i]), pre[i], c.bias[i], c.weight_sum[i], sums.value[0],
                                sums.value[1]);
     }
   }
@@ -270,8 +310,11 @@ struct LayerNormBackwardEpilogue {
     return make_float4(s.mean, s.rstd, k1 * p.inverse_d, k2 * p.inverse_d);
   }
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4& constants,
-                              float (&x)[8], RowSums&) {
+  using Columns = NoColumns;
+  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&,
+                              const float4& constants, float (&x)[8], RowSums&) {
     const uint32_t token = static_cast<uint32_t>(p.first_row + row);
     float h[8];
     p.hidden.load(token, column, h);
@@ -301,8 +344,11 @@ struct StoreEpilogue {
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 0;
 
-  static SL_DEVICE void apply(const Params& p, int row, int column, const float4&, float (&x)[8],
-                              RowSums&) {
+  using Columns = NoColumns;
+  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
+                              float (&x)[8], RowSums&) {
     const float scale = p.scale != nullptr ? *p.scale : 1.f;
 #pragma unroll
     for (int i = 0; i < 8; ++i) x[i] *= scale;

@@ -4,6 +4,7 @@
 
 #include "cuda/alignment/block_sum.cuh"
 #include "cuda/epilogue/vector8.h"
+#include "cuda/ptx/griddep.cuh"
 
 namespace sightline::cuda {
 
@@ -28,6 +29,7 @@ struct FoldLayerNormKernel {
   static int blocks(const Params& p) { return p.padded_rows; }
 
   static SL_DEVICE void run(const Params& p) {
+    ptx::grid_dependency_wait();
     const int row = ptx::block_id();
     const bool real = row < p.rows;
     const int64_t at = static_cast<int64_t>(row) * p.padded_columns;
@@ -76,6 +78,7 @@ struct ConvertKernel {
   static int blocks(const Params& p) { return p.padded_rows; }
 
   static SL_DEVICE void run(const Params& p) {
+    ptx::grid_dependency_wait();
     const int row = ptx::block_id();
     for (int column = 8 * ptx::thread_id(); column < p.padded_columns; column += 8 * kThreads) {
       float x[8] = {};
@@ -103,6 +106,7 @@ struct TransposeKernel {
   }
 
   static SL_DEVICE void run(const Params& p) {
+    ptx::grid_dependency_wait();
     const int tiles = ceil_div(p.columns, kTile);
     const int row0 = ptx::block_id() / tiles * kTile, column0 = ptx::block_id() % tiles * kTile;
     const int x = ptx::thread_id() % kTile, y0 = ptx::thread_id() / kTile;

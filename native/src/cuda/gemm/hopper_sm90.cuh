@@ -256,6 +256,8 @@ struct HopperGemm {
       ptx::wgmma_wait<0>();
       ptx::pin_accumulators(d);
       release(shared, previous, lane);
+      // The last tile's products are done here: what follows in the stream may set itself up.
+      if (t + ptx::cluster_count() >= tiles.count()) ptx::grid_dependency_launch();
 
       if constexpr (kExchange) {
         exchange_and_write<kGroup>(p, shared, tile, rank, thread, exchanges++, d);

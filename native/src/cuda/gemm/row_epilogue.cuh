@@ -5,8 +5,9 @@
 // An epilogue is a struct of static functions:
 //   Params                          what it reads and writes
 //   kRowConstants, row_constants(p, row) -> float4            once per row and tile
+//   Columns, columns(p, column) -> Columns                     once per thread and column slice
 //   kRowSums, sums in a float4: x, y, z                        how many the row sums use (0 to 3)
-//   apply(p, row, column, constants, x[8], sums)               x: accumulators; adds to sums
+//   apply(p, row, column, columns, constants, x[8], sums)      x: accumulators; adds to sums
 //   finish_row(p, row, tile_n, sums)                           sums over the tile's columns
 #pragma once
 
@@ -18,6 +19,8 @@ namespace sightline::cuda {
 struct RowSums {
   float value[3];
 };
+
+struct NoColumns {};
 
 // One tile, or one column slice of it, in shared memory: kRows x kColumns fp32.
 template <int kColumns>
@@ -59,17 +62,19 @@ SL_DEVICE void apply_epilogue(const typename Epilogue::Params& p, StagedTile<kCo
   static_assert(kLanes <= 32 && 32 % kLanes == 0, "a row stays inside one warp");
   constexpr int kRowsPerPass = kThreads / kLanes;
   static_assert(kRows % kRowsPerPass == 0, "whole passes");
-  const int group = thread % kLanes;
+  const int group = thread % kLanes, column = first_column + 8 * group;
+  typename Epilogue::Columns columns{};
+  if (column < n) columns = Epilogue::columns(p, column);
 #pragma unroll 1
   for (int local = thread / kLanes; local < kRows; local += kRowsPerPass) {
-    const int row = first_row + local, column = first_column + 8 * group;
+    const int row = first_row + local;
     RowSums sums{};
     if (row < m && column < n) {
       float x[8];
       tile.get(local, group, x);
       const float4 constants =
           Epilogue::kRowConstants ? slots[local] : make_float4(0.f, 0.f, 0.f, 0.f);
-      Epilogue::apply(p, row, column, constants, x, sums);
+      Epilogue::apply(p, row, column, columns, constants, x, sums);
     }
     if constexpr (Epilogue::kRowSums > 0) {
 #pragma unroll

@@ -1,5 +1,7 @@
 #include "cuda/runtime/device.h"
 
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +34,14 @@ cudaError_t device_of_pointer(const void* pointer, int* id) {
   const cudaError_t error = cudaPointerGetAttributes(&attributes, pointer);
   *id = attributes.device;
   return error;
+}
+
+bool overlapped_launches() {
+  static const bool asked = [] {
+    const char* value = std::getenv("SIGHTLINE_CUDA_PDL");
+    return value != nullptr && std::strcmp(value, "1") == 0;
+  }();
+  return asked;
 }
 
 DeviceScope::DeviceScope(int id) {

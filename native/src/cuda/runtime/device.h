@@ -22,6 +22,10 @@ const Device* device_of(int id, cudaError_t* error);
 // The device that holds `pointer`.
 cudaError_t device_of_pointer(const void* pointer, int* id);
 
+// SIGHTLINE_CUDA_PDL=1: a kernel's set-up overlaps the end of the one before it (programmatic
+// dependent launch, compute capability 9 and later). Off until measured.
+bool overlapped_launches();
+
 // Makes a device current for the calling thread and goes back to the one before.
 class DeviceScope {
  public:

@@ -37,8 +37,10 @@ class Queue {
     if (error_ != cudaSuccess || blocks == 0) return;
     allow_shared_memory<Kernel>();
     if (error_ != cudaSuccess) return;
-    kernel_entry<Kernel><<<blocks, Kernel::kThreads, Kernel::kSharedBytes, stream_>>>(params);
-    fail(cudaGetLastError());
+    cudaLaunchAttribute attributes[1];
+    cudaLaunchConfig_t config = configuration<Kernel>(attributes, 0);
+    config.gridDim = {static_cast<unsigned>(blocks), 1, 1};
+    fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
   }
 
   // A persistent kernel of clusters: at most `work` of them, and no more than fit at once.
@@ -47,15 +49,11 @@ class Queue {
     static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
     if (error_ != cudaSuccess || work == 0) return;
     allow_shared_memory<Kernel>();
-    cudaLaunchAttribute attribute{};
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim = {Kernel::kCluster, 1, 1};
-    cudaLaunchConfig_t config{};
-    config.blockDim = {Kernel::kThreads, 1, 1};
-    config.dynamicSmemBytes = Kernel::kSharedBytes;
-    config.stream = stream_;
-    config.attrs = &attribute;
-    config.numAttrs = 1;
+    if (error_ != cudaSuccess) return;
+    cudaLaunchAttribute attributes[2];
+    attributes[0].id = cudaLaunchAttributeClusterDimension;
+    attributes[0].val.clusterDim = {Kernel::kCluster, 1, 1};
+    cudaLaunchConfig_t config = configuration<Kernel>(attributes, 1);
     config.gridDim = {Kernel::kCluster, 1, 1};
     const int resident = resident_clusters<Kernel>(config);
     if (error_ != cudaSuccess) return;
@@ -65,6 +63,23 @@ class Queue {
   }
 
  private:
+  // Adds programmatic dependent launch to the first `count` attributes where it is asked for.
+  template <class Kernel>
+  cudaLaunchConfig_t configuration(cudaLaunchAttribute* attributes, unsigned count) const {
+    if (device_->major >= 9 && overlapped_launches()) {
+      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attributes[count].val.programmaticStreamSerializationAllowed = 1;
+      ++count;
+    }
+    cudaLaunchConfig_t config{};
+    config.blockDim = {Kernel::kThreads, 1, 1};
+    config.dynamicSmemBytes = Kernel::kSharedBytes;
+    config.stream = stream_;
+    config.attrs = attributes;
+    config.numAttrs = count;
+    return config;
+  }
+
   template <class Kernel>
   void allow_shared_memory() {
     if constexpr (Kernel::kSharedBytes > 48 * 1024) {

@@ -1,0 +1,29 @@
+// The GEMM core alone behind one C function, for benchmarks/gpu: no part of the library.
+#pragma once
+
+#include "cuda/alignment/epilogues.cuh"
+#include "cuda/gemm/gemm.cuh"
+
+namespace sightline::cuda {
+
+struct ProbeCall {
+  bool a_mn, b_mn;
+  GemmPlan plan;
+  GemmProblem problem;
+  StoreEpilogue::Params epilogue;
+};
+
+template <class T>
+void probe(Queue& queue, const ProbeCall& call) {
+  if (call.a_mn && call.b_mn) {
+    gemm<T, Major::kMN, Major::kMN, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+  } else if (call.b_mn) {
+    gemm<T, Major::kK, Major::kMN, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+  } else if (!call.a_mn) {
+    gemm<T, Major::kK, Major::kK, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+  } else {
+    queue.fail(cudaErrorInvalidValue);
+  }
+}
+
+}  // namespace sightline::cuda
