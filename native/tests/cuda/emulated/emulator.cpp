@@ -31,8 +31,7 @@ uint8_t* Block::at(uint32_t address, size_t bytes) {
 
 void yield() {
   Machine& m = machine();
-  Thread* self = m.current;
-  swapcontext(&self->context, &m.scheduler);
+  if (_setjmp(m.current->context) == 0) _longjmp(m.scheduler, 1);
 }
 
 void meet(Meeting& meeting, int index, int count, void* mine, const char* what,
@@ -75,7 +74,18 @@ void thread_main() {
   self->done = true;
   --self->block->alive;
   ++m.progress;
-  swapcontext(&self->context, &m.scheduler);
+  _longjmp(m.scheduler, 1);
+}
+
+// Runs a fiber until it yields or ends.
+[[gnu::noinline]] void resume(Machine& m, Thread* thread) {
+  m.current = thread;
+  if (_setjmp(m.scheduler) == 0) {
+    if (thread->started) _longjmp(thread->context, 1);
+    thread->started = true;
+    setcontext(&thread->start);
+  }
+  m.current = nullptr;
 }
 
 void run_loads(bool all) {
@@ -104,9 +114,7 @@ void schedule() {
     if (m.random() % 4 == 0) std::shuffle(order.begin(), order.end(), m.random);
     const uint64_t before = m.progress;
     for (Thread* thread : order) {
-      m.current = thread;
-      swapcontext(&m.scheduler, &thread->context);
-      m.current = nullptr;
+      resume(m, thread);
     }
     run_loads(false);
     if (m.progress != before) {
@@ -169,11 +177,11 @@ void run_grid(int blocks, int cluster_size, int threads, size_t shared_bytes,
           thread->stack = std::move(stacks.back());
           stacks.pop_back();
         }
-        getcontext(&thread->context);
-        thread->context.uc_stack.ss_sp = thread->stack.get();
-        thread->context.uc_stack.ss_size = kStack;
-        thread->context.uc_link = nullptr;
-        makecontext(&thread->context, thread_main, 0);
+        getcontext(&thread->start);
+        thread->start.uc_stack.ss_sp = thread->stack.get();
+        thread->start.uc_stack.ss_size = kStack;
+        thread->start.uc_link = nullptr;
+        makecontext(&thread->start, thread_main, 0);
         m.threads.push_back(std::move(thread));
       }
       m.cluster.push_back(std::move(block));

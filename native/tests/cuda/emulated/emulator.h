@@ -11,6 +11,7 @@
 #pragma once
 
 #include <ucontext.h>
+#include <csetjmp>
 
 #include <cstdint>
 #include <cstdlib>
@@ -68,7 +69,9 @@ struct CopyOp {
 };
 
 struct Thread {
-  ucontext_t context{};
+  ucontext_t start{};  // entered once; then the jumps, which leave the signal mask alone
+  std::jmp_buf context;
+  bool started = false;
   std::unique_ptr<char[]> stack;
   Block* block = nullptr;
   int id = 0;
@@ -87,7 +90,7 @@ struct Machine {
   std::vector<std::function<void()>> loads;  // copy engine, in flight
   Meeting everyone;
   Thread* current = nullptr;
-  ucontext_t scheduler{};
+  std::jmp_buf scheduler;
   std::function<void()> body;
   uint64_t progress = 0;
   std::mt19937_64 random{1};
