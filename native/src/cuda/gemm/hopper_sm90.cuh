@@ -136,12 +136,7 @@ struct HopperGemm {
       ptx::sync_warp();
     } else {
       ptx::take_registers<232>();
-      // A literal warpgroup index: named barriers take an immediate id.
-      if (warp < 8) {
-        consume<0>(p, shared, rank);
-      } else {
-        consume<1>(p, shared, rank);
-      }
+      consume(p, shared, rank, warp / 4 - 1);
       ptx::sync_warp();
     }
     ptx::cluster_sync();  // no block leaves while a peer may still write to it
@@ -224,8 +219,8 @@ struct HopperGemm {
     if (lane < kCluster) ptx::mbarrier_arrive_remote(shared.empty(stage), lane);
   }
 
-  template <int kGroup>
-  static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank) {
+  // group: 0 for rows 0-63 of the tile, 1 for rows 64-127.
+  static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank, int group) {
     const Tiles tiles(p.m, p.n);
     const int k_blocks = ceil_div(p.k, kBlockK);
     const int thread = ptx::thread_id() % kConsumerThreads, lane = thread % 32;
@@ -237,8 +232,7 @@ struct HopperGemm {
       int previous = 0;
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         ptx::mbarrier_wait(shared.full(stage.index), stage.phase);
-        const uint64_t a =
-            tile_descriptor<kMajorA>(shared.a(stage.index) + kGroup * kHalfTileBytes);
+        const uint64_t a = tile_descriptor<kMajorA>(shared.a(stage.index) + group * kHalfTileBytes);
         const uint64_t b = tile_descriptor<kMajorB>(shared.b(stage.index));
         ptx::pin_accumulators(d);
         ptx::wgmma_fence();
@@ -260,9 +254,9 @@ struct HopperGemm {
       if (t + ptx::cluster_count() >= tiles.count()) ptx::grid_dependency_launch();
 
       if constexpr (kExchange) {
-        exchange_and_write<kGroup>(p, shared, tile, rank, thread, exchanges++, d);
+        exchange_and_write(p, shared, tile, rank, group, thread, exchanges++, d);
       } else {
-        write<kGroup, Epilogue>(p, shared, tile, thread, d);
+        write<Epilogue>(p, shared, tile, group, thread, d);
       }
     }
   }
@@ -272,22 +266,22 @@ struct HopperGemm {
   }
 
   // Prepares the rows' slots, then stages and processes the accumulators slice by slice.
-  template <int kGroup, class Part>
-  static SL_DEVICE void write(const Params& p, const Shared& shared, TileIndex tile, int thread,
-                              float (&d)[kTileN / 2]) {
-    const int first_m = tile.m * kTileM + kGroup * 64;
-    float4* slots = shared.slots() + kGroup * 64;
+  template <class Part>
+  static SL_DEVICE void write(const Params& p, const Shared& shared, TileIndex tile, int group,
+                              int thread, float (&d)[kTileN / 2]) {
+    const int first_m = tile.m * kTileM + group * 64;
+    float4* slots = shared.slots() + group * 64;
     if (thread < 64) prepare_slot<Part>(p.epilogue, slots + thread, first_m + thread, p.m);
-    slices<kGroup, Part>(p, shared, tile, thread, d);
+    slices<Part>(p, shared, tile, group, thread, d);
     if (thread < 64) finish_slot<Part>(p.epilogue, slots + thread, first_m + thread, p.m, tile.n);
   }
 
-  template <int kGroup, class Part>
-  static SL_DEVICE void slices(const Params& p, const Shared& shared, TileIndex tile, int thread,
-                               float (&d)[kTileN / 2]) {
+  template <class Part>
+  static SL_DEVICE void slices(const Params& p, const Shared& shared, TileIndex tile, int group,
+                               int thread, float (&d)[kTileN / 2]) {
     constexpr int kRegisters = kSliceColumns / 2;
-    const int first_m = tile.m * kTileM + kGroup * 64, first_n = tile.n * kTileN;
-    const auto staged = staging(shared, kGroup);
+    const int first_m = tile.m * kTileM + group * 64, first_n = tile.n * kTileN;
+    const auto staged = staging(shared, group);
     const Position at = wgmma_accumulator(thread, 0);
 #pragma unroll
     for (int slice = 0; slice < kTileN / kSliceColumns; ++slice) {
@@ -297,32 +291,31 @@ struct HopperGemm {
         staged.put(at.row, at.column + 2 * i, c[0], c[1]);
         staged.put(at.row + 8, at.column + 2 * i, c[2], c[3]);
       }
-      ptx::named_barrier<1 + kGroup>(kConsumerThreads);
+      ptx::named_barrier(1 + group, kConsumerThreads);
       apply_epilogue<Part, 64, kSliceColumns, kConsumerThreads>(
-          p.epilogue, staged, shared.slots() + kGroup * 64, first_m,
-          first_n + slice * kSliceColumns, p.m, p.n, thread);
-      ptx::named_barrier<1 + kGroup>(kConsumerThreads);
+          p.epilogue, staged, shared.slots() + group * 64, first_m, first_n + slice * kSliceColumns,
+          p.m, p.n, thread);
+      ptx::named_barrier(1 + group, kConsumerThreads);
     }
   }
 
   // Row sums of this block's columns go to every block of the cluster, which adds them in the order
   // of ranks. Two buffers suffice: a peer sends its sums of tile i + 2 only after it has ours of
   // i + 1, which we send after reading those of i.
-  template <int kGroup>
   static SL_DEVICE void exchange_and_write(const Params& p, const Shared& shared, TileIndex tile,
-                                           int rank, int thread, int exchanges,
+                                           int rank, int group, int thread, int exchanges,
                                            float (&d)[kTileN / 2]) {
     using First = typename Epilogue::First;
     using Second = typename Epilogue::Second;
-    const int first_m = tile.m * kTileM + kGroup * 64;
-    const int row = kGroup * 64 + thread, buffer = exchanges % 2;
-    float4* slots = shared.slots() + kGroup * 64;
+    const int first_m = tile.m * kTileM + group * 64;
+    const int row = group * 64 + thread, buffer = exchanges % 2;
+    float4* slots = shared.slots() + group * 64;
     if (thread < 64) prepare_slot<First>(p.epilogue, slots + thread, first_m + thread, p.m);
-    slices<kGroup, First>(p, shared, tile, thread, d);
+    slices<First>(p, shared, tile, group, thread, d);
 
     const uint32_t barrier = shared.exchanged(buffer);
     const int sums_at = kExchangeAt + buffer * kExchangeBytes;
-    if (kGroup == 0 && thread == 0) ptx::mbarrier_arrive_expect_bytes(barrier, kExchangeBytes);
+    if (group == 0 && thread == 0) ptx::mbarrier_arrive_expect_bytes(barrier, kExchangeBytes);
     if (thread < 64) {
       const float4 own = slots[thread];
       for (int peer = 0; peer < kCluster; ++peer) {
@@ -344,7 +337,7 @@ struct HopperGemm {
         slots[thread] = Epilogue::combine(p.epilogue, first_m + thread, total, rank == 0);
       }
     }
-    slices<kGroup, Second>(p, shared, tile, thread, d);
+    slices<Second>(p, shared, tile, group, thread, d);
   }
 };
 

@@ -20,12 +20,10 @@ SL_DEVICE int warp_id() { return __shfl_sync(0xffffffffu, static_cast<int>(threa
 SL_DEVICE void sync_threads() { __syncthreads(); }
 SL_DEVICE void sync_warp() { __syncwarp(); }
 
-// Barrier among `count` threads of the block. Id 0 is sync_threads(); an immediate id, because a
-// register would reserve all 16 barriers.
-template <int kId>
-SL_DEVICE void named_barrier(int count) {
-  static_assert(kId >= 1 && kId < 16, "barrier 0 belongs to sync_threads(), 16 exist");
-  asm volatile("bar.sync %0, %1;" ::"n"(kId), "r"(count) : "memory");
+// Barrier among `count` threads of the block, ids 1 to 15; 0 is sync_threads(). An id in a register
+// makes ptxas set all 16 aside, which costs nothing where one block fills a multiprocessor.
+SL_DEVICE void named_barrier(int id, int count) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(count) : "memory");
 }
 
 SL_DEVICE float shuffle_xor(float value, int mask) {

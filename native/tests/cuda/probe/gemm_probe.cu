@@ -4,8 +4,8 @@
 using namespace sightline;
 using namespace sightline::cuda;
 
-// C[m,n] = A B^T. dtype and out_dtype: 0 fp32, 1 bf16, 2 fp16. majors: bit 0 A is [k][m], bit 1 B is
-// [k][n]. tile: 0 picks, 128 or 256 forces the Hopper kernel's columns. Returns a cudaError_t.
+// C[m,n] = A B^T. dtype and out_dtype: 0 fp32, 1 bf16, 2 fp16. majors: bit 0 A is [k][m], bit 1 B
+// is [k][n]. tile: 0 picks, 128 or 256 forces the Hopper kernel's columns. Returns a cudaError_t.
 extern "C" __attribute__((visibility("default"))) int32_t sl_probe_gemm(
     int32_t dtype, int32_t out_dtype, int32_t majors, int32_t portable, int32_t tile, int32_t m,
     int32_t n, int32_t k, const void* a, int64_t lda, const void* b, int64_t ldb, void* c,

@@ -4,7 +4,7 @@
 
 namespace sightline::cuda {
 
-#define SL_PRODUCT(T, kA, kB)                                       \
+#define SL_PRODUCT(T, kA, kB)                                        \
   template void hopper_gemm<T, Major::kA, Major::kB, StoreEpilogue>( \
       Queue&, const GemmPlan&, const GemmProblem&, const StoreEpilogue::Params&)
 

@@ -23,9 +23,8 @@ inline void sync_warp() {
   emu::meet(emu::warp_meeting(), emu::lane(), 32, nullptr, "sync_warp", nullptr);
 }
 
-template <int kId>
-void named_barrier(int count) {
-  emu::meet(emu::self().block->named[kId], 0, count, nullptr, "named barrier", nullptr);
+inline void named_barrier(int id, int count) {
+  emu::meet(emu::self().block->named[id], 0, count, nullptr, "named barrier", nullptr);
 }
 
 inline float shuffle_xor(float value, int mask) {
