@@ -40,12 +40,15 @@ Operand operand(const Matrix<T>& m) {
 
 // Sizes are those of the product; storage follows the majors.
 template <class T, Major kA, Major kB, class Run>
-void check(int m, int n, int k, double tolerance, const Run& run) {
+void check(int m, int n, int k, int k_extra, const Run& run) {
   std::mt19937 generator(static_cast<unsigned>(m * 31 + n * 7 + k));
-  const auto a =
-      kA == Major::kK ? random_matrix<T>(m, k, generator) : random_matrix<T>(k, m, generator);
-  const auto b =
-      kB == Major::kK ? random_matrix<T>(n, k, generator) : random_matrix<T>(k, n, generator);
+  const auto make = [&](Major major, int extent, int depth) {
+    return major == Major::kK ? random_matrix<T>(extent, depth, generator)
+                              : random_matrix<T>(depth, extent, generator);
+  };
+  const auto a = make(kA, m, k), b = make(kB, n, k);
+  const auto a_extra = make(kA, m, std::max(k_extra, 1)),
+             b_extra = make(kB, n, std::max(k_extra, 1));
   const int padded = round_up(n, 8), tiles_n = ceil_div(n, 128);
   Matrix<float> out(m, padded), sums(tiles_n, m, m);
   out.fill(NAN), sums.fill(NAN);
@@ -53,6 +56,8 @@ void check(int m, int n, int k, double tolerance, const Run& run) {
   GemmProblem problem;
   problem.m = m, problem.n = n, problem.k = k;
   problem.a = operand(a), problem.b = operand(b);
+  problem.k_extra = k_extra;
+  problem.a_extra = operand(a_extra), problem.b_extra = operand(b_extra);
   const typename ProbeEpilogue::Params epilogue{out.get(), padded, sums.get(), m};
   const int tile_columns = run(problem, epilogue);
 
@@ -61,10 +66,14 @@ void check(int m, int n, int k, double tolerance, const Run& run) {
     double row_sum = 0;
     for (int j = 0; j < n; ++j) {
       double expected = 0;
-      for (int l = 0; l < k; ++l) {
-        expected += (kA == Major::kK ? a.at(i, l) : a.at(l, i)) *
-                    (kB == Major::kK ? b.at(j, l) : b.at(l, j));
-      }
+      const auto add = [&](const Matrix<T>& x, const Matrix<T>& y, int depth) {
+        for (int l = 0; l < depth; ++l) {
+          expected += (kA == Major::kK ? x.at(i, l) : x.at(l, i)) *
+                      (kB == Major::kK ? y.at(j, l) : y.at(l, j));
+        }
+      };
+      add(a, b, k);
+      add(a_extra, b_extra, k_extra);
       error.add(out.at(i, j), expected);
       row_sum += expected;
     }
@@ -72,7 +81,7 @@ void check(int m, int n, int k, double tolerance, const Run& run) {
     for (int tile = 0; tile < ceil_div(n, tile_columns); ++tile) found += sums.at(tile, i);
     sum_error.add(found, row_sum);
   }
-  CHECK_LE(error.value(), tolerance);
+  CHECK_LE(error.value(), 1e-5);
   CHECK_LE(sum_error.value(), 1e-4);
 }
 
@@ -80,8 +89,8 @@ Device hopper_device() { return {0, 132, 9, 0}; }
 Device ampere_device() { return {0, 108, 8, 0}; }
 
 template <class T, Major kA, Major kB>
-void portable(int m, int n, int k) {
-  check<T, kA, kB>(m, n, k, 1e-5, [](const GemmProblem& problem, const auto& epilogue) {
+void portable(int m, int n, int k, int k_extra = 0) {
+  check<T, kA, kB>(m, n, k, k_extra, [](const GemmProblem& problem, const auto& epilogue) {
     const Device device = ampere_device();
     Queue queue(device, nullptr);
     gemm<T, kA, kB, ProbeEpilogue>(queue, plan_gemm<T>(device, GemmPath::kPortable, problem),
@@ -91,8 +100,8 @@ void portable(int m, int n, int k) {
 }
 
 template <class T, Major kA, Major kB>
-void hopper(int m, int n, int k, int columns, int resident = 2) {
-  check<T, kA, kB>(m, n, k, 1e-5, [&](const GemmProblem& problem, const auto& epilogue) {
+void hopper(int m, int n, int k, int columns, int resident = 2, int k_extra = 0) {
+  check<T, kA, kB>(m, n, k, k_extra, [&](const GemmProblem& problem, const auto& epilogue) {
     const Device device = hopper_device();
     Queue queue(device, nullptr);
     emu::machine().resident_clusters = resident;
@@ -128,6 +137,17 @@ TEST(portable_fp16) { portable<Fp16, kK, kK>(31, 40, 72); }
 TEST(portable_short_k) {
   portable<Bf16, kK, kK>(1, 8, 8);
   portable<Bf16, kK, kK>(7, 136, 16);
+}
+
+// A low-rank product runs on in the same accumulators: ranks below, at and above a block of k.
+TEST(second_product) {
+  portable<float, kK, kK>(65, 136, 40, 8);
+  portable<float, kK, kMN>(65, 136, 40, 24);
+  portable<Bf16, kK, kK>(65, 136, 40, 8);
+  portable<Bf16, kK, kK>(65, 136, 200, 64);
+  portable<Bf16, kK, kMN>(65, 136, 264, 72);
+  hopper<Bf16, kK, kK>(300, 264, 64 * 5, 256, 1, 8);
+  hopper<Bf16, kK, kMN>(200, 136, 152, 128, 1, 72);
 }
 
 TEST(hopper_one_block_of_k) { hopper<Bf16, kK, kK>(128, 256, 64, 256); }

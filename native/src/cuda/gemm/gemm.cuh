@@ -32,7 +32,7 @@ GemmPlan plan_gemm(const Device& device, GemmPath path, const GemmProblem& probl
                 problem.n > 0 && problem.k > 0 && boxable(problem.a, problem.m) &&
                 boxable(problem.b, problem.n);
   if (plan.hopper) {
-    plan.tile = pick_hopper_tile(problem.m, problem.n, problem.k, device.sms);
+    plan.tile = pick_hopper_tile(problem.m, problem.n, problem.k + problem.k_extra, device.sms);
     plan.tiles_n = ceil_div(problem.n, plan.tile.columns);
   } else {
     plan.tiles_n = ceil_div(problem.n, 128);

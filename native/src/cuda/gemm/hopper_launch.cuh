@@ -38,12 +38,19 @@ void launch_hopper(Queue& queue, const GemmProblem& problem,
   encode_operand<T>(queue, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
                     kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a_alternate);
   encode_operand<T>(queue, problem.b, kMajorB, problem.n, problem.k, Kernel::kBoxRowsB, &params.b);
+  if (problem.k_extra > 0) {
+    encode_operand<T>(queue, problem.a_extra, kMajorA, problem.m, problem.k_extra,
+                      Kernel::kBoxRowsA, &params.a_extra);
+    encode_operand<T>(queue, problem.b_extra, kMajorB, problem.n, problem.k_extra,
+                      Kernel::kBoxRowsB, &params.b_extra);
+  }
   params.alternate_blocks = problem.alternate_blocks;
   params.first_row = problem.a.first_row;
   params.rows_per_batch = problem.a.rows_per_batch;
   params.m = problem.m;
   params.n = problem.n;
   params.k = problem.k;
+  params.k_extra = problem.k_extra;
   params.epilogue = epilogue;
   queue.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
 }

@@ -1,4 +1,4 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T), 16-bit operands, fp32 accumulation, sm_90a.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ A' B'^T]), 16-bit operands, fp32 accumulation, sm_90a.
 //
 // A block of three warpgroups computes 128 x kTileN tiles, persistently:
 //   warpgroup 0   producer: one thread fills kStages stages of 64 k with the copy engine
@@ -76,10 +76,14 @@ struct HopperGemm {
 
   struct Params {
     ptx::TensorMap a, a_alternate, b;
+    ptx::TensorMap a_extra, b_extra;
     const int* alternate_blocks;
     uint32_t first_row, rows_per_batch;  // of A: multiples of kTileM, or one batch
-    int m, n, k;
+    int m, n, k, k_extra;
     typename Epilogue::Params epilogue;
+
+    SL_HOST_DEVICE int main_blocks() const { return ceil_div(k, kBlockK); }
+    SL_HOST_DEVICE int k_blocks() const { return main_blocks() + ceil_div(k_extra, kBlockK); }
   };
 
   struct Tiles {
@@ -150,7 +154,7 @@ struct HopperGemm {
 
   static SL_DEVICE void produce(const Params& p, const Shared& shared, int rank) {
     const Tiles tiles(p.m, p.n);
-    const int k_blocks = ceil_div(p.k, kBlockK);
+    const int main_blocks = p.main_blocks(), k_blocks = p.k_blocks();
     Stage stage{0, 1};
     for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
       const TileIndex tile = tile_at(tiles, t, rank);
@@ -164,8 +168,14 @@ struct HopperGemm {
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
         ptx::mbarrier_arrive_expect_bytes(shared.full(stage.index), kStageBytes);
-        load_a(map_a, first_row, rows, shared, stage.index, first_m, i * kBlockK, rank);
-        load_b(p.b, shared, stage.index, first_n, i * kBlockK, rank);
+        if (i < main_blocks) {
+          load_a(map_a, first_row, rows, shared, stage.index, first_m, i * kBlockK, rank);
+          load_b(p.b, shared, stage.index, first_n, i * kBlockK, rank);
+        } else {
+          const int k = (i - main_blocks) * kBlockK;
+          load_a(p.a_extra, 0, 0x7fffffffu, shared, stage.index, first_m, k, rank);
+          load_b(p.b_extra, shared, stage.index, first_n, k, rank);
+        }
       }
     }
     for (int s = 0; s < kStages; ++s, stage.advance()) {  // until every peer's arrivals are in
@@ -222,7 +232,7 @@ struct HopperGemm {
   // group: 0 for rows 0-63 of the tile, 1 for rows 64-127.
   static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank, int group) {
     const Tiles tiles(p.m, p.n);
-    const int k_blocks = ceil_div(p.k, kBlockK);
+    const int k_blocks = p.k_blocks();
     const int thread = ptx::thread_id() % kConsumerThreads, lane = thread % 32;
     Stage stage{0, 0};
     int exchanges = 0;

@@ -30,12 +30,16 @@ inline Operand matrix(const void* data, int64_t row_stride) {
   return operand;
 }
 
-// Sizes and operands of C[m,n] = A[m,k] B[n,k]^T. Where `alternate_blocks` is given and nonzero for
-// a block of 128 rows of A, those rows are read from `a_alternate`.
+// Sizes and operands of C[m,n] = A[m,k] B[n,k]^T + A'[m,k'] B'[n,k']^T, the second product
+// optional, in the same accumulators (a low-rank update of the first), its operands stored in the
+// same order. Where `alternate_blocks` is given and nonzero for a block of 128 rows of A, those
+// rows are read from `a_alternate`.
 struct GemmProblem {
   int m = 0, n = 0, k = 0;
   Operand a, b;
   Operand a_alternate;
+  int k_extra = 0;
+  Operand a_extra, b_extra;
   const int* alternate_blocks = nullptr;
 };
 

@@ -1,4 +1,5 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T), 16-bit operands, fp32 accumulation, sm_80 and later.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ A' B'^T]), 16-bit operands, fp32 accumulation, sm_80 and
+// later.
 //
 // One block of 8 warps computes one 128x128 tile (a warp 64x32). Loads run kStages - 1 blocks of 64
 // k ahead with cp.async; ldmatrix feeds mma.m16n8k16. After the last k the accumulators are staged
@@ -118,18 +119,26 @@ struct PortableGemm {
 
     const bool alternate =
         problem.alternate_blocks != nullptr && problem.alternate_blocks[tile.m] != 0;
-    const LoaderA loader_a(alternate ? problem.a_alternate : problem.a, first_m, problem.m,
-                           problem.k, thread);
-    const LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
+    LoaderA loader_a(alternate ? problem.a_alternate : problem.a, first_m, problem.m, problem.k,
+                     thread);
+    LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
+    const int main_blocks = ceil_div(problem.k, kBlockK);
+    const int k_blocks = main_blocks + ceil_div(problem.k_extra, kBlockK);
+    int first_block = 0;  // of the product being loaded
     const auto load = [&](int k_block) {
+      if (k_block == main_blocks) {
+        loader_a = LoaderA(problem.a_extra, first_m, problem.m, problem.k_extra, thread);
+        loader_b = LoaderB(problem.b_extra, first_n, problem.n, problem.k_extra, thread);
+        first_block = main_blocks;
+      }
       const uint32_t stage = stages + k_block % kStages * kStageBytes;
-      loader_a.load(stage, k_block * kBlockK);
-      loader_b.load(stage + LoaderA::kBytes, k_block * kBlockK);
+      const int k0 = (k_block - first_block) * kBlockK;
+      loader_a.load(stage, k0);
+      loader_b.load(stage + LoaderA::kBytes, k0);
     };
 
     float accumulators[kWarpM / 16][kWarpN / 8][4] = {};
-    const int k_blocks = ceil_div(problem.k, kBlockK);
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) {
       if (i < k_blocks) load(i);
       ptx::cp_async_commit();  // an empty group too: the count of groups stands for the block

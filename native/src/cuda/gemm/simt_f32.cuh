@@ -1,4 +1,5 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T) in plain fp32 (fused multiply-add, k in order), any GPU.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ A' B'^T]) in plain fp32 (fused multiply-add, k in order),
+// any GPU.
 //
 // One block of 256 threads computes one 128x128 tile; a thread has 2x2 blocks of 4x4 elements.
 // Blocks of 16 k pass through registers into shared memory [k][128 + 4], double buffered.
@@ -122,9 +123,19 @@ struct SimtGemm {
     LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
 
     float accumulators[2][2][4][4] = {};
-    loader_a.fetch(0);
-    loader_b.fetch(0);
-    const int k_blocks = ceil_div(problem.k, kDepth);
+    const int main_blocks = ceil_div(problem.k, kDepth);
+    const int k_blocks = main_blocks + ceil_div(problem.k_extra, kDepth);
+    int first_block = 0;  // of the product being fetched
+    const auto fetch = [&](int k_block) {
+      if (k_block == main_blocks) {
+        loader_a = LoaderA(problem.a_extra, first_m, problem.m, problem.k_extra, thread);
+        loader_b = LoaderB(problem.b_extra, first_n, problem.n, problem.k_extra, thread);
+        first_block = main_blocks;
+      }
+      loader_a.fetch((k_block - first_block) * kDepth);
+      loader_b.fetch((k_block - first_block) * kDepth);
+    };
+    if (k_blocks > 0) fetch(0);
 #pragma unroll 1
     for (int k_block = 0; k_block < k_blocks; ++k_block) {
       // The other buffer is still being read; this one was last read before the previous barrier.
@@ -133,10 +144,7 @@ struct SimtGemm {
       loader_a.store(block_a);
       loader_b.store(block_b);
       ptx::sync_threads();
-      if (k_block + 1 < k_blocks) {
-        loader_a.fetch((k_block + 1) * kDepth);
-        loader_b.fetch((k_block + 1) * kDepth);
-      }
+      if (k_block + 1 < k_blocks) fetch(k_block + 1);
       multiply(block_a + thread_m, block_b + thread_n, accumulators);
     }
 

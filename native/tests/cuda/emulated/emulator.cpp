@@ -7,7 +7,13 @@
 namespace emu {
 
 Machine& machine() {
-  static Machine instance;
+  static Machine& instance = *[] {
+    static Machine made;
+    if (const char* seed = std::getenv("SIGHTLINE_EMULATOR_SEED")) {
+      made.random.seed(std::strtoull(seed, nullptr, 10));
+    }
+    return &made;
+  }();
   return instance;
 }
 

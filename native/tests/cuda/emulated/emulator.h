@@ -5,6 +5,7 @@
 // and the wait that ends them, and poison what they will write with NaN when issued; fibers are
 // scheduled in random order. A missing wait, a stage reused too early, a wrong phase, byte count,
 // fragment, descriptor or swizzle therefore shows as a wrong number or as a reported deadlock.
+// SIGHTLINE_EMULATOR_SEED=n draws other moments and orders.
 // What it cannot show: memory-model effects (missing fences), and how ptxas sees the code.
 //
 // The folder shadows cuda/ptx and cuda/runtime/launch.cuh by its place on the include path.
