@@ -112,6 +112,20 @@ TEST(hidden_states_read_in_place) {
   }
 }
 
+TEST(several_chunks_of_tokens) {
+  AlignmentProblem exact({3, 1400, 16, 8, 8}, {kF32, kF32, kF32, kF32, kF32});
+  exact.with_mask = true;
+  CHECK_GE(exact.shape.b * exact.shape.n, cuda::kChunkRows + 1);
+  CHECK_EQ(run(exact, kAmpere), SL_OK);
+  check(exact);
+  for (const cuda::Device& device : {kAmpere, kHopper}) {
+    AlignmentProblem problem({33, 128, 16, 16, 16}, {kBf16, kBf16, kF32, kF32, kBf16});
+    align_rows(problem, 16);
+    CHECK_EQ(run(problem, device), SL_OK);
+    check(problem);
+  }
+}
+
 TEST(large_means_are_normalised_first) {
   for (const cuda::Device& device : {kAmpere, kHopper}) {
     AlignmentProblem problem({2, 128, 64, 64, 64}, {kBf16, kBf16, kF32, kF32, kBf16});
