@@ -1,6 +1,6 @@
 # Installs into a fresh prefix and uses what lies there as a stranger would.
 #   cmake -DBUILD=<build tree> -DEXAMPLES=<source folder> -DWORK=<scratch> -DCC=<compiler>
-#         -DCOMPONENTS=<list> -DWAY=find_package|pkg-config -P package.cmake
+#         -DCOMPONENTS=<list> -DWAY=find_package|pkg-config|libtorch -P package.cmake
 cmake_minimum_required(VERSION 3.20)
 set(prefix ${WORK}/prefix)
 set(source ${WORK}/source)
@@ -67,6 +67,29 @@ elseif(WAY STREQUAL "pkg-config")
   if(NOT version STREQUAL VERSION)
     message(FATAL_ERROR "sightline.pc has version ${version}, expected ${VERSION}")
   endif()
+elseif(WAY STREQUAL "libtorch")
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/torch_hpp -B ${WORK}/build
+                          -DSightline_ROOT=${prefix} -DEXAMPLE=${source}/torch
+                          -DCMAKE_BUILD_TYPE=Release
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(output MATCHES "SKIPPED: [^\n]*")
+    message(STATUS "${CMAKE_MATCH_0}")
+    return()
+  elseif(NOT result EQUAL 0)
+    message(FATAL_ERROR "${output}")
+  endif()
+  run(${CMAKE_COMMAND} --build ${WORK}/build)
+  run(${WORK}/build/torch_hpp_test)
+  message(STATUS "${output}")
+  run(${WORK}/build/align_torch)
+  string(REGEX MATCHALL "loss [^\n]+" losses "${output}")
+  list(TRANSFORM losses REPLACE "loss " "")
+  list(POP_FRONT losses first)
+  list(POP_BACK losses last)
+  message(STATUS "loss ${first} to ${last}")
+  if(NOT last LESS first)
+    message(FATAL_ERROR "the loss of align_torch does not fall:\n${output}")
+  endif()
 else()
-  message(FATAL_ERROR "WAY=${WAY}, expected find_package or pkg-config")
+  message(FATAL_ERROR "WAY=${WAY}, expected find_package, pkg-config or libtorch")
 endif()
