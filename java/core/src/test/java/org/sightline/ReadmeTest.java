@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -44,6 +45,21 @@ class ReadmeTest {
   @Test
   void cBlockIsTheExampleThatTheNativeTestsBuild() throws IOException {
     assertEquals(Files.readString(ROOT.resolve("native/examples/loss.h")), block("c"));
+  }
+
+  @Test
+  void otherBlocksAreTheExamplesThatTheNativeTestsRun() throws IOException {
+    Map<String, String> examples =
+        Map.of(
+            "cmake", "native/examples/CMakeLists.txt",
+            "python", "native/python/example_train.py",
+            "cpp", "native/examples/torch/align_torch.cpp");
+    for (Map.Entry<String, String> example : examples.entrySet()) {
+      assertEquals(
+          Files.readString(ROOT.resolve(example.getValue())),
+          block(example.getKey()),
+          example.getValue());
+    }
   }
 
   private static String block(String language) throws IOException {
