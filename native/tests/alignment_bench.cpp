@@ -1,28 +1,18 @@
 // Not a test: time of the alignment call, forward and backward, beside its floor, the same six
 // products by gemm() on packed weights, interleaved.
 //   alignment_bench [threads [repeats]]
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
 #include "alignment_fixture.h"
+#include "bench.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/isa.h"
 
 using namespace sightline;
 
 namespace {
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
 
 // The bare products of one call.
 struct Floor {
@@ -91,24 +81,16 @@ int main(int argc, char** argv) {
       problem.context.num_threads = threads;
       AlignmentProblem::Handle handle(problem);
       Floor floor(shape, compute, threads);
-      std::vector<double> ours, bare;
-      for (int i = 0; i <= repeats; ++i) {
-        const double start = seconds();
-        problem.run(handle);
-        const double middle = seconds();
-        floor.run();
-        if (i == 0) continue;  // warm-up
-        ours.push_back(middle - start), bare.push_back(seconds() - middle);
-      }
+      const bench::Comparison t = bench::compare(
+          threads, repeats, [&] { problem.run(handle); }, [&] { floor.run(); });
       const double m = double(shape.b * shape.n), d = double(shape.d), p = double(shape.p),
                    z = double(shape.z);
       const double flop = 4 * m * (d * p + p * p + p * z);
       std::printf(
           "M=%5.0f D=%4.0f P=%4.0f Z=%4.0f %s  call %9.3f ms %6.1f GFLOP/s   six products %9.3f ms "
           "%6.1f GFLOP/s   ratio %.2f\n",
-          m, d, p, z, compute == kF32 ? "fp32" : "bf16", median(ours) * 1e3,
-          flop / median(ours) * 1e-9, median(bare) * 1e3, flop / median(bare) * 1e-9,
-          median(ours) / median(bare));
+          m, d, p, z, compute == kF32 ? "fp32" : "bf16", t.ours * 1e3, flop / t.ours * 1e-9,
+          t.floor * 1e3, flop / t.floor * 1e-9, t.ratio);
     }
   }
 }

@@ -1,13 +1,14 @@
 // Not a test: GFLOP/s of the GEMM core beside a loop of independent FMAs, the machine's peak.
+// One thread is timed by its CPU clock.
 //   gemm_bench [threads]
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "bench.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/isa.h"
 #include "matrices.h"
@@ -16,43 +17,16 @@ using namespace sightline;
 
 namespace {
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 template <typename Body>
-double best_seconds(int repeats, Body&& body) {
+double best_seconds(int threads, int repeats, Body&& body) {
   double best = 1e30;
   for (int i = 0; i < repeats; ++i) {
-    const double start = seconds();
+    const double start = bench::seconds(threads);
     body();
-    best = std::min(best, seconds() - start);
+    best = std::min(best, bench::seconds(threads) - start);
   }
   return best;
 }
-
-#if defined(__x86_64__)
-constexpr int64_t kPeakSteps = 2000000;
-
-// 10 chains hide the latency of 4 or 5 cycles at two FMAs a cycle.
-__attribute__((target("avx2,fma"), noinline)) void independent_fmas() {
-  typedef float V __attribute__((vector_size(32)));
-  V s[10], x = V{} + 0.999f, y = V{} + 1e-3f;
-  for (V& v : s) v = y;
-  for (int64_t i = 0; i < kPeakSteps; ++i) {
-#pragma GCC unroll 10
-    for (V& v : s) __asm__ volatile("vfmadd213ps %2, %1, %0" : "+x"(v) : "x"(x), "x"(y));
-  }
-}
-
-double peak_gflops_avx2(int threads) {
-  const double time = best_seconds(3, [&] {
-#pragma omp parallel num_threads(threads)
-    independent_fmas();
-  });
-  return threads * kPeakSteps * 160.0 / time * 1e-9;
-}
-#endif
 
 }  // namespace
 
@@ -61,12 +35,14 @@ int main(int argc, char** argv) {
   if (!kernels()) return std::printf("%s\n", isa_cause()), 1;
   const Kernels& table = *kernels();
   std::printf("path %s, %d threads\n", table.name, threads);
+  double peak = 0;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("fma"))
-    std::printf("AVX2 FMA peak %.1f GFLOP/s\n", peak_gflops_avx2(threads));
+    std::printf("AVX2 FMA peak %.1f GFLOP/s\n", peak = bench::peak_gflops_avx2(threads));
 #endif
   const int64_t shapes[][3] = {{1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2048, 4096},
-                               {64, 256, 192},     {1024, 256, 192},   {1024, 32, 4096}};
+                               {64, 256, 192},     {1024, 256, 192},   {1024, 32, 4096},
+                               {4096, 32, 512}};
   for (const auto& s : shapes) {
     for (DType compute : {DType::kFloat32, DType::kBFloat16}) {
       for (int mode = 0; mode < 3; ++mode) {
@@ -90,14 +66,15 @@ int main(int argc, char** argv) {
         const GemmTerm term{operand(a.view2(), true), operand(b.view2(), along_k), k,
                             mode == 2 ? &packed : nullptr};
         const Gemm problem{m, n, compute, &term, 1, store_tile, &store};
-        const double time = best_seconds(m * n * k < 100000000 ? 50 : 4,
+        const double time = best_seconds(threads, m * n * k < 200000000 ? 50 : 4,
                                          [&] { gemm(table, problem, workspace, threads); });
-        std::printf("%5lld x %5lld x %5lld %s %-12s %8.1f GFLOP/s\n", (long long)m, (long long)n,
-                    (long long)k, compute == DType::kFloat32 ? "fp32" : "bf16",
+        std::printf("%5lld x %5lld x %5lld %s %-12s %8.1f GFLOP/s  %5.1f %% of the peak\n",
+                    (long long)m, (long long)n, (long long)k,
+                    compute == DType::kFloat32 ? "fp32" : "bf16",
                     mode == 0   ? "B as [N,K]"
                     : mode == 1 ? "B as [K,N]"
                                 : "B packed",
-                    2e-9 * m * n * k / time);
+                    2e-9 * m * n * k / time, peak > 0 ? 2e-7 * m * n * k / time / peak : 0.);
         std::free(workspace), std::free(packed_memory);
       }
     }

@@ -66,9 +66,9 @@ constexpr double kTolerance = 3e-6;
 }  // namespace
 
 TEST(orientations_dtypes_and_tails) {
-  const int64_t sizes[][3] = {{1, 1, 1},    {1, 33, 7},     {7, 13, 31},
-                              {13, 1, 65},  {14, 32, 256},  {65, 31, 257},
-                              {6, 16, 512}, {207, 65, 300}, {31, 207, 13}};
+  const int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 7},    {7, 13, 31},  {13, 1, 65},
+                              {14, 32, 256}, {65, 31, 257}, {6, 16, 512}, {207, 65, 300},
+                              {31, 207, 13}, {600, 20, 70}};
   for (const auto& size : sizes) {
     for (int bits = 0; bits < 32; ++bits) {
       const Case c{size[0],
@@ -110,15 +110,36 @@ TEST(packed_b_gives_the_same_bits) {
 
 TEST(thread_count_changes_no_bit) {
   for (DType compute : {kF32, kBf16}) {
-    const Case c{300, 700, 600, true, true, kF32, kF32, compute};
-    TestTensor a = make(kF32, true, c.m, c.k, 5), b = make(kF32, true, c.n, c.k, 6);
-    const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr};
-    Run one(c);
-    one.go(c, {term}, 1);
-    for (int threads : {2, 3, 7}) {
-      Run many(c);
-      many.go(c, {term}, threads);
-      CHECK(one.out.bytes == many.out.bytes);
+    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{300, 700}, {1300, 33}}) {
+      const Case c{m, n, 600, true, true, kF32, kF32, compute};
+      TestTensor a = make(kF32, true, c.m, c.k, 5), b = make(kF32, true, c.n, c.k, 6);
+      const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr};
+      Run one(c);
+      one.go(c, {term}, 1);
+      for (int threads : {2, 3, 7}) {
+        Run many(c);
+        many.go(c, {term}, threads);
+        CHECK(one.out.bytes == many.out.bytes);
+      }
+    }
+  }
+}
+
+// Few columns take another kernel, many rows more than one block.
+TEST(an_element_does_not_depend_on_the_size_around_it) {
+  for (DType compute : {kF32, kBf16}) {
+    for (bool along_k : {false, true}) {
+      const Case wide{700, 200, 530, along_k, true, kF32, kF32, compute};
+      Case thin = wide;
+      thin.m = 31, thin.n = 33;
+      TestTensor a = make(kF32, along_k, wide.m, wide.k, 19),
+                 b = make(kF32, true, wide.n, wide.k, 20);
+      const GemmTerm term{operand(a.view2(), along_k), operand(b.view2(), true), wide.k, nullptr};
+      Run all(wide), some(thin);
+      all.go(wide, {term}, 1);
+      some.go(thin, {term}, 1);
+      for (int64_t i = 0; i < thin.m; ++i)
+        for (int64_t j = 0; j < thin.n; ++j) CHECK_EQ(some.out.get(i, j), all.out.get(i, j));
     }
   }
 }
@@ -156,15 +177,17 @@ TEST(terms_bias_scale_and_accumulation) {
 }
 
 TEST(batched_rows_are_flattened) {
-  const Case c{21, 16, 33, true, true, kBf16, kF32, kF32};
-  TestTensor a(kBf16, 3, 7, 33, 2, 11), flat(kBf16, 1, 21, 33);
-  a.fill(Normal(13));
-  flat.fill(Normal(13));
-  TestTensor b = make(kF32, true, 16, 33, 14);
-  Run strided(c), compact(c);
-  strided.go(c, {{operand(a.view3(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
-  compact.go(c, {{operand(flat.view2(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
-  CHECK(strided.out.bytes == compact.out.bytes);
+  for (DType type : {kBf16, kF32}) {
+    const Case c{21, 16, 33, true, true, type, kF32, kF32};
+    TestTensor a(type, 3, 7, 33, 2, 11), flat(type, 1, 21, 33);
+    a.fill(Normal(13));
+    flat.fill(Normal(13));
+    TestTensor b = make(kF32, true, 16, 33, 14);
+    Run strided(c), compact(c);
+    strided.go(c, {{operand(a.view3(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
+    compact.go(c, {{operand(flat.view2(), true), operand(b.view2(), true), c.k, nullptr}}, 1);
+    CHECK(strided.out.bytes == compact.out.bytes);
+  }
 }
 
 namespace {

@@ -11,17 +11,24 @@
 namespace sightline {
 namespace {
 
-// A block of A (mc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
-// kc.
-constexpr int64_t kMc = 192, kNc = 512;
+// A block of A (kMc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
+// kc. The tile holds several blocks of A, so that a block of B, once packed, meets more rows.
+constexpr int64_t kMc = 192, kTileRows = 3 * kMc, kNc = 512;
+// At most so many columns leave too little work to pack the rows of A for.
+constexpr int64_t kThin = 64;
+static_assert(kNc + kMaxPanelWidth <= kMaxFetchLanes);
 // Products (about 30 us of work) below which another thread would wake up too late to help.
 constexpr int64_t kProductsPerThread = int64_t{1} << 19;
+
+// One line more, so that rows a power of two long do not share cache sets.
+int64_t leading(int64_t columns) { return round_up(columns, kRowPad) + kRowPad; }
 
 struct Scratch {
   char* a;
   char* b;
   float* c;
   float* fetch;
+  const float** rows;
 };
 
 // Every thread's scratch, one after the other.
@@ -30,10 +37,12 @@ Scratch scratch_layout(const GemmKernels& gemm, void* base, int thread, int64_t*
   Scratch scratch{};
   for (int i = 0; i <= thread; ++i) {
     const int64_t mc = round_up(kMc, gemm.mr), nc = round_up(kNc, gemm.nr);
+    const int64_t tile_rows = round_up(kTileRows, gemm.mr);
     scratch.a = layout.take<char>(mc / gemm.mr * panel_bytes(gemm, gemm.mr, kGemmKc) + kPanelSlack);
     scratch.b = layout.take<char>(nc / gemm.nr * panel_bytes(gemm, gemm.nr, kGemmKc) + kPanelSlack);
-    scratch.c = layout.take<float>(mc * round_up(nc, kRowPad));
+    scratch.c = layout.take<float>(tile_rows * leading(nc));
     scratch.fetch = layout.take<float>(kFetchFloats);
+    scratch.rows = layout.take<const float*>(tile_rows);
   }
   if (bytes) *bytes = layout.bytes();
   return scratch;
@@ -44,7 +53,8 @@ struct Partition {
   int64_t mc, nc, m_tiles, n_tiles;
 
   Partition(const Gemm& problem, const GemmKernels& gemm, int threads) {
-    int64_t m_parts = (problem.m + kMc - 1) / kMc, n_parts = (problem.n + kNc - 1) / kNc;
+    int64_t m_parts = (problem.m + kTileRows - 1) / kTileRows,
+            n_parts = (problem.n + kNc - 1) / kNc;
     const int64_t m_panels = (problem.m + gemm.mr - 1) / gemm.mr;
     const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
     while (threads > 1 && m_parts * n_parts < 3 * threads) {
@@ -64,6 +74,29 @@ struct Partition {
   }
 };
 
+// C's tile (+)= A's rows [k0, k0 + k) times the panels b, one block of A after the other.
+void multiply_blocks(const GemmKernels& gemm, const GemmTerm& term, const Scratch& scratch,
+                     const GemmTile& tile, int64_t k0, int64_t k, const char* b, bool accumulate) {
+  const int64_t b_stride = panel_bytes(gemm, gemm.nr, k);
+  if (gemm.multiply_rows && tile.columns <= kThin && term.a.along_k && !term.a.fetch &&
+      term.a.view.dtype == DType::kFloat32) {
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      scratch.rows[i] = reinterpret_cast<const float*>(term.a.view.at(tile.row + i, k0));
+    }
+    gemm.multiply_rows(tile.rows, tile.columns, k, scratch.rows, b, b_stride, tile.data, tile.ld,
+                       accumulate);
+    return;
+  }
+  const int64_t blocks = (tile.rows + kMc - 1) / kMc;
+  const int64_t mc = round_up((tile.rows + blocks - 1) / blocks, gemm.mr);
+  for (int64_t row = 0; row < tile.rows; row += mc) {
+    const int64_t rows = std::min(mc, tile.rows - row);
+    pack_block(gemm, term.a, gemm.mr, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
+    gemm.multiply(rows, tile.columns, k, scratch.a, panel_bytes(gemm, gemm.mr, k), b, b_stride,
+                  tile.data + row * tile.ld, tile.ld, accumulate);
+  }
+}
+
 void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Scratch& scratch,
                   const GemmTile& tile) {
   bool accumulate = false;
@@ -71,19 +104,16 @@ void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Scratch& s
     const GemmTerm& term = problem.terms[t];
     for (int64_t k0 = 0; k0 < term.k; k0 += kGemmKc) {
       const int64_t k = std::min(kGemmKc, term.k - k0);
-      pack_block(gemm, term.a, gemm.mr, tile.row, tile.rows, k0, k, scratch.a, scratch.fetch);
-      const int64_t b_stride = panel_bytes(gemm, gemm.nr, k);
       const char* b = scratch.b;
       if (term.packed) {
         const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
         b = static_cast<const char*>(term.packed->data) + panels * panel_bytes(gemm, gemm.nr, k0) +
-            tile.column / gemm.nr * b_stride;
+            tile.column / gemm.nr * panel_bytes(gemm, gemm.nr, k);
       } else {
         pack_block(gemm, term.b, gemm.nr, tile.column, tile.columns, k0, k, scratch.b,
                    scratch.fetch);
       }
-      gemm.multiply(tile.rows, tile.columns, k, scratch.a, panel_bytes(gemm, gemm.mr, k), b,
-                    b_stride, tile.data, tile.ld, accumulate);
+      multiply_blocks(gemm, term, scratch, tile, k0, k, b, accumulate);
       accumulate = true;
     }
   }
@@ -122,7 +152,7 @@ void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int thre
     for (int64_t index = 0; index < tiles; ++index) {
       const int64_t row = index % partition.m_tiles * partition.mc;
       const int64_t column = index / partition.m_tiles * partition.nc;
-      const GemmTile tile{scratch.c, round_up(partition.nc, kRowPad),
+      const GemmTile tile{scratch.c, leading(partition.nc),
                           row,       std::min(partition.mc, problem.m - row),
                           column,    std::min(partition.nc, problem.n - column)};
       compute_tile(problem, gemm, scratch, tile);

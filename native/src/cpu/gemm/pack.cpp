@@ -3,43 +3,67 @@
 #include <algorithm>
 
 namespace sightline {
-void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
-                int64_t lanes, int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
+namespace {
+
+// Storage rows are lanes: each lane's run of k, transposed into its panel.
+void pack_lane_rows(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
+                    int64_t lanes, int64_t k0, int64_t k, char* panel, float* fetch_scratch) {
   const int64_t stride = panel_bytes(gemm, width, k);
-  const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
-  const void* runs[kGemmKc];
-  const char* steps[kGemmKc];  // the storage rows of k, which all panels share
-  if (!operand.along_k && !operand.fetch) {
-    for (int64_t j = 0; j < k; ++j) steps[j] = operand.view.at(k0 + j, lane);
-  }
-  char* panel = static_cast<char*>(panels);
+  const void* runs[kMaxPanelWidth];
   for (int64_t first = 0; first < lanes; first += width, panel += stride) {
     const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
-    if (operand.along_k) {
-      for (int i = 0; i < count; ++i) {
-        if (operand.fetch) {
-          float* row = fetch_scratch + i * (kGemmKc + kRowPad);
-          operand.fetch(operand.user, lane + first + i, k0, k, row);
-          runs[i] = row;
-        } else {
-          runs[i] = operand.view.at(lane + first + i, k0);
-        }
+    for (int i = 0; i < count; ++i) {
+      if (operand.fetch) {
+        float* row = fetch_scratch + i * (kGemmKc + kRowPad);
+        operand.fetch(operand.user, lane + first + i, k0, k, row);
+        runs[i] = row;
+      } else {
+        runs[i] = operand.view.at(lane + first + i, k0);
       }
-      gemm.pack_lanes(panel, width, runs, count, k, dtype);
-    } else {
-      int64_t readable = count;
-      for (int64_t j = 0; j < k; ++j) {
-        if (operand.fetch) {
-          float* row = fetch_scratch + j * (width + kRowPad);
-          operand.fetch(operand.user, k0 + j, lane + first, count, row);
-          runs[j] = row;
-        } else {
-          runs[j] = steps[j] + first * element_size(dtype);
-        }
-      }
-      if (!operand.fetch) readable = operand.view.cols - lane - first;
-      gemm.pack_steps(panel, width, runs, count, readable, k, dtype);
     }
+    gemm.pack_lanes(panel, width, runs, count, k,
+                    operand.fetch ? DType::kFloat32 : operand.view.dtype);
+  }
+}
+
+// Storage rows are steps of k that all panels share. A few rows at a time, along all their lanes:
+// read panel by panel, rows a power of two apart would evict each other before their next visit,
+// and computed rows come cheaper in long runs.
+void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
+                    int64_t lanes, int64_t k0, int64_t k, char* panels, float* fetch_scratch) {
+  static_assert(kFetchRows % 2 == 0 && kGemmKc % kFetchRows == 0, "pieces are whole k groups");
+  const int64_t stride = panel_bytes(gemm, width, k);
+  const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
+  const int64_t readable = operand.fetch ? lanes : operand.view.cols - lane;
+  const void* steps[kFetchRows];
+  for (int64_t j0 = 0; j0 < k; j0 += kFetchRows) {
+    const int64_t rows = std::min(kFetchRows, k - j0);
+    for (int64_t j = 0; j < rows; ++j) {
+      if (operand.fetch) {
+        float* row = fetch_scratch + j * (kMaxFetchLanes + kRowPad);
+        operand.fetch(operand.user, k0 + j0 + j, lane, lanes, row);
+        steps[j] = row;
+      } else {
+        steps[j] = operand.view.at(k0 + j0 + j, lane);
+      }
+    }
+    char* panel = panels + panel_bytes(gemm, width, j0);
+    for (int64_t first = 0; first < lanes; first += width, panel += stride) {
+      const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
+      gemm.pack_steps(panel, width, steps, first, count, readable, rows, dtype);
+    }
+  }
+}
+
+}  // namespace
+
+void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
+                int64_t lanes, int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
+  char* out = static_cast<char*>(panels);
+  if (operand.along_k) {
+    pack_lane_rows(gemm, operand, width, lane, lanes, k0, k, out, fetch_scratch);
+  } else {
+    pack_step_rows(gemm, operand, width, lane, lanes, k0, k, out, fetch_scratch);
   }
 }
 

@@ -13,15 +13,18 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Fetched rows on their way into a panel of at most kMaxPanelWidth lanes over kGemmKc.
+// Fetched rows on their way into panels: the lanes of one panel over kGemmKc, or a few steps of k
+// of all the lanes that are packed at a time.
 constexpr int kMaxPanelWidth = 32;
+constexpr int64_t kFetchRows = 16, kMaxFetchLanes = 544;
 constexpr int64_t kFetchFloats = (kMaxPanelWidth + kRowPad) * (kGemmKc + kRowPad);
+static_assert(kFetchFloats >= kFetchRows * (kMaxFetchLanes + kRowPad));
 // What pack functions may write behind the last panel of a block.
 constexpr int64_t kPanelSlack = kRowPad * 4;
 
 // Packs lanes [lane, lane + lanes) (rows of A or columns of B) over [k0, k0 + k), k <= kGemmKc,
 // into panels of `width` that follow each other. fetch_scratch: kFetchFloats, used if the operand
-// fetches.
+// fetches, which then has at most kMaxFetchLanes.
 void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
                 int64_t lanes, int64_t k0, int64_t k, void* panels, float* fetch_scratch);
 

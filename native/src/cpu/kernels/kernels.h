@@ -35,15 +35,20 @@ struct GemmKernels {
   void (*pack_lanes)(void* panel, int width, const void* const* lanes, int count, int64_t k,
                      DType dtype);
   // Packs one panel from k runs of `count` <= width contiguous elements, one for each k:
-  // steps[j][0..count). `readable` >= count elements may be read from each. Writes past the end as
-  // above.
-  void (*pack_steps)(void* panel, int width, const void* const* steps, int count, int64_t readable,
-                     int64_t k, DType dtype);
+  // steps[j][first .. first + count). Each may be read up to element `readable` >= first + count.
+  // Writes nothing past the end, so that a panel can be packed in pieces of k (whole k groups).
+  void (*pack_steps)(void* panel, int width, const void* const* steps, int64_t first, int count,
+                     int64_t readable, int64_t k, DType dtype);
   // c[m,n] (+)= a b over k, whole panels: m and n are rounded up to mr and nr and c, row stride
   // ldc, has room for that. a: m/mr panels `a_stride` bytes apart; b: n/nr panels `b_stride` bytes
   // apart.
   void (*multiply)(int64_t m, int64_t n, int64_t k, const void* a, int64_t a_stride, const void* b,
                    int64_t b_stride, float* c, int64_t ldc, bool accumulate);
+  // The same product, bit for bit, of m rows of A that are read where they lie: rows[i][0..k) fp32.
+  // For few columns, where packing A costs more than the strided reads. Null where operands are
+  // converted, or where the tile has more rows than there are address registers.
+  void (*multiply_rows)(int64_t m, int64_t n, int64_t k, const float* const* rows, const void* b,
+                        int64_t b_stride, float* c, int64_t ldc, bool accumulate);
 };
 
 struct RowKernels {

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "common/philox.h"
+#include "cpu/gemm/pack.h"
 #include "cpu/isa.h"
 #include "cpu/lora/lora.h"
 #include "cpu/lora/operands.h"
@@ -140,41 +141,49 @@ struct MaskedDx {
   StoreEpilogue store;
 };
 
-// Adds drop'(T A) of the linears [first, end), which share a mask, to the tile. A block of
-// kRows x kColumns at a time on the stack.
+// sums = T A of the linears [first, end), rows [row, row + rows) and columns [column, column + n)
+// of dx, by the fp32 register tiles from operands packed on the stack.
+constexpr int64_t kMaskedRows = 48, kMaskedColumns = 96, kMaskedK = 64;
+constexpr int64_t kMaskedLd = kMaskedColumns + kRowPad;
+
+void multiply_masked(const MaskedDx& masked, int64_t first, int64_t end, int64_t t_column,
+                     int64_t row, int64_t rows, int64_t column, int64_t n, float* sums) {
+  alignas(kScratchAlignment) float t_panels[(kMaskedRows + kMaxPanelWidth) * kMaskedK + kRowPad];
+  alignas(kScratchAlignment) float a_panels[(kMaskedColumns + kMaxPanelWidth) * kMaskedK];
+  const Backward& backward = *masked.backward;
+  const GemmKernels& gemm = backward.kernels.fp32;
+  bool accumulate = false;
+  for (int64_t l = first; l < end; t_column += masked.linears[l++].a.rows) {
+    const View2& a = masked.linears[l].a;
+    const Operand t = operand(backward.t_columns(t_column, a.rows), true);
+    for (int64_t k0 = 0; k0 < a.rows; k0 += kMaskedK) {
+      const int64_t k = std::min(kMaskedK, a.rows - k0);
+      pack_block(gemm, t, gemm.mr, row, rows, k0, k, t_panels, nullptr);
+      pack_block(gemm, operand(a, false), gemm.nr, column, n, k0, k, a_panels, nullptr);
+      gemm.multiply(rows, n, k, t_panels, panel_bytes(gemm, gemm.mr, k), a_panels,
+                    panel_bytes(gemm, gemm.nr, k), sums, kMaskedLd, accumulate);
+      accumulate = true;
+    }
+  }
+}
+
+// Adds drop'(T A) of the linears [first, end), which share a mask, to the tile.
 void add_masked(const MaskedDx& masked, const GemmTile& tile, int64_t first, int64_t end,
                 int64_t t_column) {
-  constexpr int64_t kRows = 16, kColumns = 192;
-  alignas(64) float sums[kRows][kColumns + kRowPad];
-  alignas(64) float a_row[kColumns + kRowPad];
+  alignas(kScratchAlignment) float sums[(kMaskedRows + kMaxPanelWidth) * kMaskedLd];
   const Backward& backward = *masked.backward;
   const RowKernels& kernels = backward.kernels.row;
-  for (int64_t i0 = 0; i0 < tile.rows; i0 += kRows) {
-    const int64_t rows = std::min(kRows, tile.rows - i0);
-    for (int64_t j0 = 0; j0 < tile.columns; j0 += kColumns) {
-      const int64_t n = std::min(kColumns, tile.columns - j0);
-      const int64_t column = tile.column + j0;
-      std::memset(sums, 0, sizeof sums);
-      int64_t t_at = t_column;
-      for (int64_t l = first; l < end; ++l) {
-        const View2& a = masked.linears[l].a;
-        for (int64_t r = 0; r < a.rows; ++r, ++t_at) {
-          kernels.load(a_row,
-                       static_cast<const char*>(a.data) +
-                           (r * a.row_stride + column) * element_size(a.dtype),
-                       a.dtype, n);
-          for (int64_t i = 0; i < rows; ++i) {
-            const float t = backward.t[(tile.row + i0 + i) * backward.rank + t_at];
-            kernels.axpy(sums[i], t, a_row, n);
-          }
-        }
-      }
+  for (int64_t j0 = 0; j0 < tile.columns; j0 += kMaskedColumns) {
+    const int64_t n = std::min(kMaskedColumns, tile.columns - j0), column = tile.column + j0;
+    for (int64_t i0 = 0; i0 < tile.rows; i0 += kMaskedRows) {
+      const int64_t row = tile.row + i0, rows = std::min(kMaskedRows, tile.rows - i0);
+      multiply_masked(masked, first, end, t_column, row, rows, column, n, sums);
       for (int64_t i = 0; i < rows; ++i) {
-        kernels.dropout(sums[i], n, masked.linears[first].dropout_seed, kDropoutLora,
-                        static_cast<uint64_t>(tile.row + i0 + i), static_cast<uint64_t>(column),
+        float* sum = sums + i * kMaskedLd;
+        kernels.dropout(sum, n, masked.linears[first].dropout_seed, kDropoutLora,
+                        static_cast<uint64_t>(row + i), static_cast<uint64_t>(column),
                         backward.call.dropout);
-        float* out = tile.data + (i0 + i) * tile.ld + j0;
-        for (int64_t j = 0; j < n; ++j) out[j] += sums[i][j];
+        kernels.add(tile.data + (i0 + i) * tile.ld + j0, sum, n);
       }
     }
   }
