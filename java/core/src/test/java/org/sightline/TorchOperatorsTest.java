@@ -508,4 +508,89 @@ class TorchOperatorsTest {
     assertTrue(message.contains("params[0]: memory other than at adamw_create"), message);
     call("adamw_destroy", handle);
   }
+
+  // ---- ownership: what crosses the stable ABI is freed by whom it should be ----
+
+  @Test
+  void argumentsAreReleasedAfterSuccessAndRefusal() {
+    Tensor x = torch.randn(5, 31);
+    Tensor turned = torch.randn(31, 5).t();
+    Tensor weight = torch.randn(13, 31);
+    Tensor bias = torch.randn(13);
+    Tensor a = torch.randn(4, 31);
+    Tensor b = torch.randn(13, 4);
+    List<Tensor> inputs = List.of(x, turned, weight, bias, a, b);
+    List<Long> before = inputs.stream().map(Tensor::use_count).toList();
+    try (PointerScope calls = new PointerScope()) {
+      call("lora_linear", x, weight, bias, a, b, 1.0, 0.0, 0L);
+      call("lora_linear", turned, weight, bias, a, b, 1.0, 0.0, 0L);
+      refusal("lora_linear", x, weight, bias, a, b, 1.0, 2.0, 0L);
+      call(
+          "lora_linears",
+          x,
+          List.of(weight, weight),
+          java.util.Arrays.asList(bias, null),
+          List.of(a, a),
+          List.of(b, b),
+          List.of(1.0, 2.0),
+          0.0,
+          List.of(0L, 0L));
+      refusal(
+          "lora_linears",
+          x,
+          List.of(weight, weight),
+          java.util.Arrays.asList(bias, null),
+          List.of(a),
+          List.of(b, b),
+          List.of(1.0, 2.0),
+          0.0,
+          List.of(0L, 0L));
+      refusal("alignment_create", List.of(a, b), false, false, 1e-5, 0.0);
+      List<Tensor> none = java.util.Arrays.asList((Tensor) null);
+      long handle =
+          call(
+                  "adamw_create",
+                  List.of(a),
+                  List.of(torch.zeros_like(a)),
+                  List.of(torch.zeros_like(a)),
+                  none,
+                  List.of(0L))
+              .get(0)
+              .toInt();
+      call("adamw_destroy", handle);
+    }
+    assertEquals(before, inputs.stream().map(Tensor::use_count).toList());
+  }
+
+  @Test
+  void resultsAreReleasedWithTheirLastReference() {
+    Tensor x = torch.randn(1024, 64);
+    Tensor weight = torch.randn(1024, 64);
+    Tensor a = torch.randn(4, 64);
+    Tensor b = torch.randn(1024, 4);
+    long before = 0;
+    for (int i = 0; i < 220; i++) {
+      if (i == 20) {
+        before = org.bytedeco.javacpp.Pointer.physicalBytes();
+      }
+      try (PointerScope calls = new PointerScope()) {
+        call("lora_linear", x, weight, null, a, b, 1.0, 0.0, 0L);
+        tensors(
+            call(
+                    "lora_linears",
+                    x,
+                    List.of(weight),
+                    java.util.Arrays.asList((Tensor) null),
+                    List.of(a),
+                    List.of(b),
+                    List.of(1.0),
+                    0.0,
+                    List.of(0L))
+                .get(0));
+      }
+    }
+    long growth = org.bytedeco.javacpp.Pointer.physicalBytes() - before;
+    // 200 steps make 1600 MiB of results.
+    assertTrue(growth < 200L << 20, () -> "memory grew by " + (growth >> 20) + " MiB");
+  }
 }
