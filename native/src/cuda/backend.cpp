@@ -1,11 +1,12 @@
-// The CUDA backend's table, as libsightline_cuda hands it to libsightline. Calls without a kernel
-// in this build say so.
+// The CUDA backend's table, as libsightline_cuda hands it to libsightline.
 #include "api/backend.h"
 
 #include <cstdarg>
 #include <cstdio>
 
+#include "cuda/adamw/adamw.h"
 #include "cuda/alignment/alignment.h"
+#include "cuda/lora/lora.h"
 #include "cuda/probe.h"
 
 namespace sightline {
@@ -13,28 +14,20 @@ namespace {
 
 const BackendHost* host = nullptr;
 
-sl_status no_kernel(const char* what) {
-  return set_error(SL_UNSUPPORTED, "%s: this build has no CUDA kernel for it; use CPU tensors",
-                   what);
-}
-
 constexpr Backend kCudaBackend = {
     .capabilities = cuda::capabilities,
     .alignment_create = cuda::alignment_create,
     .alignment_update = cuda::alignment_update,
     .alignment_loss = cuda::alignment_loss,
     .alignment_destroy = cuda::alignment_destroy,
-    .lora_forward = [](const sl_context&, const LoraCall&) { return no_kernel("sl_lora_forward"); },
-    .lora_backward = [](const sl_context&,
-                        const LoraCall&) { return no_kernel("sl_lora_backward"); },
-    .lora_merge = [](const sl_context&, const MergeCall&) { return no_kernel("sl_lora_merge"); },
-    .adamw_create = [](const AdamwTensor*, int64_t,
-                       void**) { return no_kernel("sl_adamw_create"); },
-    .adamw_step = [](void*, const sl_context&,
-                     const AdamwStep&) { return no_kernel("sl_adamw_step"); },
-    .adamw_get_steps = [](const void*, int64_t*) { return no_kernel("sl_adamw_get_steps"); },
-    .adamw_set_steps = [](void*, const int64_t*) { return no_kernel("sl_adamw_set_steps"); },
-    .adamw_destroy = [](void*) {},
+    .lora_forward = cuda::lora_forward,
+    .lora_backward = cuda::lora_backward,
+    .lora_merge = cuda::lora_merge,
+    .adamw_create = cuda::adamw_create,
+    .adamw_step = cuda::adamw_step,
+    .adamw_get_steps = cuda::adamw_get_steps,
+    .adamw_set_steps = cuda::adamw_set_steps,
+    .adamw_destroy = cuda::adamw_destroy,
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct ProbeEpilogue {
     float* sums;  // [tiles_n][rows]
     int rows;
   };
+  static constexpr bool kMoreTerms = true;
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 1;
   using Columns = NoColumns;
@@ -56,8 +57,8 @@ void check(int m, int n, int k, int k_extra, const Run& run) {
   GemmProblem problem;
   problem.m = m, problem.n = n, problem.k = k;
   problem.a = operand(a), problem.b = operand(b);
-  problem.k_extra = k_extra;
-  problem.a_extra = operand(a_extra), problem.b_extra = operand(b_extra);
+  if (k_extra > 0)
+    problem.more[problem.more_count++] = {operand(a_extra), operand(b_extra), k_extra};
   const typename ProbeEpilogue::Params epilogue{out.get(), padded, sums.get(), m};
   const int tile_columns = run(problem, epilogue);
 

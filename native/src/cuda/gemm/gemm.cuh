@@ -31,8 +31,14 @@ GemmPlan plan_gemm(const Device& device, GemmPath path, const GemmProblem& probl
   plan.hopper = sizeof(T) == 2 && device.hopper() && path != GemmPath::kPortable && problem.m > 0 &&
                 problem.n > 0 && problem.k > 0 && boxable(problem.a, problem.m) &&
                 boxable(problem.b, problem.n);
+  int k = problem.k;
+  for (int t = 0; t < problem.more_count; ++t) {
+    const GemmTerm& term = problem.more[t];
+    plan.hopper = plan.hopper && boxable(term.a, problem.m) && boxable(term.b, problem.n);
+    k += term.k;
+  }
   if (plan.hopper) {
-    plan.tile = pick_hopper_tile(problem.m, problem.n, problem.k + problem.k_extra, device.sms);
+    plan.tile = pick_hopper_tile(problem.m, problem.n, k, device.sms);
     plan.tiles_n = ceil_div(problem.n, plan.tile.columns);
   } else {
     plan.tiles_n = ceil_div(problem.n, 128);

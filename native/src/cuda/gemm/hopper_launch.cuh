@@ -38,19 +38,26 @@ void launch_hopper(Queue& queue, const GemmProblem& problem,
   encode_operand<T>(queue, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
                     kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a_alternate);
   encode_operand<T>(queue, problem.b, kMajorB, problem.n, problem.k, Kernel::kBoxRowsB, &params.b);
-  if (problem.k_extra > 0) {
-    encode_operand<T>(queue, problem.a_extra, kMajorA, problem.m, problem.k_extra,
-                      Kernel::kBoxRowsA, &params.a_extra);
-    encode_operand<T>(queue, problem.b_extra, kMajorB, problem.n, problem.k_extra,
-                      Kernel::kBoxRowsB, &params.b_extra);
-  }
   params.alternate_blocks = problem.alternate_blocks;
   params.first_row = problem.a.first_row;
   params.rows_per_batch = problem.a.rows_per_batch;
   params.m = problem.m;
   params.n = problem.n;
   params.k = problem.k;
-  params.k_extra = problem.k_extra;
+  params.k_blocks = ceil_div(problem.k, kBlockK);
+  if constexpr (kHasMoreTerms<typename Kernel::Epilogue>) {
+    params.more.count = problem.more_count;
+    for (int t = 0; t < problem.more_count; ++t) {
+      const GemmTerm& term = problem.more[t];
+      HopperTerm& out = params.more.term[t];
+      encode_operand<T>(queue, term.a, kMajorA, problem.m, term.k, Kernel::kBoxRowsA, &out.a);
+      encode_operand<T>(queue, term.b, kMajorB, problem.n, term.k, Kernel::kBoxRowsB, &out.b);
+      out.first_row = term.a.first_row;
+      out.rows_per_batch = term.a.rows_per_batch;
+      out.k = term.k;
+      params.k_blocks += ceil_div(term.k, kBlockK);
+    }
+  }
   params.epilogue = epilogue;
   queue.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
 }

@@ -1,4 +1,4 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ A' B'^T]), 16-bit operands, fp32 accumulation, sm_90a.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ further terms]), 16-bit operands, fp32 accumulation, sm_90a.
 //
 // A block of three warpgroups computes 128 x kTileN tiles, persistently:
 //   warpgroup 0   producer: one thread fills kStages stages of 64 k with the copy engine
@@ -38,6 +38,22 @@ concept Exchanging = requires {
   typename Epilogue::First;
 };
 
+// Maps and sizes of the terms after the first; nothing for epilogues without kMoreTerms.
+struct HopperTerm {
+  ptx::TensorMap a, b;
+  uint32_t first_row, rows_per_batch;  // of A
+  int k;
+};
+template <bool kMore>
+struct HopperTerms {
+  static constexpr int count = 0;
+};
+template <>
+struct HopperTerms<true> {
+  HopperTerm term[kMaxMoreTerms];
+  int count;
+};
+
 template <class T, int kTileN_, int kClusterM, int kClusterN, int kStages_, Major kMajorA,
           Major kMajorB, class Epilogue_>
 struct HopperGemm {
@@ -68,6 +84,8 @@ struct HopperGemm {
                 "every tile starts on a swizzle atom, so the descriptors' base offset is 0");
   static_assert(kSharedBytes <= 232448, "227 KB per block on sm_90");
   static_assert(kStages >= 2, "a stage is released one step late");
+  static_assert(!kHasFirstTerm<Epilogue>,
+                "accumulators changed between products make ptxas serialise wgmma (C7515)");
   static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
   // Boxes of the tensor maps, innermost first.
@@ -76,14 +94,12 @@ struct HopperGemm {
 
   struct Params {
     ptx::TensorMap a, a_alternate, b;
-    ptx::TensorMap a_extra, b_extra;
     const int* alternate_blocks;
     uint32_t first_row, rows_per_batch;  // of A: multiples of kTileM, or one batch
-    int m, n, k, k_extra;
+    int m, n, k;
+    int k_blocks;  // of all terms
+    HopperTerms<kHasMoreTerms<Epilogue>> more;
     typename Epilogue::Params epilogue;
-
-    SL_HOST_DEVICE int main_blocks() const { return ceil_div(k, kBlockK); }
-    SL_HOST_DEVICE int k_blocks() const { return main_blocks() + ceil_div(k_extra, kBlockK); }
   };
 
   struct Tiles {
@@ -154,7 +170,7 @@ struct HopperGemm {
 
   static SL_DEVICE void produce(const Params& p, const Shared& shared, int rank) {
     const Tiles tiles(p.m, p.n);
-    const int main_blocks = p.main_blocks(), k_blocks = p.k_blocks();
+    const int k_blocks = ceil_div(p.k, kBlockK);
     Stage stage{0, 1};
     for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
       const TileIndex tile = tile_at(tiles, t, rank);
@@ -168,13 +184,20 @@ struct HopperGemm {
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
         ptx::mbarrier_arrive_expect_bytes(shared.full(stage.index), kStageBytes);
-        if (i < main_blocks) {
-          load_a(map_a, first_row, rows, shared, stage.index, first_m, i * kBlockK, rank);
-          load_b(p.b, shared, stage.index, first_n, i * kBlockK, rank);
-        } else {
-          const int k = (i - main_blocks) * kBlockK;
-          load_a(p.a_extra, 0, 0x7fffffffu, shared, stage.index, first_m, k, rank);
-          load_b(p.b_extra, shared, stage.index, first_n, k, rank);
+        load_a(map_a, first_row, rows, shared, stage.index, first_m, i * kBlockK, rank);
+        load_b(p.b, shared, stage.index, first_n, i * kBlockK, rank);
+      }
+      if constexpr (kHasMoreTerms<Epilogue>) {
+        for (int j = 0; j < p.more.count; ++j) {
+          const HopperTerm& term = p.more.term[j];
+          const int term_blocks = ceil_div(term.k, kBlockK);
+          for (int i = 0; i < term_blocks; ++i, stage.advance()) {
+            ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
+            ptx::mbarrier_arrive_expect_bytes(shared.full(stage.index), kStageBytes);
+            load_a(term.a, term.first_row, term.rows_per_batch, shared, stage.index, first_m,
+                   i * kBlockK, rank);
+            load_b(term.b, shared, stage.index, first_n, i * kBlockK, rank);
+          }
         }
       }
     }
@@ -232,7 +255,7 @@ struct HopperGemm {
   // group: 0 for rows 0-63 of the tile, 1 for rows 64-127.
   static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank, int group) {
     const Tiles tiles(p.m, p.n);
-    const int k_blocks = p.k_blocks();
+    const int k_blocks = p.k_blocks;
     const int thread = ptx::thread_id() % kConsumerThreads, lane = thread % 32;
     Stage stage{0, 0};
     int exchanges = 0;

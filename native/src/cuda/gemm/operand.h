@@ -18,6 +18,7 @@ struct Operand {
   uint32_t first_row = 0;                // row 0 of the product is this row of the operand
 
   SL_HOST_DEVICE int64_t offset(uint32_t row) const {
+    if (rows_per_batch == 0x7fffffff) return static_cast<int64_t>(first_row + row) * row_stride;
     const uint32_t i = first_row + row, batch = i / rows_per_batch;
     return batch * batch_stride + (i - batch * rows_per_batch) * row_stride;
   }
@@ -30,17 +31,25 @@ inline Operand matrix(const void* data, int64_t row_stride) {
   return operand;
 }
 
-// Sizes and operands of C[m,n] = A[m,k] B[n,k]^T + A'[m,k'] B'[n,k']^T, the second product
-// optional, in the same accumulators (a low-rank update of the first), its operands stored in the
-// same order. Where `alternate_blocks` is given and nonzero for a block of 128 rows of A, those
-// rows are read from `a_alternate`.
+// One more product A[m,k] B[n,k]^T in the same accumulators.
+struct GemmTerm {
+  Operand a, b;
+  int k = 0;
+};
+
+constexpr int kMaxMoreTerms = 3;
+
+// Sizes and operands of C[m,n] = A[m,k] B[n,k]^T + sum_t A_t B_t^T. Where `alternate_blocks` is
+// given and nonzero for a block of 128 rows of A, those rows are read from `a_alternate`. Kernels
+// whose epilogue has no kMoreTerms take the first product alone.
 struct GemmProblem {
   int m = 0, n = 0, k = 0;
   Operand a, b;
   Operand a_alternate;
-  int k_extra = 0;
-  Operand a_extra, b_extra;
   const int* alternate_blocks = nullptr;
+  int more_count = 0;
+  GemmTerm more[kMaxMoreTerms];
+  int splits = 1;  // of k, where the epilogue has kSplitK
 };
 
 constexpr int kAlternateBlockRows = 128;

@@ -16,6 +16,41 @@
 
 namespace sightline::cuda {
 
+// What an epilogue may ask of the product before it, by members that most do not have:
+//   kMoreTerms            the problem's further terms are added (a compile-time promise, so that
+//                         products of one term pay nothing for it)
+//   first_term(p, row, column, x0, x1)   changes two neighbouring accumulators when the first term
+//                         is complete and before the others are added
+//   kSplitK               k is cut into problem.splits parts, each with a result of its own;
+//                         split(p, i) -> Params of part i
+//   drop_a(p) -> Dropout  zeroes elements of A by the dropout mask (kept ones are not scaled)
+template <class Epilogue>
+inline constexpr bool kHasMoreTerms = requires {
+  Epilogue::kMoreTerms;
+};
+template <class Epilogue>
+inline constexpr bool kHasFirstTerm = requires(const typename Epilogue::Params& p, float& x) {
+  Epilogue::first_term(p, 0, 0, x, x);
+};
+template <class Epilogue>
+inline constexpr bool kHasSplitK = requires {
+  Epilogue::kSplitK;
+};
+template <class Epilogue>
+inline constexpr bool kHasDropA = requires(const typename Epilogue::Params& p) {
+  Epilogue::drop_a(p);
+};
+
+// The part of [0, k_blocks) that split `i` of `splits` multiplies; a function of the sizes alone.
+struct BlockRange {
+  int begin, end;
+};
+SL_HOST_DEVICE constexpr BlockRange split_blocks(int k_blocks, int splits, int i) {
+  const int each = k_blocks / splits, extra = k_blocks % splits;
+  const int begin = i * each + (i < extra ? i : extra);
+  return {begin, begin + each + (i < extra ? 1 : 0)};
+}
+
 struct RowSums {
   float value[3];
 };

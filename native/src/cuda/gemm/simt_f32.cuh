@@ -1,5 +1,5 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ A' B'^T]) in plain fp32 (fused multiply-add, k in order),
-// any GPU.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ further terms]) in plain fp32 (fused multiply-add, k in
+// order), any GPU.
 //
 // One block of 256 threads computes one 128x128 tile; a thread has 2x2 blocks of 4x4 elements.
 // Blocks of 16 k pass through registers into shared memory [k][128 + 4], double buffered.
@@ -7,6 +7,7 @@
 // length rounded up to 4; along k that remainder holds zeros.
 #pragma once
 
+#include "cuda/epilogue/dropout.h"
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/operand.h"
 #include "cuda/gemm/raster.h"
@@ -23,13 +24,13 @@ struct BlockLoaderF32 {
 
   const float* data;
   const float* row_pointer[2];
-  int64_t stride;
+  Operand rows_of;  // MN-major: rows of k may come in batches
   int first, extent, depth, thread;
   float4 held[2];
 
   SL_DEVICE BlockLoaderF32(const Operand& operand, int first_, int extent_, int depth_, int thread_)
       : data(static_cast<const float*>(operand.data)),
-        stride(operand.row_stride),
+        rows_of(operand),
         first(first_),
         extent(extent_),
         depth(depth_),
@@ -53,9 +54,25 @@ struct BlockLoaderF32 {
       } else {
         const int k = k0 + thread / 32 + 8 * i, column = first + thread % 32 * 4;
         if (k < depth && column < extent) {
-          held[i] = *reinterpret_cast<const float4*>(data + k * stride + column);
+          held[i] = *reinterpret_cast<const float4*>(data + rows_of.offset(k) + column);
         }
       }
+    }
+  }
+
+  // Zeroes what the dropout mask drops of what was fetched at k0: four columns of one stored row.
+  SL_DEVICE void drop(int k0, const Dropout& dropout) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int64_t row =
+          kMajor == Major::kK ? first + thread / 4 + 64 * i : k0 + thread / 32 + 8 * i;
+      const int column = kMajor == Major::kK ? k0 + thread % 4 * 4 : first + thread % 32 * 4;
+      const Philox4 drawn = dropout_words(dropout.seed, dropout.stream, static_cast<uint64_t>(row),
+                                          static_cast<uint32_t>(column / 4));
+      if (drawn.word[0] < dropout.threshold) held[i].x = 0.f;
+      if (drawn.word[1] < dropout.threshold) held[i].y = 0.f;
+      if (drawn.word[2] < dropout.threshold) held[i].z = 0.f;
+      if (drawn.word[3] < dropout.threshold) held[i].w = 0.f;
     }
   }
 
@@ -99,12 +116,25 @@ struct SimtGemm {
   static Params params(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
     return {problem, ceil_div(problem.m, kTileM), ceil_div(problem.n, kTileN), epilogue};
   }
-  static int blocks(const Params& p) { return p.tiles_m * p.tiles_n; }
+  static int blocks(const Params& p) {
+    return p.tiles_m * p.tiles_n * (kHasSplitK<Epilogue> ? p.problem.splits : 1);
+  }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
+    const int split = kHasSplitK<Epilogue> ? ptx::block_id() / (p.tiles_m * p.tiles_n) : 0;
+    if constexpr (kHasSplitK<Epilogue>) {
+      run_tile(p, Epilogue::split(p.epilogue, split), split);
+    } else {
+      run_tile(p, p.epilogue, split);
+    }
+  }
+
+  static SL_DEVICE void run_tile(const Params& p, const typename Epilogue::Params& epilogue,
+                                 int split) {
     const GemmProblem& problem = p.problem;
-    const TileIndex tile = raster(ptx::block_id(), p.tiles_m, p.tiles_n);
+    const TileIndex tile =
+        raster(ptx::block_id() - split * (p.tiles_m * p.tiles_n), p.tiles_m, p.tiles_n);
     const int first_m = tile.m * kTileM, first_n = tile.n * kTileN;
     const int thread = ptx::thread_id();
     const int thread_m = thread / 16 * 4, thread_n = thread % 16 * 4;
@@ -113,7 +143,7 @@ struct SimtGemm {
     float* blocks = reinterpret_cast<float*>(shared);  // A0, B0, A1, B1
     float4* slots = reinterpret_cast<float4*>(shared + kTileBytes);
     if (thread < kTileM) {
-      prepare_slot<Epilogue>(p.epilogue, slots + thread, first_m + thread, problem.m);
+      prepare_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m);
     }
 
     const bool alternate =
@@ -123,17 +153,52 @@ struct SimtGemm {
     LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
 
     float accumulators[2][2][4][4] = {};
-    const int main_blocks = ceil_div(problem.k, kDepth);
-    const int k_blocks = main_blocks + ceil_div(problem.k_extra, kDepth);
-    int first_block = 0;  // of the product being fetched
+    const int first_blocks = ceil_div(problem.k, kDepth);
+    const BlockRange range = kHasSplitK<Epilogue>
+                                 ? split_blocks(first_blocks, problem.splits, split)
+                                 : BlockRange{0, first_blocks};
+    int k_blocks = range.end - range.begin;
+    if constexpr (kHasMoreTerms<Epilogue>) {
+      for (int t = 0; t < problem.more_count; ++t) k_blocks += ceil_div(problem.more[t].k, kDepth);
+    }
+    // Blocks are fetched in order, so the loaders move on to the next term when they come to it.
+    [[maybe_unused]] int next_term = 0, term_end = first_blocks;
+    int term_begin = -range.begin;
     const auto fetch = [&](int k_block) {
-      if (k_block == main_blocks) {
-        loader_a = LoaderA(problem.a_extra, first_m, problem.m, problem.k_extra, thread);
-        loader_b = LoaderB(problem.b_extra, first_n, problem.n, problem.k_extra, thread);
-        first_block = main_blocks;
+      if constexpr (kHasMoreTerms<Epilogue>) {
+        if (k_block == term_end) {
+          const GemmTerm& term = problem.more[next_term++];
+          loader_a = LoaderA(term.a, first_m, problem.m, term.k, thread);
+          loader_b = LoaderB(term.b, first_n, problem.n, term.k, thread);
+          term_begin = term_end;
+          term_end += ceil_div(term.k, kDepth);
+        }
       }
-      loader_a.fetch((k_block - first_block) * kDepth);
-      loader_b.fetch((k_block - first_block) * kDepth);
+      const int k0 = (k_block - term_begin) * kDepth;
+      loader_a.fetch(k0);
+      loader_b.fetch(k0);
+      if constexpr (kHasDropA<Epilogue>) {
+        const Dropout dropout = Epilogue::drop_a(epilogue);
+        if (dropout.threshold != 0) loader_a.drop(k0, dropout);
+      }
+    };
+    [[maybe_unused]] const auto first_term = [&] {
+#pragma unroll
+      for (int im = 0; im < 2; ++im) {
+#pragma unroll
+        for (int in = 0; in < 2; ++in) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            float(&c)[4] = accumulators[im][in][i];
+            const int row = first_m + thread_m + 64 * im + i;
+            const int column = first_n + thread_n + 64 * in;
+            if constexpr (kHasFirstTerm<Epilogue>) {
+              Epilogue::first_term(epilogue, row, column, c[0], c[1]);
+              Epilogue::first_term(epilogue, row, column + 2, c[2], c[3]);
+            }
+          }
+        }
+      }
     };
     if (k_blocks > 0) fetch(0);
 #pragma unroll 1
@@ -145,7 +210,13 @@ struct SimtGemm {
       loader_b.store(block_b);
       ptx::sync_threads();
       if (k_block + 1 < k_blocks) fetch(k_block + 1);
+      if constexpr (kHasFirstTerm<Epilogue>) {
+        if (k_block == first_blocks) first_term();
+      }
       multiply(block_a + thread_m, block_b + thread_n, accumulators);
+    }
+    if constexpr (kHasFirstTerm<Epilogue>) {
+      if (k_blocks == first_blocks) first_term();
     }
 
     ptx::sync_threads();  // the blocks become the staged tile
@@ -164,12 +235,12 @@ struct SimtGemm {
       }
     }
     ptx::sync_threads();
-    apply_epilogue<Epilogue, kTileM, kTileN, kThreads>(p.epilogue, staged, slots, first_m, first_n,
+    apply_epilogue<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
                                                        problem.m, problem.n, thread);
     if constexpr (Epilogue::kRowSums > 0) {
       ptx::sync_threads();
       if (thread < kTileM) {
-        finish_slot<Epilogue>(p.epilogue, slots + thread, first_m + thread, problem.m, tile.n);
+        finish_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m, tile.n);
       }
     }
   }

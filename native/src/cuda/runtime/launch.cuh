@@ -62,6 +62,34 @@ class Queue {
     fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
   }
 
+  // Blocks that wait for each other: as many as fit at once, at most `most`. All are resident, or
+  // the launch fails.
+  template <class Kernel>
+  void launch_cooperative(const typename Kernel::Params& params, int most) {
+    static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
+    if (error_ != cudaSuccess || most == 0) return;
+    allow_shared_memory<Kernel>();
+    int per_sm = 0;
+    if (error_ == cudaSuccess) {
+      fail(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_sm, kernel_entry<Kernel>,
+                                                         Kernel::kThreads, Kernel::kSharedBytes));
+    }
+    if (error_ == cudaSuccess && per_sm < 1) fail(cudaErrorLaunchOutOfResources);
+    if (error_ != cudaSuccess) return;
+    const int resident = per_sm * device_->sms;
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = {static_cast<unsigned>(most < resident ? most : resident), 1, 1};
+    config.blockDim = {Kernel::kThreads, 1, 1};
+    config.dynamicSmemBytes = Kernel::kSharedBytes;
+    config.stream = stream_;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
+  }
+
  private:
   // Adds programmatic dependent launch to the first `count` attributes where it is asked for.
   template <class Kernel>

@@ -13,6 +13,12 @@ void device_free(void* pointer);
 // Waits for everything on the current device.
 cudaError_t device_wait();
 
+// Waits for everything on the current device, then copies.
+cudaError_t copy_to_host(void* host, const void* device, int64_t bytes);
+
+// Whether work on the stream is being recorded into a graph instead of executed.
+cudaError_t is_capturing(cudaStream_t stream, bool* capturing);
+
 // Hands out consecutive pieces, aligned for vectors and the copy engine. A null base only measures:
 // lay out once with null for the size, once more with the memory.
 class Layout {

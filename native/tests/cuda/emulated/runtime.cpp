@@ -18,6 +18,15 @@ sightline::cuda::Device& device() {
 
 }  // namespace emu
 
+namespace emu {
+
+bool& capturing() {
+  static bool value = false;
+  return value;
+}
+
+}  // namespace emu
+
 namespace sightline::cuda {
 
 const Device* device_of(int, cudaError_t* error) {
@@ -40,6 +49,14 @@ cudaError_t device_allocate(int64_t bytes, void** out) {
 }
 void device_free(void* pointer) { std::free(pointer); }
 cudaError_t device_wait() { return cudaSuccess; }
+cudaError_t copy_to_host(void* host, const void* device, int64_t bytes) {
+  std::memcpy(host, device, static_cast<size_t>(bytes));
+  return cudaSuccess;
+}
+cudaError_t is_capturing(cudaStream_t, bool* capturing) {
+  *capturing = emu::capturing();
+  return cudaSuccess;
+}
 
 // A fresh, poisoned buffer every time: nothing may be left over from an earlier call.
 cudaError_t cached_workspace(int, cudaStream_t, int64_t bytes, void** out) {
@@ -59,6 +76,7 @@ bool portable_forced() { return false; }
 
 namespace sightline {
 
-sl_status set_error(sl_status status, const char*, ...) { return status; }
+// The API layer's own, in tests that link it.
+__attribute__((weak)) sl_status set_error(sl_status status, const char*, ...) { return status; }
 
 }  // namespace sightline

@@ -36,6 +36,14 @@ class Queue {
                   Kernel::kSharedBytes, [&] { Kernel::run(params); });
   }
 
+  template <class Kernel>
+  void launch_cooperative(const typename Kernel::Params& params, int most) {
+    if (error_ != cudaSuccess || most == 0) return;
+    const int blocks = std::min(most, 3);
+    emu::run_grid(blocks, blocks, Kernel::kThreads, Kernel::kSharedBytes,
+                  [&] { Kernel::run(params); });
+  }
+
  private:
   const Device* device_;
   cudaStream_t stream_;

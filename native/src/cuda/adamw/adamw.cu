@@ -1,0 +1,229 @@
+#include "cuda/adamw/adamw.h"
+
+#include <memory>
+#include <vector>
+
+#include "cuda/adamw/step_kernel.cuh"
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/status.h"
+
+namespace sightline::cuda {
+namespace {
+
+bool aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+
+// Most blocks that one grid can have: sizes the parts.
+constexpr int kMostBlocks = 8192;
+
+// One allocation for everything a step reads.
+struct Tables {
+  AdamwEntry* entries;
+  GradEntry* grads;
+  AdamwChunk* chunks;
+  sl_adamw_group* groups;
+  int64_t* steps;
+  AdamwPart* parts;
+  AdamwDecision* decision;
+  uint64_t* barrier;
+
+  Tables(Layout& layout, int64_t tensors, int64_t chunk_count, int64_t group_count) {
+    entries = layout.take<AdamwEntry>(tensors);
+    grads = layout.take<GradEntry>(tensors);
+    chunks = layout.take<AdamwChunk>(chunk_count);
+    groups = layout.take<sl_adamw_group>(group_count);
+    steps = layout.take<int64_t>(tensors);
+    parts = layout.take<AdamwPart>(kMostBlocks);
+    decision = layout.take<AdamwDecision>(1);
+    barrier = layout.take<uint64_t>(2);
+    static_assert(sizeof(AdamwBarrier) <= 2 * sizeof(uint64_t), "zeroed as words");
+  }
+};
+
+class AdamwHandle {
+ public:
+  AdamwHandle(const Device& device, const AdamwTensor* tensors, int64_t count)
+      : device_(device), count_(count) {
+    for (int64_t i = 0; i < count; ++i) {
+      const AdamwTensor& t = tensors[i];
+      AdamwEntry entry{};
+      entry.param = t.param.data;
+      entry.exp_avg = static_cast<float*>(t.exp_avg.data);
+      entry.exp_avg_sq = static_cast<float*>(t.exp_avg_sq.data);
+      entry.master = static_cast<float*>(t.master.data);
+      entry.size = t.param.size;
+      entry.group = t.group;
+      entry.param_dtype = t.param.dtype;
+      entry.vector = aligned(t.param.data) && aligned(t.exp_avg.data) &&
+                     aligned(t.exp_avg_sq.data) && aligned(t.master.data);
+      entries_.push_back(entry);
+      group_count_ = std::max<int64_t>(group_count_, t.group + 1);
+      for (int64_t c = 0; c * kAdamwChunk < t.param.size; ++c) {
+        chunks_.push_back({static_cast<int32_t>(i), static_cast<int32_t>(c)});
+      }
+    }
+  }
+  ~AdamwHandle() {
+    if (memory_ != nullptr) device_free(memory_);
+  }
+  AdamwHandle(const AdamwHandle&) = delete;
+  AdamwHandle& operator=(const AdamwHandle&) = delete;
+
+  int device() const { return device_.id; }
+
+  // Parameters may have been made on any stream, but only their addresses are read here.
+  sl_status create() {
+    if (chunks_.size() > 0x7fffffff) {
+      return set_error(SL_UNSUPPORTED,
+                       "params: %zu chunks of %d elements, at most 2^31 - 1 on CUDA",
+                       chunks_.size(), kAdamwChunk);
+    }
+    Layout measure(nullptr);
+    make(measure);
+    if (const cudaError_t error = device_allocate(measure.used(), &memory_); error != cudaSuccess) {
+      return status_of(error, "tables of the optimizer");
+    }
+    const Tables t = tables();
+    Queue queue(device_, nullptr);
+    write_table(queue, t.entries, entries_.data(), count_);
+    write_table(queue, t.chunks, chunks_.data(), static_cast<int64_t>(chunks_.size()));
+    const std::vector<int64_t> zeros(static_cast<size_t>(count_), 0);
+    write_table(queue, t.steps, zeros.data(), count_);
+    const uint64_t barrier[2] = {};
+    write_table(queue, t.barrier, barrier, 2);
+    queue.fail(device_wait());
+    return status_of(queue.error(), "tables of the optimizer");
+  }
+
+  sl_status step(const sl_context& context, const AdamwStep& step) {
+    Queue queue(device_, static_cast<cudaStream_t>(context.stream));
+    bool capturing = false;
+    queue.fail(is_capturing(queue.stream(), &capturing));
+    // What is captured is executed later, and again: from then on the tables' contents are unknown.
+    captured_ = captured_ || capturing;
+    const Tables t = tables();
+    update_grads(queue, t, step);
+    update_groups(queue, t, step);
+
+    AdamwStepKernel::Params p{};
+    p.entries = t.entries, p.grads = t.grads, p.chunks = t.chunks, p.groups = t.groups;
+    p.steps = t.steps, p.parts = t.parts, p.decision = t.decision;
+    p.barrier = reinterpret_cast<AdamwBarrier*>(t.barrier);
+    p.tensors = static_cast<int>(count_);
+    p.chunk_count = static_cast<int>(chunks_.size());
+    p.grad_scale = step.grad_scale, p.max_grad_norm = step.max_grad_norm;
+    p.skip_nonfinite = step.skip_nonfinite, p.zero_grads = step.zero_grads;
+    p.report = step.report;
+    // One block even where there is nothing to update: it writes the report and counts the steps.
+    const int most = std::max(1, std::min(p.chunk_count, kMostBlocks));
+    queue.launch_cooperative<AdamwStepKernel>(p, most);
+    return status_of(queue.error(), "adamw step");
+  }
+
+  sl_status get_steps(int64_t* steps) const {
+    return status_of(copy_to_host(steps, tables().steps, count_ * 8), "steps");
+  }
+  sl_status set_steps(const int64_t* steps) {
+    Queue queue(device_, nullptr);
+    queue.fail(device_wait());
+    write_table(queue, tables().steps, steps, count_);
+    queue.fail(device_wait());
+    return status_of(queue.error(), "steps");
+  }
+
+ private:
+  Tables make(Layout& layout) const {
+    return Tables(layout, count_, static_cast<int64_t>(chunks_.size()), group_count_);
+  }
+  Tables tables() const {
+    Layout layout(memory_);
+    return make(layout);
+  }
+
+  void update_grads(Queue& queue, const Tables& t, const AdamwStep& step) {
+    next_grads_.resize(static_cast<size_t>(count_));
+    for (int64_t i = 0; i < count_; ++i) {
+      GradEntry entry{};
+      entry.data = step.grads[i].data;
+      entry.dtype = step.grads[i].dtype;
+      entry.vector = aligned(entry.data);
+      next_grads_[i] = entry;
+    }
+    if (!captured_ && same(next_grads_, grads_)) return;
+    write_table(queue, t.grads, next_grads_.data(), count_);
+    grads_.swap(next_grads_);
+  }
+
+  void update_groups(Queue& queue, const Tables& t, const AdamwStep& step) {
+    next_groups_.assign(step.groups, step.groups + group_count_);
+    if (!captured_ && same(next_groups_, groups_)) return;
+    write_table(queue, t.groups, next_groups_.data(), group_count_);
+    groups_.swap(next_groups_);
+  }
+
+  template <class T>
+  static bool same(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  }
+
+  const Device& device_;
+  int64_t count_, group_count_ = 0;
+  std::vector<AdamwEntry> entries_;
+  std::vector<AdamwChunk> chunks_;
+  // As the tables hold them; spares keep their memory, so that a step allocates nothing.
+  std::vector<GradEntry> grads_, next_grads_;
+  std::vector<sl_adamw_group> groups_, next_groups_;
+  bool captured_ = false;
+  void* memory_ = nullptr;
+};
+
+}  // namespace
+
+sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
+  int id = 0;
+  cudaError_t error = cudaSuccess;
+  for (int64_t i = 0; i < count; ++i) {
+    if (tensors[i].param.data == nullptr) continue;
+    error = device_of_pointer(tensors[i].param.data, &id);
+    break;
+  }
+  if (error != cudaSuccess) return status_of(error, "params");
+  const DeviceScope scope(id);
+  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
+  const Device* device = device_of(id, &error);
+  if (device == nullptr) return status_of(error, "device");
+  auto handle = std::make_unique<AdamwHandle>(*device, tensors, count);
+  if (const sl_status status = handle->create(); status != SL_OK) return status;
+  *out = handle.release();
+  return SL_OK;
+}
+
+sl_status adamw_step(void* adamw, const sl_context& context, const AdamwStep& step) {
+  auto* handle = static_cast<AdamwHandle*>(adamw);
+  const DeviceScope scope(handle->device());
+  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
+  return handle->step(context, step);
+}
+
+sl_status adamw_get_steps(const void* adamw, int64_t* steps) {
+  const auto* handle = static_cast<const AdamwHandle*>(adamw);
+  const DeviceScope scope(handle->device());
+  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
+  return handle->get_steps(steps);
+}
+
+sl_status adamw_set_steps(void* adamw, const int64_t* steps) {
+  auto* handle = static_cast<AdamwHandle*>(adamw);
+  const DeviceScope scope(handle->device());
+  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
+  return handle->set_steps(steps);
+}
+
+void adamw_destroy(void* adamw) {
+  auto* handle = static_cast<AdamwHandle*>(adamw);
+  if (handle == nullptr) return;
+  const DeviceScope scope(handle->device());
+  delete handle;
+}
+
+}  // namespace sightline::cuda

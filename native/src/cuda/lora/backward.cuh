@@ -1,0 +1,265 @@
+// Gradients of a LoRA linear, S_i = drop(x) A_i^T given or computed again, dy_i [M,N_i]:
+//
+//   T_i  = scale_i dy_i B_i                                              k over N_i, split
+//   db_i = scale_i dy_i^T S_i                                            k over M, split
+//   da_i = T_i^T drop(x), one product over x for all that share a mask   k over M, split
+//   dx   = sum_i drop'(T_i A_i) + dy_i W_i, one product: its k runs over the padded ranks of every
+//          T_i, then (the accumulators masked) over the columns of up to three dy_i
+//
+// More linears, or more masks, than one product takes are summed through fp32 scratch; every output
+// is rounded once. On Hopper a mask keeps T A out of the products with W, whose accumulators cannot
+// be touched between terms: it goes first, through the same scratch. Parts of split reductions are
+// added in order, without atomics.
+#pragma once
+
+#include "cuda/lora/products.cuh"
+
+namespace sightline::cuda {
+
+template <class T>
+struct LoraBackwardScratch {
+  T* x = nullptr;                                  // [M, K8] where x cannot be read in place
+  T* a;                                            // [rank, K8]
+  T* s;                                            // [M, rank]
+  T* t;                                            // [M, rank], scaled
+  std::array<T*, kMaxLoraLinears> dy{};            // [M, N8] where dy cannot be read in place
+  std::array<T*, kMaxLoraLinears> b_transposed{};  // [padded rank, N8]
+  std::array<T*, kMaxLoraLinears> weight{};        // [N, K8] where it cannot be read in place
+  float* dx = nullptr;                             // [M, K8] where dx takes several products
+  float* partial;
+
+  LoraBackwardScratch(Layout& layout, const Device& device, const LoraCall& call,
+                      const LoraSizes& s_, bool several_products) {
+    using Products = LoraProducts<T>;
+    if (!Products::readable(user_rows(call.x))) x = layout.take<T>(int64_t{s_.m} * s_.k8);
+    a = layout.take<T>(int64_t{s_.rank} * s_.k8);
+    s = layout.take<T>(int64_t{s_.m} * s_.rank);
+    t = layout.take<T>(int64_t{s_.m} * s_.rank);
+    if (several_products) dx = layout.take<float>(int64_t{s_.m} * s_.k8);
+    int64_t most = 0;
+    for (int64_t i = 0; i < call.count; ++i) {
+      const LoraViews& linear = call.linears[i];
+      const int n = static_cast<int>(linear.b.rows), n8 = round_up(n, 8);
+      const int rank = s_.padded_rank(i);
+      if (!Products::readable(user_rows(linear.dy))) dy[i] = layout.take<T>(int64_t{s_.m} * n8);
+      b_transposed[i] = layout.take<T>(int64_t{rank} * n8);
+      if (call.dx && linear.weight && !Products::readable(user_rows(linear.weight))) {
+        weight[i] = layout.take<T>(int64_t{n} * s_.k8);
+      }
+      most = std::max(most, Products::parts_size(device, s_.m, rank, n));
+      most = std::max(most, Products::parts_size(device, n, rank, s_.m));
+    }
+    for (int64_t first = 0; first < call.count;) {
+      const int64_t end = end_of_mask(call, first);
+      const int rank = s_.first[end] - s_.first[first];
+      most = std::max(most, Products::parts_size(device, s_.m, rank, s_.k));
+      most = std::max(most, Products::parts_size(device, s_.k, rank, s_.m));
+      first = end;
+    }
+    partial = layout.take<float>(most);
+  }
+};
+
+template <class T>
+class LoraBackward {
+ public:
+  LoraBackward(Queue& queue, const LoraCall& call, const LoraSizes& sizes,
+               const LoraBackwardScratch<T>& scratch)
+      : device_(queue.device()),
+        products_(queue, lora_path(), call, sizes),
+        call_(call),
+        s_(sizes),
+        scratch_(scratch) {}
+
+  void run() {
+    x_ = products_.operand_of_rows(user_rows(call_.x), s_.m, scratch_.x);
+    products_.pack_stacked_a(scratch_.a);
+    for (int64_t i = 0; i < call_.count; ++i) {
+      const LoraViews& linear = call_.linears[i];
+      dy_[i] = products_.operand_of_rows(user_rows(linear.dy), s_.m, scratch_.dy[i]);
+      if (call_.dx || linear.da) t_of(i);
+    }
+    for (int64_t first = 0; first < call_.count;) {
+      const int64_t end = end_of_mask(call_, first);
+      s_of(first, end);
+      da_of(first, end);
+      first = end;
+    }
+    for (int64_t i = 0; i < call_.count; ++i) {
+      if (call_.linears[i].db) db_of(i);
+    }
+    if (call_.dx) dx();
+  }
+
+  // Products that dx takes: see for_each_dx_product.
+  static int dx_products(const Device& device, const LoraCall& call) {
+    int count = 0;
+    for_each_dx_product(device, call, [&](bool, int64_t, int64_t, int64_t, int64_t) { ++count; });
+    return count;
+  }
+
+ private:
+  // Calls visit(with T A, first, end of mask, first dy W, end of dy W). The first product of a mask
+  // holds T A of all its linears and dy W of three (of none, where T A stands apart), further ones
+  // dy W of four.
+  template <class Visit>
+  static void for_each_dx_product(const Device& device, const LoraCall& call, const Visit& visit) {
+    const bool apart =
+        sizeof(T) == 2 && device.hopper() && lora_path() != GemmPath::kPortable && masked(call);
+    for (int64_t first = 0; first < call.count;) {
+      const int64_t end = end_of_mask(call, first);
+      int64_t i = apart ? first : std::min<int64_t>(end, first + kMaxMoreTerms);
+      visit(true, first, end, first, i);
+      while (i < end) {
+        const int64_t stop = std::min<int64_t>(end, i + kMaxMoreTerms + 1);
+        // Linears without a weight have no product; a launch of none of them is none.
+        bool any = false;
+        for (int64_t j = i; j < stop; ++j) any = any || call.linears[j].weight;
+        if (any) visit(false, first, end, i, stop);
+        i = stop;
+      }
+      first = end;
+    }
+  }
+
+  static bool masked(const LoraCall& call) {
+    return lora_dropout(call, call.linears[0]).threshold != 0;
+  }
+
+  void t_of(int64_t i) {
+    const LoraViews& linear = call_.linears[i];
+    const int n = static_cast<int>(linear.b.rows), n8 = round_up(n, 8);
+    const int rank = s_.padded_rank(i);
+    products_.pack(user_rows(linear.b), n, scratch_.b_transposed[i], n8, rank, n8, 1.f, true);
+    const Parts parts = products_.template few_columns<Major::kK, Major::kK>(
+        s_.m, rank, n, dy_[i], matrix(scratch_.b_transposed[i], n8), {}, scratch_.partial);
+    products_.reduce_rows(parts, 0, linear, rank, linear.scale, 1.f, {}, scratch_.t + s_.first[i]);
+  }
+
+  // S of the linears whose db is asked for: converted, or, where it was not kept, computed again.
+  void s_of(int64_t first, int64_t end) {
+    bool missing = false;
+    for (int64_t i = first; i < end; ++i) {
+      const LoraViews& linear = call_.linears[i];
+      missing = missing || (linear.db && !linear.s);
+    }
+    if (missing) {
+      products_.s_of_mask(
+          first, end, x_, scratch_.a, scratch_.partial, scratch_.s,
+          [](const LoraViews&) { return 1.f; }, [](const LoraViews&) { return View2{}; });
+    }
+    for (int64_t i = first; i < end; ++i) {
+      const LoraViews& linear = call_.linears[i];
+      if (!linear.db || !linear.s) continue;
+      products_.pack(user_rows(linear.s), s_.m, scratch_.s + s_.first[i], s_.rank, s_.m,
+                     s_.padded_rank(i));
+    }
+  }
+
+  void da_of(int64_t first, int64_t end) {
+    bool wanted = false, gaps = false;
+    for (int64_t i = first; i < end; ++i) {
+      wanted = wanted || call_.linears[i].da;
+      gaps = gaps || !call_.linears[i].da;
+    }
+    if (!wanted) return;
+    const Dropout dropout = lora_dropout(call_, call_.linears[first]);
+    if (gaps && !call_.dx) {  // T of the others was not computed
+      for (int64_t i = first; i < end; ++i) {
+        if (call_.linears[i].da) da_of_run(i, i + 1, dropout);
+      }
+    } else {
+      da_of_run(first, end, dropout);
+    }
+  }
+
+  void da_of_run(int64_t first, int64_t end, const Dropout& dropout) {
+    const Parts parts = products_.template few_columns<Major::kMN, Major::kMN>(
+        s_.k, s_.first[end] - s_.first[first], s_.m, x_,
+        matrix(scratch_.t + s_.first[first], s_.rank), dropout, scratch_.partial);
+    for (int64_t i = first; i < end; ++i) {
+      if (!call_.linears[i].da) continue;
+      products_.reduce_gradient(parts, s_.first[i] - s_.first[first], true, dropout.scale,
+                                call_.linears[i].da);
+    }
+  }
+
+  void db_of(int64_t i) {
+    const LoraViews& linear = call_.linears[i];
+    const Parts parts = products_.template few_columns<Major::kMN, Major::kMN>(
+        static_cast<int>(linear.b.rows), s_.padded_rank(i), s_.m, dy_[i],
+        matrix(scratch_.s + s_.first[i], s_.rank), {}, scratch_.partial);
+    products_.reduce_gradient(parts, 0, false, linear.scale, linear.db);
+  }
+
+  void dx() {
+    const int count = dx_products(device_, call_);
+    int index = 0;
+    for_each_dx_product(
+        device_, call_,
+        [&](bool with_t, int64_t first, int64_t end, int64_t begin_w, int64_t end_w) {
+          GemmProblem problem;
+          problem.m = s_.m, problem.n = s_.k;
+          int terms = 0;
+          LoraEpilogue::Params epilogue{};
+          if (with_t) {
+            products_.add_term(problem, terms, matrix(scratch_.t + s_.first[first], s_.rank),
+                               matrix(scratch_.a + int64_t{s_.first[first]} * s_.k8, s_.k8),
+                               s_.first[end] - s_.first[first]);
+            epilogue.mask = lora_dropout(call_, call_.linears[first]);
+          }
+          for (int64_t i = begin_w; i < end_w; ++i) {
+            const View2& weight = call_.linears[i].weight;
+            if (!weight) continue;
+            const int n = static_cast<int>(weight.rows);
+            products_.add_term(problem, terms, dy_[i],
+                               products_.operand_of_rows(user_rows(weight), n, scratch_.weight[i]),
+                               n);
+          }
+          const bool last = ++index == count;
+          if (last) {
+            epilogue.out = user_rows(call_.dx);
+            epilogue.accumulate = call_.accumulate_dx;
+            if (count > 1) epilogue.addend = scratch_.dx, epilogue.addend_stride = s_.k8;
+          } else {
+            const View2 sum{scratch_.dx, DType::kFloat32, s_.m, s_.k8, s_.k8};
+            epilogue.out = user_rows(sum);
+            epilogue.accumulate = index > 1;
+          }
+          if (with_t && masked(call_)) {
+            products_.masked_product(problem, epilogue);
+          } else {
+            products_.template product<Major::kMN>(problem, epilogue);
+          }
+        });
+  }
+
+  const Device& device_;
+  LoraProducts<T> products_;
+  const LoraCall& call_;
+  const LoraSizes& s_;
+  const LoraBackwardScratch<T>& scratch_;
+  Operand x_;
+  std::array<Operand, kMaxLoraLinears> dy_{};
+};
+
+template <class T>
+sl_status typed_lora_backward(const Device& device, const sl_context& context,
+                              const LoraCall& call) {
+  const LoraSizes sizes(call);
+  const bool several = call.dx && LoraBackward<T>::dx_products(device, call) > 1;
+  void* memory = nullptr;
+  const auto lay_out = [&](Layout& l) {
+    return LoraBackwardScratch<T>(l, device, call, sizes, several);
+  };
+  if (const sl_status status = lora_workspace(device, context, lay_out, &memory); status != SL_OK) {
+    return status;
+  }
+  Layout layout(memory);
+  const LoraBackwardScratch<T> scratch = lay_out(layout);
+  Queue queue(device, static_cast<cudaStream_t>(context.stream));
+  LoraBackward<T>(queue, call, sizes, scratch).run();
+  return status_of(queue.error(), "lora backward");
+}
+
+}  // namespace sightline::cuda

@@ -1,0 +1,93 @@
+// What leaves the LoRA products: y and dx, parts of a split reduction, a merged weight.
+#pragma once
+
+#include "cuda/epilogue/dropout.h"
+#include "cuda/epilogue/vector8.h"
+#include "cuda/gemm/row_epilogue.cuh"
+
+namespace sightline::cuda {
+
+// out (+)= acc + bias + addend, rounded once; acc is the sum of all terms.
+struct LoraEpilogue {
+  struct Params {
+    UserRows out;
+    bool accumulate;
+    UserRows bias;        // one row; no data: none
+    const float* addend;  // [m, addend_stride], multiples of 8; or null
+    int64_t addend_stride;
+    Dropout mask;  // of MaskedLoraEpilogue
+  };
+  static constexpr bool kMoreTerms = true;
+  static constexpr bool kRowConstants = false;
+  static constexpr int kRowSums = 0;
+
+  struct Columns {
+    float bias[8];
+  };
+  static SL_DEVICE Columns columns(const Params& p, int column) {
+    Columns c{};
+    if (p.bias.data != nullptr) p.bias.load(0, column, c.bias);
+    return c;
+  }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c, const float4&,
+                              float (&x)[8], RowSums&) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] += c.bias[i];
+    float other[8];
+    if (p.addend != nullptr) {
+      load8(p.addend + row * p.addend_stride + column, other);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) x[i] += other[i];
+    }
+    if (p.accumulate) {
+      p.out.load(static_cast<uint32_t>(row), column, other);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) x[i] += other[i];
+    }
+    p.out.store(static_cast<uint32_t>(row), column, x);
+  }
+};
+
+// As LoraEpilogue, where the first term (T A) passes the dropout mask, scaled by 1 / (1 - p),
+// before the others are added.
+struct MaskedLoraEpilogue : LoraEpilogue {
+  // column is even, so both columns draw from one counter.
+  static SL_DEVICE void first_term(const Params& p, int row, int column, float& x0, float& x1) {
+    const Philox4 drawn = dropout_words(p.mask.seed, p.mask.stream, static_cast<uint64_t>(row),
+                                        static_cast<uint32_t>(column / 4));
+    const bool upper = (column & 2) != 0;
+    const uint32_t word0 = upper ? drawn.word[2] : drawn.word[0];
+    const uint32_t word1 = upper ? drawn.word[3] : drawn.word[1];
+    x0 = word0 >= p.mask.threshold ? x0 * p.mask.scale : 0.f;
+    x1 = word1 >= p.mask.threshold ? x1 * p.mask.scale : 0.f;
+  }
+};
+
+// One part of a reduction over a long k, as fp32: out [splits][m][stride]. A may be drop(x).
+struct PartialEpilogue {
+  struct Params {
+    float* out;
+    int64_t stride, split_stride;
+    Dropout dropout;  // of A; kept elements are scaled when the parts are added
+  };
+  static constexpr bool kSplitK = true;
+  static constexpr bool kRowConstants = false;
+  static constexpr int kRowSums = 0;
+
+  static SL_DEVICE Params split(const Params& p, int i) {
+    Params part = p;
+    part.out += i * p.split_stride;
+    return part;
+  }
+  static SL_DEVICE Dropout drop_a(const Params& p) { return p.dropout; }
+
+  using Columns = NoColumns;
+  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
+                              float (&x)[8], RowSums&) {
+    store8(p.out + row * p.stride + column, x);
+  }
+};
+
+}  // namespace sightline::cuda

@@ -1,0 +1,10 @@
+// LoRA linears with bf16 products.
+#include "cuda/lora/backward.cuh"
+#include "cuda/lora/forward.cuh"
+
+namespace sightline::cuda {
+
+template sl_status typed_lora_forward<Bf16>(const Device&, const sl_context&, const LoraCall&);
+template sl_status typed_lora_backward<Bf16>(const Device&, const sl_context&, const LoraCall&);
+
+}  // namespace sightline::cuda

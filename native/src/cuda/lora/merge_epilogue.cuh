@@ -1,0 +1,62 @@
+// weight = round(weight + scale acc), to nearest or, for bf16, stochastically: adding 16 random
+// bits below the kept ones carries with exactly the probability of their fraction. Element (row,
+// column) takes word column % 4 of counter (column / 4, row, kRoundingStream), as on the CPU.
+#pragma once
+
+#include <cstring>
+
+#include "common/philox.h"
+#include "cuda/epilogue/rounded_arithmetic.h"
+#include "cuda/epilogue/vector8.h"
+#include "cuda/gemm/row_epilogue.cuh"
+
+namespace sightline::cuda {
+
+inline constexpr uint32_t kRoundingStream = 0x726f756e;  // as cpu/elementwise/elementwise.h
+
+// The fp32 value of the bf16 that `value` becomes. Infinities and NaNs have no neighbour to round
+// to.
+SL_HOST_DEVICE float round_stochastic(float value, uint32_t word) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return value;
+  bits = (bits + (word & 0xffffu)) & 0xffff0000u;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
+struct MergeEpilogue {
+  struct Params {
+    UserRows weight;
+    float scale;
+    bool stochastic;
+    uint64_t seed;
+  };
+  static constexpr bool kRowConstants = false;
+  static constexpr int kRowSums = 0;
+
+  using Columns = NoColumns;
+  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
+
+  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
+                              float (&x)[8], RowSums&) {
+    float weight[8];
+    p.weight.load(static_cast<uint32_t>(row), column, weight);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = add_rn(weight[i], multiply_rn(p.scale, x[i]));
+    if (p.stochastic) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const Philox4 drawn = dropout_words(p.seed, kRoundingStream, static_cast<uint64_t>(row),
+                                            static_cast<uint32_t>(column / 4 + half));
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          x[4 * half + i] = round_stochastic(x[4 * half + i], drawn.word[i]);
+        }
+      }
+    }
+    p.weight.store(static_cast<uint32_t>(row), column, x);
+  }
+};
+
+}  // namespace sightline::cuda

@@ -1,0 +1,240 @@
+// The products and preparations that LoRA's forward and backward passes are made of, as launches on
+// one queue. T is the element type of x and of the products; rank-r tensors are brought to T, x, y,
+// dy, dx and the weights are read and written where they lie (or copied first, where rows do not
+// start on 16 bytes, columns are no multiple of 8 or a weight has another type).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "cuda/epilogue/user_rows.h"
+#include "cuda/gemm/gemm.cuh"
+#include "cuda/lora/epilogues.cuh"
+#include "cuda/lora/lora.h"
+#include "cuda/lora/rank_kernels.cuh"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/status.h"
+#include "cuda/runtime/workspace.h"
+
+namespace sightline::cuda {
+
+constexpr int kRankMultiple = 16;  // ranks are padded to whole steps of the tensor cores
+
+// Sizes of a call. Linear i owns columns [first[i], first[i + 1]) of the stacked rank, its own rank
+// first, zeros after it.
+struct LoraSizes {
+  int m, k, k8, rank;
+  std::array<int, kMaxLoraLinears + 1> first{};
+
+  explicit LoraSizes(const LoraCall& call)
+      : m(static_cast<int>(call.x.total_rows())),
+        k(static_cast<int>(call.x.cols)),
+        k8(round_up(k, 8)) {
+    for (int64_t i = 0; i < call.count; ++i) {
+      first[i + 1] = first[i] + round_up(static_cast<int>(call.linears[i].a.rows), kRankMultiple);
+    }
+    rank = first[call.count];
+  }
+  int padded_rank(int64_t i) const { return first[i + 1] - first[i]; }
+};
+
+// Linears [first, end) with one mask: the widest run that starts at `first`.
+inline int64_t end_of_mask(const LoraCall& call, int64_t first) {
+  int64_t end = first + 1;
+  while (end < call.count && (call.dropout == 0.f ||
+                              call.linears[end].dropout_seed == call.linears[first].dropout_seed)) {
+    ++end;
+  }
+  return end;
+}
+
+inline Dropout lora_dropout(const LoraCall& call, const LoraViews& linear) {
+  Dropout dropout;
+  dropout.seed = linear.dropout_seed;
+  dropout.stream = kDropoutLora;
+  dropout.threshold = call.dropout > 0.f ? dropout_threshold(call.dropout) : 0;
+  dropout.scale = static_cast<float>(1. / (1. - static_cast<double>(call.dropout)));
+  return dropout;
+}
+
+// Into how many parts a long reduction is cut so that two blocks meet each multiprocessor: a
+// function of the sizes and of the GPU, so the same on every run.
+template <class T>
+constexpr int kTileColumnsOfRank = sizeof(T) == 2 ? 64 : 128;
+template <class T>
+int split_count(const Device& device, int m, int n, int k) {
+  const int tiles = ceil_div(m, 128) * ceil_div(n, kTileColumnsOfRank<T>);
+  const int k_blocks = ceil_div(k, sizeof(T) == 2 ? kBlockK : 16);
+  if (tiles == 0 || k_blocks == 0) return 0;
+  return std::clamp(2 * device.sms / tiles, 1, std::min(16, std::max(1, k_blocks / 2)));
+}
+
+// Parts of a reduction: [splits][m][stride].
+struct Parts {
+  float* data;
+  int splits;
+  int64_t stride, split_stride;
+};
+
+template <class T>
+class LoraProducts {
+ public:
+  LoraProducts(Queue& queue, GemmPath path, const LoraCall& call, const LoraSizes& sizes)
+      : queue_(queue), path_(path), call_(call), s_(sizes) {}
+
+  // Whether products may read the rows where they lie.
+  static bool readable(const UserRows& rows) { return rows.dtype == kDType<T> && rows.vector; }
+
+  // The operand of a caller's matrix; `copy` [rows, columns rounded up to 8] is used if it must be.
+  Operand operand_of_rows(const UserRows& rows, int count, T* copy) {
+    if (copy == nullptr) return operand_of(rows, 0);
+    const int columns = round_up(rows.columns, 8);
+    pack(rows, count, copy, columns, count, columns);
+    return matrix(copy, columns);
+  }
+
+  void pack(const UserRows& in, int in_rows, T* out, int64_t stride, int rows, int columns,
+            float factor = 1.f, bool transposed = false) {
+    const typename PackKernel<T>::Params p{in,  in_rows, transposed, factor,
+                                           out, stride,  rows,       columns};
+    queue_.launch<PackKernel<T>>(p, PackKernel<T>::blocks(p));
+  }
+
+  // A of all linears, one below the other with zero rows between: [rank, k8].
+  void pack_stacked_a(T* out) {
+    for (int64_t i = 0; i < call_.count; ++i) {
+      const View2& a = call_.linears[i].a;
+      pack(user_rows(a), static_cast<int>(a.rows), out + int64_t{s_.first[i]} * s_.k8, s_.k8,
+           s_.padded_rank(i), s_.k8);
+    }
+  }
+
+  // Few columns, long k, split. Where `dropout` has a threshold A is masked by it.
+  template <Major kA, Major kB>
+  Parts few_columns(int m, int n, int k, const Operand& a, const Operand& b, const Dropout& dropout,
+                    float* partial) {
+    GemmProblem problem;
+    problem.m = m, problem.n = n, problem.k = k;
+    problem.a = a, problem.b = b;
+    problem.splits = split_count<T>(queue_.device(), m, n, k);
+    const Parts parts{partial, problem.splits, n, int64_t{m} * n};
+    if (problem.splits == 0) return parts;
+    const PartialEpilogue::Params epilogue{partial, parts.stride, parts.split_stride, dropout};
+    if constexpr (sizeof(T) == 4) {
+      using Kernel = SimtGemm<kA, kB, PartialEpilogue>;
+      const auto params = Kernel::params(problem, epilogue);
+      queue_.launch<Kernel>(params, Kernel::blocks(params));
+    } else {
+      using Kernel = PortableGemm<T, kA, kB, PartialEpilogue, kTileColumnsOfRank<T>>;
+      const auto params = Kernel::params(problem, epilogue);
+      queue_.launch<Kernel>(params, Kernel::blocks(params));
+    }
+    return parts;
+  }
+  static int64_t parts_size(const Device& device, int m, int n, int k) {
+    return int64_t{split_count<T>(device, m, n, k)} * m * n;
+  }
+
+  // Columns from `column` on to one linear's operand, and to the caller's tensor where given.
+  void reduce_rows(const Parts& parts, int column, const LoraViews& linear, int padded_rank,
+                   float factor, float operand_factor, const View2& user, T* operand) {
+    typename ReduceRowsKernel<T>::Params p{};
+    p.partial = parts.data + column;
+    p.splits = parts.splits;
+    p.stride = parts.stride, p.split_stride = parts.split_stride;
+    p.rows = s_.m, p.rank = static_cast<int>(linear.a.rows), p.padded_rank = padded_rank;
+    p.factor = factor, p.operand_factor = operand_factor;
+    if (user) p.user = user_rows(user);
+    p.operand = operand, p.operand_stride = s_.rank;
+    queue_.launch<ReduceRowsKernel<T>>(p, ReduceRowsKernel<T>::blocks(p));
+  }
+
+  void reduce_gradient(const Parts& parts, int column, bool transposed, float factor,
+                       const View2& out) {
+    ReduceGradientKernel::Params p{};
+    p.partial = parts.data + column;
+    p.splits = parts.splits;
+    p.stride = parts.stride, p.split_stride = parts.split_stride;
+    p.transposed = transposed;
+    p.factor = factor;
+    p.out = user_rows(out);
+    p.rows = static_cast<int>(out.rows);
+    p.accumulate = call_.accumulate_weights;
+    queue_.launch<ReduceGradientKernel>(p, ReduceGradientKernel::blocks(p));
+  }
+
+  // S of the linears [first, end), which share a mask, each to its columns of `operand` [m, rank]
+  // times its `operand_factor(linear)` and, unscaled, to its tensor where `user(linear)` gives one.
+  template <class Factor, class User>
+  void s_of_mask(int64_t first, int64_t end, const Operand& x, const T* stacked_a, float* partial,
+                 T* operand, const Factor& operand_factor, const User& user) {
+    const Dropout dropout = lora_dropout(call_, call_.linears[first]);
+    const Operand a = matrix(stacked_a + int64_t{s_.first[first]} * s_.k8, s_.k8);
+    const Parts parts = few_columns<Major::kK, Major::kK>(s_.m, s_.first[end] - s_.first[first],
+                                                          s_.k, x, a, dropout, partial);
+    for (int64_t i = first; i < end; ++i) {
+      const LoraViews& linear = call_.linears[i];
+      reduce_rows(parts, s_.first[i] - s_.first[first], linear, s_.padded_rank(i), dropout.scale,
+                  operand_factor(linear), user(linear), operand + s_.first[i]);
+    }
+  }
+
+  // Adds one term to the problem, as its first if it has none.
+  static void add_term(GemmProblem& problem, int& terms, const Operand& a, const Operand& b,
+                       int k) {
+    if (terms++ == 0) {
+      problem.a = a, problem.b = b, problem.k = k;
+    } else {
+      problem.more[problem.more_count++] = {a, b, k};
+    }
+  }
+
+  template <Major kB>
+  void product(const GemmProblem& problem, const LoraEpilogue::Params& epilogue) {
+    const GemmPlan plan = plan_gemm<T>(queue_.device(), path_, problem);
+    gemm<T, Major::kK, kB, LoraEpilogue>(queue_, plan, problem, epilogue);
+  }
+
+  // The first term masked: portable kernels alone.
+  void masked_product(const GemmProblem& problem, const LoraEpilogue::Params& epilogue) {
+    using Kernel =
+        std::conditional_t<sizeof(T) == 4, SimtGemm<Major::kK, Major::kMN, MaskedLoraEpilogue>,
+                           PortableGemm<T, Major::kK, Major::kMN, MaskedLoraEpilogue>>;
+    const auto params = Kernel::params(problem, epilogue);
+    queue_.launch<Kernel>(params, Kernel::blocks(params));
+  }
+
+ private:
+  Queue& queue_;
+  GemmPath path_;
+  const LoraCall& call_;
+  const LoraSizes& s_;
+};
+
+// The context's workspace, or the stream's cached one, for what `lay_out(Layout&)` takes.
+template <class LayOut>
+sl_status lora_workspace(const Device& device, const sl_context& context, const LayOut& lay_out,
+                         void** out) {
+  Layout measure(nullptr);
+  lay_out(measure);
+  *out = context.workspace;
+  if (*out == nullptr) {
+    return status_of(
+        cached_workspace(device.id, static_cast<cudaStream_t>(context.stream), measure.used(), out),
+        "scratch memory");
+  }
+  if (static_cast<int64_t>(context.workspace_bytes) >= measure.used() &&
+      reinterpret_cast<uintptr_t>(*out) % 256 == 0) {
+    return SL_OK;
+  }
+  return set_error(
+      SL_INVALID_ARGUMENT,
+      "context.workspace: %llu bytes at %p, expected at least %lld bytes on a multiple of 256",
+      static_cast<unsigned long long>(context.workspace_bytes), *out,
+      static_cast<long long>(measure.used()));
+}
+
+inline GemmPath lora_path() { return portable_forced() ? GemmPath::kPortable : GemmPath::kAuto; }
+
+}  // namespace sightline::cuda

@@ -1,0 +1,283 @@
+// The CUDA AdamW through the C ABI on the host emulator, its blocks running together: bit for bit
+// against a restatement of torch's single-tensor step; clipping, skipping, reports, step counts and
+// tables. Compiled without FMA contraction.
+#include "abi.h"
+#include "cuda/adamw/adamw.cu"
+#include "emulated_backend.h"
+#include "emulated_runtime.h"
+#include "harness.h"
+
+using namespace abi;
+
+namespace {
+
+const sl_adamw_group kGroup{1e-2, 0.9, 0.999, 1e-8, 0.05};
+
+struct Parameter {
+  Tensor param, grad, exp_avg, exp_avg_sq, master;
+  bool has_master;
+  int group;
+  std::vector<float> p, m, v;
+
+  Parameter(std::vector<int64_t> shape, Random& random, DType dtype, DType grad_dtype,
+            bool with_master, int group_index = 0)
+      : param(shape, dtype),
+        grad(shape, grad_dtype),
+        exp_avg(shape),
+        exp_avg_sq(shape),
+        master(shape),
+        has_master(with_master),
+        group(group_index) {
+    param.fill(random);
+    grad.fill(random);
+    for (int64_t i = 0; i < param.size(); ++i) {
+      if (has_master) master.set(i, param.at(i) + 1e-4 * random.normal());
+      if (has_master) param.set(i, master.at(i));
+      p.push_back(static_cast<float>(has_master ? master.at(i) : param.at(i)));
+    }
+    m.assign(p.size(), 0.f);
+    v.assign(p.size(), 0.f);
+  }
+
+  // torch.optim.adamw._single_tensor_adamw, line by line, in fp32.
+  void restate(const sl_adamw_group& g, int64_t t, float grad_factor) {
+    const float weight = static_cast<float>(1 - g.beta1);
+    const float value = static_cast<float>(1 - g.beta2);
+    const double correction1 = 1 - std::pow(g.beta1, static_cast<double>(t));
+    const double correction2 = 1 - std::pow(g.beta2, static_cast<double>(t));
+    for (size_t i = 0; i < p.size(); ++i) {
+      const float gradient = static_cast<float>(grad.at(static_cast<int64_t>(i))) * grad_factor;
+      p[i] = p[i] * static_cast<float>(1 - g.lr * g.weight_decay);
+      m[i] = weight < 0.5f ? m[i] + weight * (gradient - m[i])
+                           : gradient - (gradient - m[i]) * (1.f - weight);
+      v[i] = v[i] * static_cast<float>(g.beta2);
+      v[i] = v[i] + value * gradient * gradient;
+      float denominator = std::sqrt(v[i]) / static_cast<float>(std::sqrt(correction2));
+      denominator = denominator + static_cast<float>(g.eps);
+      p[i] = p[i] + static_cast<float>(-(g.lr / correction1)) * m[i] / denominator;
+      if (!has_master && param.dtype() == DType::kBFloat16) p[i] = from_bf16(to_bf16(p[i]));
+    }
+  }
+
+  int64_t differing() const {
+    int64_t count = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      const auto e = static_cast<int64_t>(i);
+      const double rounded = param.dtype() == DType::kFloat32 ? p[i] : from_bf16(to_bf16(p[i]));
+      count += param.at(e) != rounded || exp_avg.at(e) != m[i] || exp_avg_sq.at(e) != v[i] ||
+               (has_master && master.at(e) != p[i]);
+    }
+    return count;
+  }
+};
+
+struct Optimizer {
+  std::vector<std::unique_ptr<Parameter>> parameters;
+  Random random{31};
+  sl_adamw* handle = nullptr;
+  Tensor report{{4}};
+
+  // Every dtype combination over sizes around chunks, groups of four and nothing.
+  explicit Optimizer(std::vector<std::vector<int64_t>> shapes = {
+                         {1}, {7}, {4096}, {3, 1371}, {}, {0, 5}, {2, 3, 5}, {130, 65}}) {
+    emu::backend().adamw_create = sightline::cuda::adamw_create;
+    emu::backend().adamw_step = sightline::cuda::adamw_step;
+    emu::backend().adamw_get_steps = sightline::cuda::adamw_get_steps;
+    emu::backend().adamw_set_steps = sightline::cuda::adamw_set_steps;
+    emu::backend().adamw_destroy = sightline::cuda::adamw_destroy;
+    int i = 0;
+    for (const auto& shape : shapes) {
+      const bool narrow = i % 3 != 0, with_master = i % 3 == 2;
+      parameters.push_back(std::make_unique<Parameter>(
+          shape, random, narrow ? DType::kBFloat16 : DType::kFloat32,
+          i % 2 ? DType::kBFloat16 : DType::kFloat32, with_master, i % 2));
+      ++i;
+    }
+    std::vector<sl_adamw_param> params;
+    for (auto& p : parameters) {
+      params.push_back({p->param.get(), p->exp_avg.get(), p->exp_avg_sq.get(),
+                        p->has_master ? p->master.get() : nullptr, p->group});
+    }
+    CHECK_EQ(sl_adamw_create(params.data(), static_cast<int64_t>(params.size()), &handle), SL_OK);
+  }
+  ~Optimizer() { sl_adamw_destroy(handle); }
+
+  sl_status step(const std::vector<sl_adamw_group>& groups, sl_adamw_step_args args = {},
+                 size_t without = SIZE_MAX) {
+    std::vector<sl_tensor> grads;
+    for (auto& p : parameters) grads.push_back(p->grad.raw());
+    if (without < grads.size()) grads[without].ndim = -1;
+    args.grads = grads.data();
+    args.count = static_cast<int64_t>(grads.size());
+    args.groups = groups.data();
+    args.group_count = static_cast<int32_t>(groups.size());
+    if (args.grad_scale == 0) args.grad_scale = 1;
+    return sl_adamw_step(handle, nullptr, &args);
+  }
+  void new_gradients(double scale = 1) {
+    for (auto& p : parameters) p->grad.fill(random, scale);
+  }
+  double sum_of_squares() const {
+    double sum = 0;
+    for (auto& p : parameters) {
+      for (int64_t i = 0; i < p->grad.size(); ++i) sum += p->grad.at(i) * p->grad.at(i);
+    }
+    return sum;
+  }
+  std::vector<int64_t> steps() const {
+    std::vector<int64_t> result(parameters.size());
+    CHECK_EQ(sl_adamw_get_steps(handle, result.data(), static_cast<int64_t>(result.size())), SL_OK);
+    return result;
+  }
+  int64_t differing() const {
+    int64_t count = 0;
+    for (auto& p : parameters) count += p->differing();
+    return count;
+  }
+};
+
+const std::vector<sl_adamw_group> kGroups = {kGroup, {3e-3, 0.4, 0.98, 1e-6, 0.}};
+
+}  // namespace
+
+TEST(steps_are_torchs_bit_for_bit) {
+  for (bool zero : {false, true}) {
+    Optimizer o;
+    for (int t = 1; t <= 3; ++t) {
+      o.new_gradients();
+      for (auto& p : o.parameters) p->restate(kGroups[p->group], t, 0.5f);
+      sl_adamw_step_args args{};
+      args.grad_scale = 0.5;
+      args.zero_grads = zero;
+      CHECK_EQ(o.step(kGroups, args), SL_OK);
+      CHECK_EQ(o.differing(), 0);
+      CHECK(zero ? o.sum_of_squares() == 0 : o.sum_of_squares() > 0);
+    }
+    CHECK(o.steps() == std::vector<int64_t>(o.parameters.size(), 3));
+    for (auto& p : o.parameters) {
+      CHECK(p->param.padding_is_intact() && p->grad.padding_is_intact() &&
+            p->exp_avg.padding_is_intact() && p->exp_avg_sq.padding_is_intact());
+    }
+  }
+}
+
+TEST(clips_the_global_norm) {
+  Optimizer o;
+  for (int t = 1; t <= 2; ++t) {
+    o.new_gradients();
+    const double norm = 0.25 * std::sqrt(o.sum_of_squares()), most = t == 1 ? norm / 3 : 2 * norm;
+    const double factor = std::min(1., most / (norm + 1e-6));
+    for (auto& p : o.parameters) {
+      p->restate(kGroups[p->group], t, static_cast<float>(0.25 * factor));
+    }
+    sl_adamw_step_args args{};
+    args.grad_scale = 0.25, args.max_grad_norm = most, args.zero_grads = 1;
+    args.report = o.report.get();
+    CHECK_EQ(o.step(kGroups, args), SL_OK);
+    CHECK_EQ(o.differing(), 0);
+    CHECK_LE(std::abs(o.report.at(0) / norm - 1), 1e-6);
+    CHECK_LE(std::abs(o.report.at(1) / factor - 1), 1e-6);
+    CHECK_EQ(o.report.at(2), 0);
+    CHECK_EQ(o.report.at(3), 0);
+  }
+}
+
+TEST(a_report_alone_measures_on_the_way) {
+  Optimizer o;
+  o.parameters[7]->grad.set(o.parameters[7]->grad.size() - 1, INFINITY);
+  sl_adamw_step_args args{};
+  args.report = o.report.get();
+  CHECK_EQ(o.step(kGroups, args), SL_OK);
+  CHECK_EQ(o.report.at(2), 1);
+  CHECK_EQ(o.report.at(3), 0);
+  o.new_gradients();
+  const double norm = std::sqrt(o.sum_of_squares());
+  CHECK_EQ(o.step(kGroups, args), SL_OK);
+  CHECK_LE(std::abs(o.report.at(0) / norm - 1), 1e-6);
+  CHECK_EQ(o.report.at(1), 1);
+}
+
+TEST(skips_what_is_not_finite) {
+  Optimizer o;
+  o.parameters[3]->grad.set(5, NAN);
+  o.parameters[7]->grad.set(8000, -INFINITY);
+  sl_adamw_step_args args{};
+  args.skip_nonfinite = 1, args.zero_grads = 1, args.max_grad_norm = 1;
+  args.report = o.report.get();
+  CHECK_EQ(o.step(kGroups, args), SL_OK);
+  CHECK_EQ(o.report.at(2), 2);
+  CHECK_EQ(o.report.at(3), 1);
+  CHECK_EQ(o.differing(), 0);
+  CHECK_EQ(o.sum_of_squares(), 0);
+  CHECK(o.steps() == std::vector<int64_t>(o.parameters.size(), 0));
+  // The next step finds the barrier as the first one did.
+  o.new_gradients(1e-3);
+  args.max_grad_norm = 0;
+  for (auto& p : o.parameters) p->restate(kGroups[p->group], 1, 1.f);
+  CHECK_EQ(o.step(kGroups, args), SL_OK);
+  CHECK_EQ(o.differing(), 0);
+  CHECK_EQ(o.report.at(3), 0);
+}
+
+TEST(tensors_without_a_gradient_rest) {
+  Optimizer o;
+  for (size_t i = 0; i < o.parameters.size(); ++i) {
+    if (i != 2) o.parameters[i]->restate(kGroups[i % 2], 1, 1.f);
+  }
+  CHECK_EQ(o.step(kGroups, {}, 2), SL_OK);
+  CHECK_EQ(o.differing(), 0);
+  std::vector<int64_t> expected(o.parameters.size(), 1);
+  expected[2] = 0;
+  CHECK(o.steps() == expected);
+}
+
+TEST(steps_can_be_set) {
+  Optimizer o;
+  std::vector<int64_t> steps(o.parameters.size(), 41);
+  steps[1] = 7;
+  CHECK_EQ(sl_adamw_set_steps(o.handle, steps.data(), static_cast<int64_t>(steps.size())), SL_OK);
+  for (size_t i = 0; i < o.parameters.size(); ++i) {
+    o.parameters[i]->restate(kGroups[i % 2], steps[i] + 1, 1.f);
+  }
+  CHECK_EQ(o.step(kGroups), SL_OK);
+  CHECK_EQ(o.differing(), 0);
+}
+
+// Gradients that move and learning rates that change reach the tables; a capture makes every later
+// step write them, as replays overwrite what the host believes to be there.
+TEST(tables_follow_gradients_and_groups) {
+  Optimizer o;
+  auto groups = kGroups;
+  for (int t = 1; t <= 4; ++t) {
+    if (t == 2) groups[0].lr = 0.3;
+    emu::capturing() = t == 3;
+    if (t == 4) {  // another gradient tensor for the first parameter
+      Tensor& grad = o.parameters[0]->grad;
+      static float elsewhere = 0.25f;
+      grad.raw().data = &elsewhere;
+      grad.set(0, 0.25);
+    }
+    for (auto& p : o.parameters) p->restate(groups[p->group], t, 1.f);
+    CHECK_EQ(o.step(groups), SL_OK);
+    CHECK_EQ(o.differing(), 0);
+  }
+  emu::capturing() = false;
+}
+
+TEST(same_bits_in_any_schedule) {
+  std::vector<std::vector<uint8_t>> expected;
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    emu::machine().random.seed(seed);
+    Optimizer o({{4096 * 3 + 5}, {4100}});
+    sl_adamw_step_args args{};
+    args.max_grad_norm = 1;
+    args.report = o.report.get();
+    CHECK_EQ(o.step(kGroups, args), SL_OK);
+    std::vector<std::vector<uint8_t>> bytes{o.report.bytes()};
+    for (auto& p : o.parameters) bytes.push_back(p->param.bytes());
+    if (expected.empty()) expected = bytes;
+    CHECK(bytes == expected);
+  }
+}
+
+TEST_MAIN()
