@@ -1,5 +1,5 @@
-"""Times on this GPU: the alignment loss beside its rivals and its floor, the GEMM core beside cuBLAS,
-and the bars that the LoRA and AdamW kernels have to clear.
+"""Times on this GPU: the alignment loss, LoRA linears and AdamW beside their rivals and floors, the
+GEMM core beside cuBLAS.
 
   bench.py [--seconds 150] [--quick] [--out FILE]
 
@@ -192,58 +192,103 @@ def gemm_core(m):
     return rows
 
 
-def lora_bars(m=4608, r=32):
-    """PEFT's composition in torch, bf16 base and fp32 adapters, and the bare base product."""
+def lora(compile_too, m=4608, r=32):
+    """Ours beside PEFT's composition in torch, bf16 base and fp32 adapters; floors: the bare base
+    products, forward, and backward without the weight's gradient. Inputs rotate over three L2s."""
     rows = []
     for k, n in ((4096, 4096), (4096, 11008), (11008, 4096)):
-        x = torch.randn(m, k, device="cuda").to(BF16)
+        n_sets = sets_for(m * (k + n) * 2)
+        xs = [torch.randn(m, k, device="cuda").to(BF16) for _ in range(n_sets)]
+        dys = [torch.randn(m, n, device="cuda").to(BF16) for _ in range(n_sets)]
         w = (torch.randn(n, k, device="cuda") / k ** 0.5).to(BF16)
         a = (torch.randn(r, k, device="cuda") / k ** 0.5).requires_grad_(True)
         b = torch.randn(n, r, device="cuda").requires_grad_(True)
-        dy = torch.randn(m, n, device="cuda").to(BF16)
+        y, dx = torch.empty(m, n, dtype=BF16, device="cuda"), torch.empty_like(xs[0])
+        s, da, db = torch.empty(m, r, device="cuda"), torch.empty_like(a), torch.empty_like(b)
+        calls = [sl.Lora(x, [{"weight": w, "a": a.detach(), "b": b.detach(), "scale": 0.5, "y": y,
+                              "s": s, "dy": dy, "da": da.detach(), "db": db.detach()}], 0.0, dx)
+                 for x, dy in zip(xs, dys)]
 
-        def forward(v):
+        def peft(v):
             with torch.autocast("cuda", BF16):
                 return F.linear(v, w) + 0.5 * F.linear(F.linear(v, a), b)
 
-        def both(i):
-            v = x.detach().requires_grad_(True)
-            forward(v).backward(dy)
-            a.grad = b.grad = None
+        variants = {"PEFT eager": peft}
+        if compile_too:
+            variants["PEFT torch.compile"] = torch.compile(peft)
+
+        def both(function):
+            def run(i):
+                v = xs[i % n_sets].detach().requires_grad_(True)
+                function(v).backward(dys[i % n_sets])
+                a.grad = b.grad = None
+            return run
+
+        def ours(i):
+            calls[i % n_sets].forward()
+            calls[i % n_sets].backward()
 
         with torch.no_grad():
-            t = interleave({"PEFT forward": lambda i: forward(x),
-                            "floor, x W^T": lambda i: x @ w.T,
-                            "floor, dY W": lambda i: dy @ w}, rounds=20, repeats=2)
-        t.update(interleave({"PEFT forward + backward": both}, rounds=20, repeats=2))
-        rows.append({"m": m, "k": k, "n": n, "r": r, "times": t})
+            forward = interleave({
+                "ours": lambda i: calls[i % n_sets].forward(),
+                **{name: (lambda f: lambda i: f(xs[i % n_sets]))(f)
+                   for name, f in variants.items()},
+                "floor, x W^T": lambda i: torch.mm(xs[i % n_sets], w.T, out=y)}, rounds=20)
+            backward = interleave({
+                "ours": lambda i: calls[i % n_sets].backward(),
+                "floor, dY W": lambda i: torch.mm(dys[i % n_sets], w, out=dx)}, rounds=20)
+        whole = interleave({"ours": ours, **{name: both(f) for name, f in variants.items()}},
+                           rounds=20)
+        shape = {"m": m, "k": k, "n": n, "r": r}
+        rows += [{**shape, "pass": "forward", "times": forward},
+                 {**shape, "pass": "backward", "times": backward},
+                 {**shape, "pass": "forward and backward", "times": whole}]
+        del calls
     return rows
 
 
-def adamw_bars(count=878, parameters=110_828_288):
+def adamw(count=878, parameters=110_828_288):
+    """One step with clipping and zeroing, on both sides."""
     sizes = [parameters // count] * (count - 1)
     sizes.append(parameters - sum(sizes))
     tensors = [torch.randn(s, device="cuda").requires_grad_(True) for s in sizes]
     grads = [torch.randn_like(t) for t in tensors]
+    own = [t.detach().clone() for t in tensors]
+    m, v = ([torch.zeros_like(t) for t in own] for _ in range(2))
+    handle = sl.AdamW([(p, a, b, None, 0) for p, a, b in zip(own, m, v)])
+    group = [(5e-4, 0.9, 0.999, 1e-8, 1e-2)]
+    clipped = handle.call(grads, group, max_grad_norm=1.0, zero_grads=True)
+    plain = handle.call(grads, group, zero_grads=True)
     fused = torch.optim.AdamW(tensors, lr=5e-4, fused=True)
     foreach = torch.optim.AdamW(tensors, lr=5e-4, foreach=True)
 
-    def step(optimizer):
+    def step(optimizer, clip):
         def run(i):
             for t, g in zip(tensors, grads):
                 t.grad = g
-            torch.nn.utils.clip_grad_norm_(tensors, 1.0, foreach=True)
+            if clip:
+                torch.nn.utils.clip_grad_norm_(tensors, 1.0, foreach=True)
             optimizer.step()
             torch._foreach_zero_(grads)
         return run
 
-    source = torch.empty(14 * parameters, dtype=torch.uint8, device="cuda")
+    source = torch.empty(18 * parameters, dtype=torch.uint8, device="cuda")
     copy = torch.empty_like(source)
-    return {"parameters": parameters, "tensors": count,
-            "times": interleave({"torch fused, clip, zero": step(fused),
-                                 "torch foreach, clip, zero": step(foreach),
-                                 "floor, copy of 28 bytes a parameter":
-                                     lambda i: copy.copy_(source)}, rounds=10)}
+    half, target = source[:16 * parameters], copy[:16 * parameters]
+    with_clip = interleave({"ours": lambda i: clipped(),
+                            "torch fused": step(fused, True),
+                            "torch foreach": step(foreach, True),
+                            "floor, copy of 36 bytes a parameter":
+                                lambda i: copy.copy_(source)}, rounds=10)
+    without = interleave({"ours": lambda i: plain(),
+                          "torch fused": step(fused, False),
+                          "torch foreach": step(foreach, False),
+                          "floor, copy of 32 bytes a parameter":
+                              lambda i: target.copy_(half)}, rounds=10)
+    handle.close()
+    shape = {"parameters": parameters, "tensors": count}
+    return [{**shape, "pass": "clip, step, zero", "times": with_clip},
+            {**shape, "pass": "step, zero", "times": without}]
 
 
 def main():
@@ -260,7 +305,7 @@ def main():
                                      for m in ((4096, 2048) if args.quick
                                                else (4096, 2048, 512, 1024, 8192))]),
               ("gemm", lambda: [r for m in (4096, 2048) for r in gemm_core(m) or []]),
-              ("lora", lora_bars), ("adamw", adamw_bars)]
+              ("lora", lambda: lora(not args.quick)), ("adamw", adamw)]
     for name, stage in stages:
         if time.monotonic() > DEADLINE[0]:
             result[name] = {"skipped": "out of time"}

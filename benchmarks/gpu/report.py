@@ -60,7 +60,7 @@ def main(folder):
         for r in ratios:
             mean *= r ** (1 / len(ratios))
         text.append(f"\nSpeed over cuBLAS: geometric mean {mean:.3f}, least {min(ratios):.3f}\n")
-    for key, title in (("lora", "LoRA bars"), ("adamw", "AdamW bars")):
+    for key, title in (("lora", "LoRA linear"), ("adamw", "AdamW")):
         runs = bench.get(key)
         for run in runs if isinstance(runs, list) else [runs] if isinstance(runs, dict) else []:
             shape = {k: v for k, v in run.items() if k != "times"}

@@ -56,6 +56,29 @@ class LossArgs(c.Structure):
         ("accumulate_weights", c.c_int32), ("training", c.c_int32), ("dropout_seed", c.c_uint64)]
 
 
+class Linear(c.Structure):
+    _fields_ = [(name, c.POINTER(Tensor)) for name in ("weight", "bias", "a", "b")] + [
+        ("scale", c.c_double), ("dropout_seed", c.c_uint64)] + [
+        (name, c.POINTER(Tensor)) for name in ("y", "s", "dy", "da", "db")]
+
+
+class AdamwParam(c.Structure):
+    _fields_ = [(name, c.POINTER(Tensor)) for name in
+                ("param", "exp_avg", "exp_avg_sq", "master")] + [("group", c.c_int32)]
+
+
+class AdamwGroup(c.Structure):
+    _fields_ = [(name, c.c_double) for name in ("lr", "beta1", "beta2", "eps", "weight_decay")]
+
+
+class AdamwArgs(c.Structure):
+    _fields_ = [("grads", c.POINTER(Tensor)), ("count", c.c_int64),
+                ("groups", c.POINTER(AdamwGroup)), ("group_count", c.c_int32),
+                ("grad_scale", c.c_double), ("max_grad_norm", c.c_double),
+                ("skip_nonfinite", c.c_int32), ("zero_grads", c.c_int32),
+                ("report", c.POINTER(Tensor))]
+
+
 class SightlineError(RuntimeError):
     def __init__(self, status, message):
         super().__init__(f"status {status}: {message}")
@@ -70,6 +93,16 @@ def _load():
     lib.sl_last_error.restype = c.c_char_p
     lib.sl_version.restype = c.c_char_p
     lib.sl_alignment_destroy.restype = None
+    lib.sl_adamw_destroy.restype = None
+    # Doubles and 64-bit counts by value.
+    p, d, i32, i64, u64 = c.c_void_p, c.c_double, c.c_int32, c.c_int64, c.c_uint64
+    lib.sl_lora_forward.argtypes = [p, p, d, p, i64]
+    lib.sl_lora_backward.argtypes = [p, p, d, p, i64, p, i32, i32]
+    lib.sl_lora_delta.argtypes = [p, p, d, p]
+    for merge in (lib.sl_lora_merge, lib.sl_lora_unmerge):
+        merge.argtypes = [p, p, p, p, d, i32, u64]
+    lib.sl_adamw_create.argtypes = [p, i64, p]
+    lib.sl_adamw_get_steps.argtypes = [p, p, i64]
     return lib
 
 
@@ -135,6 +168,93 @@ class Alignment:
 
     def close(self):
         LIB.sl_alignment_destroy(self.handle)
+        self.handle = c.c_void_p()
+
+
+def context(stream=None):
+    s = stream or torch.cuda.current_stream()
+    return Context(s.cuda_stream, 0, None, 0)
+
+
+class Lora:
+    """One prepared call over several linears; each a dict of a, b, scale and, as they are wanted,
+    weight, bias, seed, y, s, dy, da, db."""
+
+    def __init__(self, x, linears, dropout=0.0, dx=None, accumulate_dx=False,
+                 accumulate_weights=False):
+        self.keep = []
+        self.x, self.dx = view(x, self.keep), view(dx, self.keep)
+        self.array = (Linear * len(linears))()
+        for out, given in zip(self.array, linears):
+            out.scale, out.dropout_seed = given["scale"], given.get("seed", 0)
+            for name in ("weight", "bias", "a", "b", "y", "s", "dy", "da", "db"):
+                tensor = view(given.get(name), self.keep)
+                if tensor is not None:
+                    setattr(out, name, tensor)
+        self.dropout, self.flags = dropout, (int(accumulate_dx), int(accumulate_weights))
+
+    def forward(self, stream=None):
+        check(LIB.sl_lora_forward(c.byref(context(stream)), self.x, self.dropout, self.array,
+                                  len(self.array)))
+
+    def backward(self, stream=None):
+        check(LIB.sl_lora_backward(c.byref(context(stream)), self.x, self.dropout, self.array,
+                                   len(self.array), self.dx, *self.flags))
+
+    def delta(self, stream=None):
+        check(LIB.sl_lora_delta(c.byref(context(stream)), self.x, self.dropout, self.array))
+
+
+def lora_merge(weight, a, b, scale, stochastic=False, seed=0, undo=False):
+    keep = []
+    function = LIB.sl_lora_unmerge if undo else LIB.sl_lora_merge
+    check(function(c.byref(context()), view(weight, keep), view(a, keep), view(b, keep), scale,
+                   int(stochastic), seed))
+
+
+class AdamW:
+    """`params`: tuples param, exp_avg, exp_avg_sq, master or None, group."""
+
+    def __init__(self, params):
+        self.keep = []
+        array = (AdamwParam * len(params))()
+        for out, (*tensors, group) in zip(array, params):
+            out.group = group
+            for name, t in zip(("param", "exp_avg", "exp_avg_sq", "master"), tensors):
+                if t is not None:
+                    setattr(out, name, view(t, self.keep))
+        self.count = len(params)
+        self.handle = c.c_void_p()
+        check(LIB.sl_adamw_create(array, self.count, c.byref(self.handle)))
+
+    def call(self, grads, groups, grad_scale=1.0, max_grad_norm=0.0, skip_nonfinite=False,
+             zero_grads=False, report=None, stream=None):
+        """A function that runs the prepared step; a gradient may be None."""
+        keep = []
+        array = (Tensor * self.count)()
+        for i, g in enumerate(grads):
+            if g is None:
+                array[i].ndim = -1
+            else:
+                array[i] = view(g, keep).contents
+        groups = (AdamwGroup * len(groups))(*[AdamwGroup(*g) for g in groups])
+        args = AdamwArgs(array, self.count, groups, len(groups), grad_scale, max_grad_norm,
+                         int(skip_nonfinite), int(zero_grads))
+        if report is not None:
+            args.report = view(report, keep)
+        keep += [array, groups, args]
+
+        def run(handle=self.handle, keep=keep, args=args):
+            check(LIB.sl_adamw_step(handle, c.byref(context(stream)), c.byref(args)))
+        return run
+
+    def steps(self):
+        out = (c.c_int64 * self.count)()
+        check(LIB.sl_adamw_get_steps(self.handle, out, self.count))
+        return list(out)
+
+    def close(self):
+        LIB.sl_adamw_destroy(self.handle)
         self.handle = c.c_void_p()
 
 

@@ -10,6 +10,8 @@ import sys
 import torch
 
 import sightline_abi as sl
+import verify_adamw
+import verify_lora
 from reference import error, random_weights, reference
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
@@ -230,7 +232,8 @@ def main():
         raise SystemExit("CUDA backend unavailable: " + capability.unavailability_cause.decode())
     torch.backends.cuda.matmul.allow_tf32 = False
     for stage in (lambda: gemm_core(args.small), lambda: alignment(args.small), special_values,
-                  graphs_and_streams):
+                  graphs_and_streams, *verify_lora.stages(report, args.small),
+                  *verify_adamw.stages(report, args.small)):
         try:
             stage()
         except Exception as problem:  # a stage that dies is a failure, not the end of the others

@@ -80,7 +80,7 @@ SL_DEVICE void store4(void* data, DType dtype, int64_t at, int count, bool vecto
 }
 
 struct AdamwStepKernel {
-  static constexpr int kThreads = 256, kMinBlocks = 3;
+  static constexpr int kThreads = 256, kMinBlocks = 2;
   static constexpr int kUnroll = 2;  // groups of four elements in flight per thread
 
   struct Params {
