@@ -43,10 +43,10 @@ environment() {
 
 verify() {
   local status=0
-  timeout 150 "$python" "$here/verify.py" --out "$OUT/verify.json" 2>&1 | tee "$OUT/verify.txt" |
+  timeout 240 "$python" "$here/verify.py" --out "$OUT/verify.json" 2>&1 | tee "$OUT/verify.txt" |
     grep -vE '^ok' || true
   grep -q ' 0 failed$' "$OUT/verify.txt" || status=1
-  SIGHTLINE_CUDA_PATH=portable timeout 90 "$python" "$here/verify.py" --small \
+  SIGHTLINE_CUDA_PATH=portable timeout 120 "$python" "$here/verify.py" --small \
     --out "$OUT/verify-portable.json" 2>&1 | tee "$OUT/verify-portable.txt" | grep -vE '^ok' || true
   grep -q ' 0 failed$' "$OUT/verify-portable.txt" || status=1
   return $status

@@ -248,10 +248,11 @@ TEST(steps_can_be_set) {
 TEST(tables_follow_gradients_and_groups) {
   Optimizer o;
   auto groups = kGroups;
-  for (int t = 1; t <= 4; ++t) {
+  for (int t = 1; t <= 6; ++t) {
     if (t == 2) groups[0].lr = 0.3;
-    emu::capturing() = t == 3;
-    if (t == 4) {  // another gradient tensor for the first parameter
+    emu::machine().launches = 0;
+    emu::capturing() = t == 4;
+    if (t == 6) {  // another gradient tensor for the first parameter
       Tensor& grad = o.parameters[0]->grad;
       static float elsewhere = 0.25f;
       grad.raw().data = &elsewhere;
@@ -260,6 +261,8 @@ TEST(tables_follow_gradients_and_groups) {
     for (auto& p : o.parameters) p->restate(groups[p->group], t, 1.f);
     CHECK_EQ(o.step(groups), SL_OK);
     CHECK_EQ(o.differing(), 0);
+    const int expected[] = {3, 2, 1, 3, 3, 3};  // both tables and the step; groups; nothing; ...
+    CHECK_EQ(emu::machine().launches, expected[t - 1]);
   }
   emu::capturing() = false;
 }

@@ -149,6 +149,7 @@ void run_grid(int blocks, int cluster_size, int threads, size_t shared_bytes,
               const std::function<void()>& body) {
   Machine& m = machine();
   m.body = body;
+  ++m.launches;
   m.blocks = blocks;
   m.cluster_size = cluster_size;
   m.clusters = blocks / cluster_size;

@@ -97,6 +97,7 @@ struct Machine {
   std::mt19937_64 random{1};
   int blocks = 0, cluster_size = 1, cluster_index = 0, clusters = 0;
   int resident_clusters = 2;
+  int launches = 0;  // since the test last set it to 0
   bool coin() { return (random() & 1) != 0; }
 };
 
