@@ -108,7 +108,7 @@ struct PortableGemm {
   static constexpr int kWarpM = kTileN / 2, kWarpN = 32;
   static constexpr int kStages = kTileN == 128 ? 3 : 4;  // 96 KB: fits the 99 KB of sm_86 and sm_89
   static constexpr int kThreads = 256;
-  static constexpr int kMinBlocks = 1;
+  static constexpr int kMinBlocks = kTileN == 64 ? 2 : 1;
   static_assert(kTileN == 128 || kTileN == 64, "eight warps of (kTileN / 2) x 32");
   using LoaderA = StageLoader<T, kMajorA, kThreads, kTileM>;
   using LoaderB = StageLoader<T, kMajorB, kThreads, kTileN>;
