@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the CUDA library on a machine with a GPU, verifies it and measures it.
-#   benchmarks/gpu/run.sh [stage...]      stages: build verify sanitize bench report (default: all)
+#   benchmarks/gpu/run.sh [stage...]      stages: build verify sanitize bench embed report (default: all)
 #   OUT=folder      where results go (default: benchmarks/gpu/out)
 #   BUILD=folder    build tree (default: $OUT/build)
 #   ARCHS=list      CMake CUDA architectures (default: this GPU's: 90a-real, or its own)
@@ -12,7 +12,7 @@ OUT=${OUT:-$here/out}
 BUILD=${BUILD:-$OUT/build}
 mkdir -p "$OUT"
 stages=("$@")
-[ ${#stages[@]} -gt 0 ] || stages=(build verify sanitize bench report)
+[ ${#stages[@]} -gt 0 ] || stages=(build verify sanitize bench embed report)
 failed=0
 step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
@@ -30,7 +30,7 @@ build() {
   cmake -S "$root/native" -B "$BUILD" -DCMAKE_BUILD_TYPE=Release -DSIGHTLINE_CUDA=ON \
     -DCMAKE_CUDA_ARCHITECTURES="$archs" >"$OUT/cmake.log" 2>&1 || return 1
   cmake --build "$BUILD" --parallel "$(nproc)" \
-    --target sightline sightline_cuda sightline_gemm_probe >"$OUT/build.log" 2>&1
+    --target sightline sightline_cuda sightline_torch sightline_gemm_probe >"$OUT/build.log" 2>&1
 }
 
 environment() {
@@ -70,13 +70,24 @@ sanitize() {
 bench() { timeout 220 "$python" "$here/bench.py" --seconds "${SECONDS_BENCH:-170}" --out "$OUT/bench.json" \
   >"$OUT/bench.txt" 2>&1; }
 
+# The torch operators from Python, then a whole training step of 7B shapes beside PEFT.
+embed() {
+  local status=0
+  PYTHONPATH="$BUILD" timeout 60 "$python" "$root/native/python/test_sightline.py" \
+    >"$OUT/python.txt" 2>&1
+  case $? in 0 | 77) ;; *) echo "FAIL python: see $OUT/python.txt"; status=1 ;; esac
+  PYTHONPATH="$BUILD" timeout 120 "$python" "$here/e2e.py" --out "$OUT/e2e.json" >"$OUT/e2e.txt" 2>&1
+  case $? in 0 | 77) ;; *) echo "FAIL e2e: see $OUT/e2e.txt"; status=1 ;; esac
+  return $status
+}
+
 report() { "$python" "$here/report.py" "$OUT"; }
 
 for stage in "${stages[@]}"; do
   step "$stage"
   case $stage in
-    build | verify | sanitize | bench | report) ;;
-    *) echo "unknown stage: $stage, expected build, verify, sanitize, bench or report"; exit 2 ;;
+    build | verify | sanitize | bench | embed | report) ;;
+    *) echo "unknown stage: $stage, expected build, verify, sanitize, bench, embed or report"; exit 2 ;;
   esac
   [ "$stage" = report ] && environment >"$OUT/environment.txt" 2>&1
   if ! "$stage"; then
