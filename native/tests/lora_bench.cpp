@@ -1,11 +1,11 @@
 // Not a test: time of the LoRA calls beside their floor, the bare product with the base weight
-// (forward: y = x W^T, backward: dx = dy W; sl_lora_delta: a copy that reads and writes y), fp32
-// and bf16, interleaved.
+// (forward: y = x W^T, backward: dx = dy W), fp32 and bf16, interleaved. sl_lora_delta has none:
+// its 2 r (K + N) FLOP a row outweigh the memory traffic, so it stands beside as many FMAs in a
+// loop.
 //   lora_bench [threads [rounds]]
 #include <omp.h>
 
 #include <cstdlib>
-#include <cstring>
 
 #include "bench.h"
 #include "cpu/gemm/gemm.h"
@@ -102,10 +102,18 @@ int main(int argc, char** argv) {
       }
       p.linear.weight = {};
       const LoraCall call = p.call(0.f);
-      p.print("delta / copy of y",
-              bench::compare(
-                  threads, 3 * rounds, [&] { cpu::lora_forward(p.context, call); },
-                  [&] { std::memcpy(p.base.bytes.data(), p.y.bytes.data(), p.y.bytes.size()); }));
+#if defined(__x86_64__)
+      if (__builtin_cpu_supports("fma")) {
+        const int64_t steps = 2 * p.m * p.rank * (p.k + p.n) / 160 / threads;
+        p.print("delta / FMAs",
+                bench::compare(
+                    threads, 3 * rounds, [&] { cpu::lora_forward(p.context, call); },
+                    [&] {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+                      bench::independent_fmas(steps);
+                    }));
+      }
+#endif
     }
   }
 }
