@@ -15,11 +15,10 @@
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/fragments.h"
 #include "cuda/gemm/operand.h"
-#include "cuda/gemm/raster.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/gemm/stage_loader.cuh"
+#include "cuda/gemm/tile_grid.cuh"
 #include "cuda/ptx/cp_async.cuh"
-#include "cuda/ptx/griddep.cuh"
 #include "cuda/ptx/ldmatrix.cuh"
 #include "cuda/ptx/load_shared.cuh"
 #include "cuda/ptx/mma.cuh"
@@ -28,7 +27,8 @@
 namespace sightline::cuda {
 
 template <class T, Major kMajorA, Major kMajorB, class Epilogue_, int kTileN_ = 128>
-struct PortableGemm {
+struct PortableGemm
+    : TileGrid<PortableGemm<T, kMajorA, kMajorB, Epilogue_, kTileN_>, Epilogue_, 128, kTileN_> {
   using Epilogue = Epilogue_;
   static constexpr int kTileM = 128, kTileN = kTileN_, kDepth = kStageDepth<T>;
   static constexpr int kWarpM = kTileN / 2, kWarpN = 32;
@@ -45,34 +45,9 @@ struct PortableGemm {
   static_assert(kSharedBytes <= 99 * 1024, "opt-in limit of sm_86 and sm_89");
   static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
-  struct Params {
-    GemmProblem problem;
-    int tiles_m, tiles_n;
-    typename Epilogue::Params epilogue;
-  };
-
-  static Params params(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
-    return {problem, ceil_div(problem.m, kTileM), ceil_div(problem.n, kTileN), epilogue};
-  }
-  static int blocks(const Params& p) {
-    return p.tiles_m * p.tiles_n * (kHasSplitK<Epilogue> ? p.problem.splits : 1);
-  }
-
-  static SL_DEVICE void run(const Params& p) {
-    ptx::grid_dependency_wait();
-    const int split = kHasSplitK<Epilogue> ? ptx::block_id() / (p.tiles_m * p.tiles_n) : 0;
-    if constexpr (kHasSplitK<Epilogue>) {
-      run_tile(p, Epilogue::split(p.epilogue, split), split);
-    } else {
-      run_tile(p, p.epilogue, split);
-    }
-  }
-
-  static SL_DEVICE void run_tile(const Params& p, const typename Epilogue::Params& epilogue,
+  static SL_DEVICE void run_tile(const GemmProblem& problem,
+                                 const typename Epilogue::Params& epilogue, TileIndex tile,
                                  int split) {
-    const GemmProblem& problem = p.problem;
-    const TileIndex tile =
-        raster(ptx::block_id() - split * (p.tiles_m * p.tiles_n), p.tiles_m, p.tiles_n);
     const int first_m = tile.m * kTileM, first_n = tile.n * kTileN;
     const int thread = ptx::thread_id(), lane = thread % 32, warp = thread / 32;
     const int warp_m = warp % (kTileM / kWarpM) * kWarpM;

@@ -10,9 +10,8 @@
 #include "cuda/epilogue/dropout.h"
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/operand.h"
-#include "cuda/gemm/raster.h"
 #include "cuda/gemm/row_epilogue.cuh"
-#include "cuda/ptx/griddep.cuh"
+#include "cuda/gemm/tile_grid.cuh"
 #include "cuda/ptx/thread.cuh"
 
 namespace sightline::cuda {
@@ -94,7 +93,7 @@ struct BlockLoaderF32 {
 };
 
 template <Major kMajorA, Major kMajorB, class Epilogue_>
-struct SimtGemm {
+struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128, 128> {
   using Epilogue = Epilogue_;
   using LoaderA = BlockLoaderF32<kMajorA>;
   using LoaderB = BlockLoaderF32<kMajorB>;
@@ -107,34 +106,9 @@ struct SimtGemm {
   static_assert(4 * kBlockFloats * 4 <= kTileBytes, "both buffers lie under the staged tile");
   static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
-  struct Params {
-    GemmProblem problem;
-    int tiles_m, tiles_n;
-    typename Epilogue::Params epilogue;
-  };
-
-  static Params params(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
-    return {problem, ceil_div(problem.m, kTileM), ceil_div(problem.n, kTileN), epilogue};
-  }
-  static int blocks(const Params& p) {
-    return p.tiles_m * p.tiles_n * (kHasSplitK<Epilogue> ? p.problem.splits : 1);
-  }
-
-  static SL_DEVICE void run(const Params& p) {
-    ptx::grid_dependency_wait();
-    const int split = kHasSplitK<Epilogue> ? ptx::block_id() / (p.tiles_m * p.tiles_n) : 0;
-    if constexpr (kHasSplitK<Epilogue>) {
-      run_tile(p, Epilogue::split(p.epilogue, split), split);
-    } else {
-      run_tile(p, p.epilogue, split);
-    }
-  }
-
-  static SL_DEVICE void run_tile(const Params& p, const typename Epilogue::Params& epilogue,
+  static SL_DEVICE void run_tile(const GemmProblem& problem,
+                                 const typename Epilogue::Params& epilogue, TileIndex tile,
                                  int split) {
-    const GemmProblem& problem = p.problem;
-    const TileIndex tile =
-        raster(ptx::block_id() - split * (p.tiles_m * p.tiles_n), p.tiles_m, p.tiles_n);
     const int first_m = tile.m * kTileM, first_n = tile.n * kTileN;
     const int thread = ptx::thread_id();
     const int thread_m = thread / 16 * 4, thread_n = thread % 16 * 4;
