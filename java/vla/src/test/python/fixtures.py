@@ -6,27 +6,38 @@ A fixture is a folder:
     fixture.json         the shape, where the library has no such file
     model.safetensors    the weights, under the library's names
     expected.safetensors what goes in and what the library makes of it
-    origin.json          versions of the libraries that made it
+    origin.json          the script that made it, and the versions of the libraries it used
 
-Models are tiny and random, so that a fixture is some ten or hundred kB and can be committed.
+Models are tiny and random, so that a fixture is some ten kB and can be committed. All of them are
+made anew by
+
+    for script in openvla teacher peft tokenizer image training; do
+      PYTHONHASHSEED=0 python3 java/vla/src/test/python/${script}_fixtures.py
+    done
+
+where torch, torchvision, transformers, timm, peft and safetensors are. What a script makes depends
+on nothing but its seeds and the libraries' versions (and, for the order of sets that PEFT writes,
+on the hash seed).
 """
 
-import importlib.metadata
+import importlib
 import json
 import math
 import pathlib
 import platform
+import sys
+import zlib
 
 import torch
 from safetensors.torch import save_file
 
-LIBRARIES = ("torch", "transformers", "timm", "peft", "safetensors")
+LIBRARIES = ("torch", "torchvision", "PIL", "transformers", "tokenizers", "timm", "peft", "safetensors")
 
 
 def randomise(module: torch.nn.Module, seed: int) -> None:
     """Weights that leave no term of a formula at 0 or 1; by name, so in any order."""
     for name, parameter in module.named_parameters():
-        generator = torch.Generator().manual_seed(seed + sum(name.encode()) * 7919)
+        generator = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()))
         noise = torch.randn(parameter.shape, generator=generator)
         last = name.rsplit(".", 1)[-1]
         is_factor = parameter.ndim == 1 and last in (
@@ -44,7 +55,7 @@ def randomise(module: torch.nn.Module, seed: int) -> None:
 
 
 def write(folder: pathlib.Path, *, expected: dict, weights: dict | None = None,
-          shape: dict | None = None) -> None:
+          shape: dict | None = None, **origins) -> None:
     """Writes what a library's own save_pretrained has not written yet."""
     folder.mkdir(parents=True, exist_ok=True)
     if weights is not None:
@@ -54,18 +65,17 @@ def write(folder: pathlib.Path, *, expected: dict, weights: dict | None = None,
         (folder / "fixture.json").write_text(json.dumps(shape, indent=1) + "\n")
     save_file({k: v.detach().contiguous() for k, v in expected.items()},
               folder / "expected.safetensors", metadata={"format": "pt"})
-    (folder / "origin.json").write_text(json.dumps(origin(), indent=1) + "\n")
+    (folder / "origin.json").write_text(json.dumps(origin(**origins), indent=1) + "\n")
     print(f"{folder}: {sum(f.stat().st_size for f in folder.iterdir()) / 1000:.0f} kB")
 
 
-def origin() -> dict:
-    versions = {"python": platform.python_version()}
+def origin(**others) -> dict:
+    """The script that runs, and the versions of the libraries it has imported."""
+    versions = {"script": pathlib.Path(sys.argv[0]).name, "python": platform.python_version()}
     for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+        if name in sys.modules:
+            versions[name] = importlib.import_module(name).__version__
+    return versions | others
 
 
 def default_folder() -> pathlib.Path:

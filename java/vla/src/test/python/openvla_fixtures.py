@@ -1,15 +1,18 @@
-"""Makes a tiny random OpenVLA from timm's and transformers' own modules with a PEFT adapter, and what
-they compute: hidden states, logits, loss, and the gradients of the adapter.
+"""Makes a tiny random OpenVLA from timm's and transformers' own modules, PEFT adapters of several
+kinds for it, and what all of them compute.
 
     python3 openvla_fixtures.py [FOLDER]
 
 Needs torch, transformers, timm, peft and safetensors. OpenVlaParityTest reads the result:
 
     plain/config.json, model.safetensors   the model, as HuggingFaceCheckpoint reads it
-    plain/adapter/                          PEFT's own files: rsLoRA, a rank and an alpha pattern
-    plain/expected.safetensors              inputs, outputs without and with the adapter, gradients
+    plain/expected.safetensors              inputs; hidden states, logits of the labelled tokens and
+                                            loss in fp32; logits in bf16; greedy tokens
+    plain/adapters/NAME/                    PEFT's own files, and expected.safetensors: logits, loss;
+                                            of some merged weights and gradients of the adapter
 """
 
+import copy
 import json
 import pathlib
 import sys
@@ -21,11 +24,13 @@ from timm.models.vision_transformer import VisionTransformer
 
 import fixtures
 
-IMAGE, PATCH = 15, 5
-DINO = dict(width=24, depth=3, heads=3, mlp_width=40)
-SIGLIP = dict(width=16, depth=3, heads=2, mlp_width=36)
-REGISTERS, PROJECTOR, HIDDEN, INNER, LAYERS, HEADS = 2, 48, 32, 44, 3, 4
+IMAGE, PATCH = 9, 3
+DINO = dict(width=12, depth=3, heads=3, mlp_width=20)
+SIGLIP = dict(width=8, depth=3, heads=2, mlp_width=18)
+# The projector is four times as wide as what enters it, as PrismaticProjector has it.
+REGISTERS, PROJECTOR, HIDDEN, INNER, LAYERS, HEADS = 2, 80, 24, 20, 3, 3
 VOCABULARY, PADDING, BINS, BOS, EOS, ALIGNED = 64, 8, 16, 1, 2, 2
+MERGED = ("expression-fp16", "patterns")  # fixtures with merged weights; more would only be larger
 SUFFIXES = ["qkv", "proj", "fc1", "fc2", "fc3", "q", "kv", "q_proj", "k_proj", "v_proj", "o_proj",
             "gate_proj", "up_proj", "down_proj", "lm_head"]
 
@@ -123,11 +128,82 @@ def config_json():
             aligned_layer=ALIGNED))
 
 
-def outputs(prefix, result):
-    expected = {f"{prefix}.loss": result.loss, f"{prefix}.logits": result.logits}
-    for layer, states in enumerate(result.hidden_states):
-        expected[f"{prefix}.hidden.{layer}"] = states
-    return {name: tensor.detach().clone() for name, tensor in expected.items()}
+def labelled(logits, labels):
+    """Logits [n,V] of the tokens whose next one is labelled, row by row."""
+    ignored = labels.new_full((len(labels), logits.shape[1] - labels.shape[1]), -100)
+    targets = torch.cat([labels[:, :1], ignored, labels[:, 1:]], 1)
+    return logits[:, :-1][targets[:, 1:] != -100]
+
+
+def greedy(model, pixels, ids, count):
+    """The most likely tokens one after the other, each by a forward pass over all before it."""
+    for _ in range(count):
+        mask = torch.ones_like(ids)
+        logits = model(pixels, ids, mask, torch.full_like(ids, -100)).logits
+        ids = torch.cat([ids, logits[:, -1:].argmax(-1)], 1)
+    return ids[:, -count:]
+
+
+def plain_outputs(model, inputs):
+    pixels, ids, _, labels = arguments = tuple(inputs.values())
+    expected = dict(inputs)
+    with torch.no_grad():
+        result = model(*arguments)
+        expected |= {"loss": result.loss, "logits": labelled(result.logits, labels)}
+        expected |= {f"hidden.{i}": states for i, states in enumerate(result.hidden_states)}
+        prompts = ids[:, :5]
+        expected |= {"prompts": prompts, "generated": greedy(model, pixels, prompts, 4)}
+        # bf16 beside fp32 with the same rounded weights: how exact the library is.
+        half = copy.deepcopy(model).to(torch.bfloat16)
+        pixels = pixels.to(torch.bfloat16)
+        expected["bf16.logits"] = labelled(half(pixels, *arguments[1:]).logits, labels)
+        exact = half.float()(pixels.float(), *arguments[1:]).logits
+        expected["bf16.exact"] = labelled(exact, labels)
+    return expected
+
+
+def adapters():
+    """Settings of PEFT, dtype of the adapter."""
+    # Random B too: a fresh adapter would be without effect.
+    def lora(**kwargs):
+        return peft.LoraConfig(init_lora_weights=False, **kwargs)
+
+    yield "patterns", torch.float32, lora(
+        r=3, lora_alpha=2, use_rslora=True, target_modules=SUFFIXES,
+        rank_pattern={"layers.1.self_attn.[qk]_proj": 2, "lm_head": 5},
+        alpha_pattern={"lm_head": 4, r"blocks\.\d\.attn\.proj": 1})
+    yield "all-linear-bf16", torch.bfloat16, lora(r=2, lora_alpha=4, target_modules="all-linear")
+    yield "expression-fp16", torch.float16, lora(
+        r=2, target_modules=r"language_model\.model\..*\.(?P<kind>q_proj|down_proj)|projector\.fc[13]",
+        exclude_modules=r".*\.layers\.1\..*")
+    yield "layers", torch.float32, lora(
+        r=2, lora_alpha=3, target_modules=["v_proj", "attn.qkv", "projector.fc2"],
+        exclude_modules=["blocks.0.attn.qkv", "language_model.model.layers.2.self_attn.v_proj"],
+        layers_to_transform=[0, 2], layers_pattern=["blocks", "layers"])
+
+
+def adapter_outputs(folder, base, inputs, dtype, config):
+    adapted = peft.get_peft_model(copy.deepcopy(base), config)
+    for name, parameter in adapted.named_parameters():
+        if ".lora_" in name:  # as get_peft_model would leave them on a base of that dtype
+            parameter.data = parameter.data.to(dtype)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()
+    for name, parameter in adapted.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+    result = adapted(*inputs.values())
+    result.loss.backward()
+    expected = {"loss": result.loss, "logits": labelled(result.logits, inputs["labels"])}
+    for name, parameter in adapted.named_parameters():
+        if dtype == torch.float32 and parameter.grad is not None and ".lora_" in name:
+            plain = name.removeprefix("base_model.model.").replace(".default.", ".")
+            expected[f"gradient.{plain}"] = parameter.grad
+    merged = dict(adapted.merge_and_unload().state_dict())
+    for name, weight in base.state_dict().items():
+        if folder.name in MERGED and not torch.equal(weight, merged[name]):
+            expected[f"merged.{name.replace('.gamma', '.scale_factor')}"] = merged[name]
+    fixtures.write(folder, expected=expected)
 
 
 def main(folder):
@@ -137,26 +213,11 @@ def main(folder):
     weights = {k.replace(".gamma", ".scale_factor"): v.clone()
                for k, v in model.state_dict().items() if not k.endswith("inv_freq")}
     inputs = batch()
-    arguments = tuple(inputs.values())
-    expected = dict(inputs)
-    with torch.no_grad():
-        expected.update(outputs("plain", model(*arguments)))
-    # Random B too: a fresh adapter would be without effect.
-    torch.manual_seed(7)
-    adapted = peft.get_peft_model(model, peft.LoraConfig(
-        r=3, lora_alpha=2, use_rslora=True, init_lora_weights=False, target_modules=SUFFIXES,
-        rank_pattern={"layers.1.self_attn.[qk]_proj": 2, "lm_head": 5},
-        alpha_pattern={"lm_head": 4}))
-    result = adapted(*arguments)
-    result.loss.backward()
-    expected.update(outputs("adapted", result))
-    for name, parameter in adapted.named_parameters():
-        if parameter.grad is not None and ".lora_" in name:
-            plain = name.removeprefix("base_model.model.").replace(".default.", ".")
-            expected[f"gradient.{plain}"] = parameter.grad
-    adapted.save_pretrained(folder / "adapter", save_embedding_layers=False)
     (folder / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
-    fixtures.write(folder, expected=expected, weights=weights)
+    fixtures.write(folder, expected=plain_outputs(model, inputs), weights=weights)
+    for seed, (name, dtype, config) in enumerate(adapters()):
+        torch.manual_seed(seed)
+        adapter_outputs(folder / "adapters" / name, model, inputs, dtype, config)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ teacher is there at the resolution of its position embedding and at others.
 
 import pathlib
 import sys
+import tempfile
 
 import timm.layers
 import torch
 import torch.nn.functional as F
 import transformers
+from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 
 import fixtures
 
-WIDTH, DEPTH, HEADS, PATCH, GRID = 24, 2, 3, 4, 5
+WIDTH, DEPTH, HEADS, PATCH, GRID = 12, 2, 3, 2, 5
 NATIVE = GRID * PATCH
 
 
@@ -25,40 +27,50 @@ def images(seed: int, height: int, width: int) -> torch.Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def hugging_face(folder, model, prefix_tokens, sizes, **kwargs):
-    """A transformers model saved by itself; sizes other than its own are interpolated by it."""
+def hugging_face(folder, model, prefix_tokens, sizes, encoder=None, **kwargs):
+    """A transformers model saved by itself; sizes other than its own are interpolated by it.
+
+    encoder: the part of the model that has the features, where the model is more than that
+    """
     fixtures.randomise(model.eval(), seed=1)
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(folder)
     expected = {}
     for size in sizes:
         x = images(size, size, size)
         with torch.no_grad():
-            features = model(pixel_values=x, **kwargs).last_hidden_state[:, prefix_tokens:]
-        expected[f"input.{size}"], expected[f"features.{size}"] = x, features
+            states = (encoder or model)(pixel_values=x, **kwargs).last_hidden_state
+        expected[f"input.{size}"], expected[f"features.{size}"] = x, states[:, prefix_tokens:]
     fixtures.write(folder, expected=expected)
 
 
 def dinov2(out):
     # Only at its own size: transformers interpolates otherwise than the paper's code, which uses timm.
+    shared = dict(hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, mlp_ratio=2,
+                  image_size=NATIVE, patch_size=PATCH)
     for name, gated in (("dinov2-hf", False), ("dinov2-hf-swiglu", True)):
-        config = transformers.Dinov2Config(
-            hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, mlp_ratio=2,
-            image_size=NATIVE, patch_size=PATCH, use_swiglu_ffn=gated)
+        config = transformers.Dinov2Config(**shared, use_swiglu_ffn=gated)
         hugging_face(out / name, transformers.Dinov2Model(config), 1, [NATIVE])
-    if hasattr(transformers, "Dinov2WithRegistersConfig"):
-        config = transformers.Dinov2WithRegistersConfig(
-            hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, mlp_ratio=2,
-            image_size=NATIVE, patch_size=PATCH, num_register_tokens=3)
-        model = transformers.Dinov2WithRegistersModel(config)
-        hugging_face(out / "dinov2-hf-registers", model, 4, [NATIVE])
+    model = transformers.Dinov2ForImageClassification(transformers.Dinov2Config(**shared))
+    hugging_face(out / "dinov2-hf-classifier", model, 1, [NATIVE], model.dinov2)
+    config = transformers.Dinov2WithRegistersConfig(**shared, num_register_tokens=3)
+    model = transformers.Dinov2WithRegistersModel(config)
+    hugging_face(out / "dinov2-hf-registers", model, 4, [NATIVE])
+    model = transformers.Dinov2WithRegistersForImageClassification(config)
+    hugging_face(out / "dinov2-hf-registers-classifier", model, 4, [NATIVE],
+                 model.dinov2_with_registers)
 
 
 def siglip_hugging_face(out):
-    config = transformers.SiglipVisionConfig(
-        hidden_size=WIDTH, intermediate_size=2 * WIDTH + 3, num_hidden_layers=DEPTH,
-        num_attention_heads=HEADS, image_size=NATIVE, patch_size=PATCH)
-    model = transformers.SiglipVisionModel(config)
-    hugging_face(out / "siglip-hf", model, 0, [NATIVE, 3 * PATCH, 8 * PATCH],
+    shared = dict(hidden_size=WIDTH, intermediate_size=2 * WIDTH + 3, num_hidden_layers=DEPTH,
+                  num_attention_heads=HEADS)
+    config = transformers.SiglipVisionConfig(**shared, image_size=NATIVE, patch_size=PATCH)
+    # The vision half alone, whose names have no prefix since transformers 5 ...
+    hugging_face(out / "siglip-hf-vision", transformers.SiglipVisionModel(config), 0, [NATIVE])
+    # ... and both halves, as published.
+    text = dict(shared, vocab_size=7, max_position_embeddings=4, bos_token_id=1, eos_token_id=2)
+    model = transformers.SiglipModel(
+        transformers.SiglipConfig(text_config=text, vision_config=config.to_dict()))
+    hugging_face(out / "siglip-hf", model, 0, [NATIVE, 3 * PATCH, 8 * PATCH], model.vision_model,
                  interpolate_pos_encoding=True)
 
 
@@ -135,7 +147,12 @@ def theia(out):
             features = other(pixel_values=x).last_hidden_state[:, 1:]
         size = grid * PATCH
         expected[f"input.{size}"], expected[f"features.{size}"] = x, features
-    weights = {f"backbone.model.{name}": value for name, value in model.state_dict().items()}
+    # As saved, since transformers 5 has other names in memory than in files.
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        saved = load_file(pathlib.Path(folder) / "model.safetensors")
+    weights = {f"backbone.model.{name}": value for name, value in saved.items()}
+    weights["translator.unused"] = torch.zeros(1)
     fixtures.write(out / "theia", expected=expected, weights=weights,
                    shape=shape("theia", 4 * WIDTH))
 

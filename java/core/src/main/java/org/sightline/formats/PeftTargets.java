@@ -8,7 +8,7 @@ import java.util.regex.Matcher;
 /**
  * Which modules of a base model a PEFT adapter wraps, by the rules of PEFT's {@code
  * check_target_module_exists}: excluded modules first, then the targets, then, for targets given as
- * names, the number of the layer.
+ * names that are not full names, the number of the layer.
  *
  * @param modules {@code target_modules}
  * @param excluded {@code exclude_modules}, or null
@@ -56,8 +56,10 @@ public record PeftTargets(
     if (excluded != null && excluded.matches(module) || !modules.matches(module)) {
       return false;
     }
-    // PEFT counts layers for names alone.
-    if (layers.isEmpty() || !(modules instanceof ModuleFilter.Names)) {
+    // PEFT counts layers for names alone, and not for a module whose full name is given.
+    if (layers.isEmpty()
+        || !(modules instanceof ModuleFilter.Names names)
+        || names.names().contains(module)) {
       return true;
     }
     if (layersPatterns.isEmpty()) {

@@ -36,6 +36,8 @@ final class DinoV2 implements Architecture {
 
   private static final TensorLayout HUGGING_FACE = huggingFace("");
   private static final TensorLayout HUGGING_FACE_CLASSIFIER = huggingFace("dinov2.");
+  private static final TensorLayout HUGGING_FACE_REGISTERS_CLASSIFIER =
+      huggingFace("dinov2_with_registers.");
   private static final TensorLayout HUB =
       layout("DINOv2's own checkpoint", "register_tokens", "w12", "w3");
   private static final TensorLayout TIMM = layout("timm", "reg_token", "fc1", "fc2");
@@ -179,7 +181,8 @@ final class DinoV2 implements Architecture {
     // Without positions for prefix tokens: timm adds the class token's to the token itself.
     VisionConfig timms = ours.withClassPosition(vision.registerTokens() == 0);
     var variants = new ArrayList<Variant>();
-    for (TensorLayout layout : List.of(HUGGING_FACE, HUGGING_FACE_CLASSIFIER, HUB)) {
+    for (TensorLayout layout :
+        List.of(HUGGING_FACE, HUGGING_FACE_CLASSIFIER, HUGGING_FACE_REGISTERS_CLASSIFIER, HUB)) {
       variants.add(new Variant(layout, TeacherConfig.ofPolicyPixels(ours, name)));
     }
     variants.add(new Variant(TIMM, TeacherConfig.ofPolicyPixels(timms, name)));

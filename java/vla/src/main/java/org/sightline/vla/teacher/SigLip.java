@@ -31,29 +31,32 @@ final class SigLip implements Architecture {
   private static final Pattern TIMM =
       Pattern.compile("vit_(base|large|so400m)_patch(\\d+)_siglip(?:_gap)?_(\\d+)");
 
-  private static final String[] HUGGING_FACE_UNUSED = {
-    "vision_model.head.",
-    "vision_model.embeddings.position_ids",
-    "text_model.",
-    "logit_scale",
-    "logit_bias"
-  };
+  private static final TensorLayout HUGGING_FACE = huggingFace("vision_model.");
 
-  private static final TensorLayout HUGGING_FACE =
-      TensorLayout.of(
-          "Hugging Face's SiglipVisionModel",
-          """
-          pos_embed          vision_model.embeddings.position_embedding.weight matrix
-          patch_embed.proj   vision_model.embeddings.patch_embedding
-          blocks.*.norm1     vision_model.encoder.layers.*.layer_norm1
-          blocks.*.attn.qkv  vision_model.encoder.layers.*.self_attn.{q,k,v}_proj
-          blocks.*.attn.proj vision_model.encoder.layers.*.self_attn.out_proj
-          blocks.*.norm2     vision_model.encoder.layers.*.layer_norm2
-          blocks.*.mlp.fc1   vision_model.encoder.layers.*.mlp.fc1
-          blocks.*.mlp.fc2   vision_model.encoder.layers.*.mlp.fc2
-          norm               vision_model.post_layernorm
-          """,
-          HUGGING_FACE_UNUSED);
+  /** Of the vision half alone as transformers 5 saves it. */
+  private static final TensorLayout HUGGING_FACE_BARE = huggingFace("");
+
+  private static TensorLayout huggingFace(String prefix) {
+    return TensorLayout.of(
+        "Hugging Face's SiglipVisionModel",
+        """
+        pos_embed          PREFIXembeddings.position_embedding.weight matrix
+        patch_embed.proj   PREFIXembeddings.patch_embedding
+        blocks.*.norm1     PREFIXencoder.layers.*.layer_norm1
+        blocks.*.attn.qkv  PREFIXencoder.layers.*.self_attn.{q,k,v}_proj
+        blocks.*.attn.proj PREFIXencoder.layers.*.self_attn.out_proj
+        blocks.*.norm2     PREFIXencoder.layers.*.layer_norm2
+        blocks.*.mlp.fc1   PREFIXencoder.layers.*.mlp.fc1
+        blocks.*.mlp.fc2   PREFIXencoder.layers.*.mlp.fc2
+        norm               PREFIXpost_layernorm
+        """
+            .replace("PREFIX", prefix),
+        prefix + "head.",
+        prefix + "embeddings.position_ids",
+        "text_model.",
+        "logit_scale",
+        "logit_bias");
+  }
 
   private static final TensorLayout TIMM_ALONE = timm("timm", "");
   private static final TensorLayout OPEN_CLIP = timm("open_clip", "visual.trunk.");
@@ -167,6 +170,7 @@ final class SigLip implements Architecture {
         name,
         List.of(
             new Variant(HUGGING_FACE, TeacherConfig.ofSymmetricPixels(huggingFace, name)),
+            new Variant(HUGGING_FACE_BARE, TeacherConfig.ofSymmetricPixels(huggingFace, name)),
             new Variant(TIMM_ALONE, TeacherConfig.ofSymmetricPixels(timm, name)),
             new Variant(OPEN_CLIP, TeacherConfig.ofSymmetricPixels(timm, name))));
   }

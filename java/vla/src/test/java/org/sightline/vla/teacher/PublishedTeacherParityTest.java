@@ -29,7 +29,7 @@ class PublishedTeacherParityTest {
 
   @TestFactory
   Stream<DynamicTest> teachersEqualTheLibraries() throws Exception {
-    List<Path> fixtures = Fixtures.folders("teachers", "teacher_fixtures.py");
+    List<Path> fixtures = Fixtures.folders("teachers");
     return fixtures.stream()
         .map(
             fixture ->
