@@ -75,7 +75,7 @@ bench() { timeout 220 "$python" "$here/bench.py" --seconds "${SECONDS_BENCH:-170
 # The torch operators from Python, then a whole training step of 7B shapes beside PEFT.
 embed() {
   local status=0
-  PYTHONPATH="$BUILD" timeout 60 "$python" "$root/native/python/test_sightline.py" \
+  PYTHONPATH="$BUILD" timeout 60 "$python" "$root/native/tests/python/test_operators.py" \
     >"$OUT/python.txt" 2>&1
   case $? in 0 | 77) ;; *) echo "FAIL python: see $OUT/python.txt"; status=1 ;; esac
   PYTHONPATH="$BUILD" timeout 120 "$python" "$here/e2e.py" --out "$OUT/e2e.json" >"$OUT/e2e.txt" 2>&1

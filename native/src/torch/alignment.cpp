@@ -109,8 +109,9 @@ void frozen_loss(StableValue* values, uint64_t, uint64_t) {
   stack.result(std::move(out.grad_hidden));
 }
 
+template <bool kTensorSeed>
 void trainable_loss(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "iTTtLbi");
+  Stack stack(values, kTensorSeed ? "iTTtLbT" : "iTTtLbi");
   const int64_t handle = stack.integer();
   Tensor hidden = stack.tensor().with_contiguous_rows();
   Tensor teacher = stack.tensor().with_contiguous_rows();
@@ -118,7 +119,7 @@ void trainable_loss(StableValue* values, uint64_t, uint64_t) {
   if (token_weight) token_weight = std::move(token_weight).with_contiguous_rows();
   std::vector<Tensor> parameters = stack.tensors();
   const bool training = stack.boolean();
-  const int64_t seed = stack.integer();
+  const int64_t seed = stack.seed();
   const Projector weights(parameters, false);
   {
     const Context context(hidden);
@@ -155,7 +156,12 @@ const Operator kAlignmentOperators[] = {
     {"alignment_loss_trainable(int projector, Tensor hidden, Tensor teacher, Tensor? token_weight, "
      "Tensor[] parameters, bool training, int seed) -> (Tensor loss, Tensor cosine, "
      "Tensor grad_hidden, Tensor[] grad_parameters)",
-     "alignment_loss_trainable", trainable_loss, false},
+     "alignment_loss_trainable", trainable_loss<false>, false},
+    // seed: one int64 on the CPU, which a graph of torch can draw.
+    {"alignment_loss_trainable.tensor_seed(int projector, Tensor hidden, Tensor teacher, "
+     "Tensor? token_weight, Tensor[] parameters, bool training, Tensor seed) -> (Tensor loss, "
+     "Tensor cosine, Tensor grad_hidden, Tensor[] grad_parameters)",
+     "alignment_loss_trainable.tensor_seed", trainable_loss<true>, false},
     {nullptr, nullptr, nullptr, false},
 };
 

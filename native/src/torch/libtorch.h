@@ -36,6 +36,7 @@ inline constexpr uint64_t kAbiVersion = uint64_t{2} << 56 | uint64_t{10} << 48;
   X(aoti_torch_dtype_bfloat16, int32_t())                                                      \
   X(aoti_torch_dtype_float64, int32_t())                                                       \
   X(aoti_torch_dtype_float16, int32_t())                                                       \
+  X(aoti_torch_dtype_int64, int32_t())                                                         \
   X(aoti_torch_dtype_element_size, size_t(int32_t))                                            \
   X(aoti_torch_delete_tensor_object, int32_t(AtenTensor*))                                     \
   X(aoti_torch_is_defined, int32_t(AtenTensor*, bool*))                                        \

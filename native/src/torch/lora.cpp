@@ -123,11 +123,12 @@ struct Call {
 void read_numbers(Stack& stack, Call& call) {
   call.scales = {stack.number()};
   call.dropout = stack.number();
-  call.seeds = {stack.integer()};
+  call.seeds = {stack.seed()};
 }
 
+template <bool kTensorSeed>
 void linear_forward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "TTtTTffi");
+  Stack stack(values, kTensorSeed ? "TTtTTffT" : "TTtTTffi");
   Call call;
   call.x = stack.tensor().with_contiguous_rows();
   Linear& linear = call.linears.emplace_back();
@@ -141,8 +142,9 @@ void linear_forward(StableValue* values, uint64_t, uint64_t) {
   stack.result(std::move(linear.s));
 }
 
+template <bool kTensorSeed>
 void linear_backward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "TTtTTTffibb");
+  Stack stack(values, kTensorSeed ? "TTtTTTffTbb" : "TTtTTTffibb");
   Call call;
   Linear& linear = call.linears.emplace_back();
   linear.dy = stack.tensor().with_contiguous_rows();
@@ -165,15 +167,16 @@ std::vector<Tensor> column(std::vector<Linear>& linears, Tensor Linear::*member)
   return tensors;
 }
 
+template <bool kTensorSeed>
 void linears_forward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "TLlLLFfI");
+  Stack stack(values, kTensorSeed ? "TLlLLFfT" : "TLlLLFfI");
   Call call;
   call.x = stack.tensor().with_contiguous_rows();
   std::vector<Tensor> weights = stack.tensors(), biases = stack.optional_tensors();
   std::vector<Tensor> as = stack.tensors(), bs = stack.tensors();
   call.scales = stack.numbers();
   call.dropout = stack.number();
-  call.seeds = stack.integers();
+  call.seeds = stack.seeds();
   const size_t count = as.size();
   check_count("weight", weights.size(), count);
   check_count("bias", biases.size(), count);
@@ -192,8 +195,9 @@ void linears_forward(StableValue* values, uint64_t, uint64_t) {
   stack.result(column(call.linears, &Linear::s));
 }
 
+template <bool kTensorSeed>
 void linears_backward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "LTLLLLFfIbb");
+  Stack stack(values, kTensorSeed ? "LTLLLLFfTbb" : "LTLLLLFfIbb");
   Call call;
   std::vector<Tensor> dys = stack.tensors();
   call.x = stack.tensor().with_contiguous_rows();
@@ -201,7 +205,7 @@ void linears_backward(StableValue* values, uint64_t, uint64_t) {
   std::vector<Tensor> ss = stack.tensors();
   call.scales = stack.numbers();
   call.dropout = stack.number();
-  call.seeds = stack.integers();
+  call.seeds = stack.seeds();
   const bool input_gradient = stack.boolean(), adapter_gradients = stack.boolean();
   const size_t count = as.size();
   check_count("dy", dys.size(), count);
@@ -225,8 +229,8 @@ void linears_backward(StableValue* values, uint64_t, uint64_t) {
 }
 
 // In place or on a copy of y.
-void delta_with(StableValue* values, bool in_place) {
-  Stack stack(values, "TTTTffi");
+void delta_with(StableValue* values, const char* types, bool in_place) {
+  Stack stack(values, types);
   Call call;
   Linear& linear = call.linears.emplace_back();
   linear.y = stack.tensor();
@@ -240,8 +244,13 @@ void delta_with(StableValue* values, bool in_place) {
   stack.result(std::move(linear.s));
 }
 
-void delta(StableValue* values, uint64_t, uint64_t) { delta_with(values, false); }
-void delta_in_place(StableValue* values, uint64_t, uint64_t) { delta_with(values, true); }
+template <bool kTensorSeed>
+void delta(StableValue* values, uint64_t, uint64_t) {
+  delta_with(values, kTensorSeed ? "TTTTffT" : "TTTTffi", false);
+}
+void delta_in_place(StableValue* values, uint64_t, uint64_t) {
+  delta_with(values, "TTTTffi", true);
+}
 
 using Merge = decltype(&sl_lora_merge);
 
@@ -264,31 +273,45 @@ void unmerge(StableValue* values, uint64_t, uint64_t) { merge_with(sl_lora_unmer
 
 }  // namespace
 
+// A seed of dropout is a number or, in the overload tensor_seed, a tensor of int64 on the CPU: a
+// graph of torch draws it with randint, where a number would be that of the graph's making.
+// clang-format off
+#define SIGHTLINE_WITH_SEEDS(name, kernel, before, number, after)             \
+  {name "(" before number after, name, kernel<false>, false},                 \
+  {name ".tensor_seed(" before ", Tensor seed" after, name ".tensor_seed", kernel<true>, false}
+// clang-format on
+
 const Operator kLoraOperators[] = {
     // s [M,r] fp32 is for the backward pass.
-    {"lora_linear(Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, "
-     "float dropout=0.0, int seed=0) -> (Tensor y, Tensor s)",
-     "lora_linear", linear_forward, false},
+    SIGHTLINE_WITH_SEEDS("lora_linear", linear_forward,
+                         "Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, "
+                         "float dropout",
+                         "=0.0, int seed=0", ") -> (Tensor y, Tensor s)"),
     // weight None: the backward of lora_delta. What is not asked for is an empty tensor.
-    {"lora_linear_backward(Tensor dy, Tensor x, Tensor? weight, Tensor a, Tensor b, Tensor s, "
-     "float scale, float dropout=0.0, int seed=0, bool input_gradient=True, "
-     "bool adapter_gradients=True) -> (Tensor dx, Tensor da, Tensor db)",
-     "lora_linear_backward", linear_backward, false},
-    // Linears that share their input in one call: q, k, v; gate, up.
-    {"lora_linears(Tensor x, Tensor[] weight, Tensor?[] bias, Tensor[] a, Tensor[] b, "
-     "float[] scale, float dropout, int[] seed) -> (Tensor[] y, Tensor[] s)",
-     "lora_linears", linears_forward, false},
-    {"lora_linears_backward(Tensor[] dy, Tensor x, Tensor[] weight, Tensor[] a, Tensor[] b, "
-     "Tensor[] s, float[] scale, float dropout, int[] seed, bool input_gradient=True, "
-     "bool adapter_gradients=True) -> (Tensor dx, Tensor[] da, Tensor[] db)",
-     "lora_linears_backward", linears_backward, false},
+    SIGHTLINE_WITH_SEEDS("lora_linear_backward", linear_backward,
+                         "Tensor dy, Tensor x, Tensor? weight, Tensor a, Tensor b, Tensor s, "
+                         "float scale, float dropout",
+                         "=0.0, int seed=0",
+                         ", bool input_gradient=True, bool adapter_gradients=True) -> "
+                         "(Tensor dx, Tensor da, Tensor db)"),
+    // Linears that share their input in one call: q, k, v; gate, up. seed: one for each.
+    SIGHTLINE_WITH_SEEDS("lora_linears", linears_forward,
+                         "Tensor x, Tensor[] weight, Tensor?[] bias, Tensor[] a, Tensor[] b, "
+                         "float[] scale, float dropout",
+                         ", int[] seed", ") -> (Tensor[] y, Tensor[] s)"),
+    SIGHTLINE_WITH_SEEDS("lora_linears_backward", linears_backward,
+                         "Tensor[] dy, Tensor x, Tensor[] weight, Tensor[] a, Tensor[] b, "
+                         "Tensor[] s, float[] scale, float dropout",
+                         ", int[] seed",
+                         ", bool input_gradient=True, bool adapter_gradients=True) -> "
+                         "(Tensor dx, Tensor[] da, Tensor[] db)"),
     // y += scale (drop(x) A^T) B^T, for a base product computed elsewhere.
     {"lora_delta_(Tensor(a!) y, Tensor x, Tensor a, Tensor b, float scale, float dropout=0.0, "
      "int seed=0) -> Tensor",
      "lora_delta_", delta_in_place, false},
-    {"lora_delta(Tensor y, Tensor x, Tensor a, Tensor b, float scale, float dropout=0.0, "
-     "int seed=0) -> (Tensor y, Tensor s)",
-     "lora_delta", delta, false},
+    SIGHTLINE_WITH_SEEDS("lora_delta", delta,
+                         "Tensor y, Tensor x, Tensor a, Tensor b, float scale, float dropout",
+                         "=0.0, int seed=0", ") -> (Tensor y, Tensor s)"),
     {"lora_merge_(Tensor(a!) weight, Tensor a, Tensor b, float scale, bool stochastic=False, "
      "int seed=0) -> ()",
      "lora_merge_", merge, false},
@@ -297,5 +320,7 @@ const Operator kLoraOperators[] = {
      "lora_unmerge_", unmerge, false},
     {nullptr, nullptr, nullptr, false},
 };
+
+#undef SIGHTLINE_WITH_SEEDS
 
 }  // namespace sightline::torch_ops

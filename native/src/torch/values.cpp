@@ -84,6 +84,22 @@ Tensor Tensor::with_contiguous_rows() && {
   return copy();
 }
 
+std::vector<int64_t> Tensor::integers(const char* name) const {
+  const LibTorch& torch = libtorch();
+  if (is_cuda()) {
+    refuse(std::string(name) + ": a tensor on cuda, expected cpu, as its values are read here");
+  }
+  if (dim() > 1 || dtype() != torch.aoti_torch_dtype_int64()) {
+    refuse(std::string(name) + ": " + std::to_string(dim()) + " dimensions, torch's dtype " +
+           std::to_string(dtype()) + ", expected 0 or 1, and int64, which is " +
+           std::to_string(torch.aoti_torch_dtype_int64()));
+  }
+  const void* data = nullptr;
+  check_libtorch(torch.torch_get_const_data_ptr(handle_, &data), "get_const_data_ptr");
+  const auto* first = static_cast<const int64_t*>(data);
+  return {first, first + numel()};
+}
+
 sl_tensor Tensor::view(bool write) const {
   const LibTorch& torch = libtorch();
   sl_tensor view{};
@@ -223,6 +239,20 @@ std::vector<Tensor> Stack::tensors() { return take_list(next('L'), take_tensor);
 std::vector<Tensor> Stack::optional_tensors() { return take_list(next('l'), take_optional); }
 int64_t Stack::integer() { return static_cast<int64_t>(next('i')); }
 std::vector<int64_t> Stack::integers() { return take_list(next('I'), from_bits<int64_t>); }
+std::vector<int64_t> Stack::seeds() {
+  if (types_[taken_] == 'I') return integers();
+  return tensor().with_contiguous_rows().integers("seed");
+}
+
+int64_t Stack::seed() {
+  if (types_[taken_] == 'i') return integer();
+  const std::vector<int64_t> values = seeds();
+  if (values.size() != 1) {
+    refuse("seed: " + std::to_string(values.size()) + " elements, expected 1");
+  }
+  return values[0];
+}
+
 double Stack::number() { return from_bits<double>(next('f')); }
 std::vector<double> Stack::numbers() { return take_list(next('F'), from_bits<double>); }
 bool Stack::boolean() { return (next('b') & 0xff) != 0; }

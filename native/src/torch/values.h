@@ -56,6 +56,9 @@ class Tensor {
   // This tensor if its last dimension is contiguous, else a contiguous copy.
   Tensor with_contiguous_rows() &&;
 
+  // The values of int64 on the CPU, of 0 or 1 dimensions and contiguous. `name` is for messages.
+  std::vector<int64_t> integers(const char* name) const;
+
   // What the C ABI takes. Shape and strides are this tensor's own: it must outlive the view.
   sl_tensor read_view() const { return view(false); }
   sl_tensor write_view() { return view(true); }
@@ -83,6 +86,9 @@ class Stack {
   std::vector<Tensor> optional_tensors();
   int64_t integer();
   std::vector<int64_t> integers();
+  // Of dropout: what 'i' or 'I' holds, or a 'T' of int64 on the CPU.
+  int64_t seed();
+  std::vector<int64_t> seeds();
   double number();
   std::vector<double> numbers();
   bool boolean();

@@ -52,7 +52,7 @@ class ReadmeTest {
     Map<String, String> examples =
         Map.of(
             "cmake", "native/examples/CMakeLists.txt",
-            "python", "native/python/example_train.py",
+            "python", "native/examples/python/align_torch.py",
             "cpp", "native/examples/torch/align_torch.cpp");
     for (Map.Entry<String, String> example : examples.entrySet()) {
       assertEquals(

@@ -1,6 +1,6 @@
 """sightline.py against compositions of torch's own operators in fp64, on CPU and CUDA.
 
-    PYTHONPATH=<folder of sightline.py and its library> python3 test_sightline.py
+    PYTHONPATH=<folder of sightline.py and its library> python3 test_operators.py
     exit code 77: no PyTorch 2.10 here, skipped
 """
 
@@ -252,7 +252,8 @@ def test_peft(device, dtype):
 def test_example(device, dtype):
     if device != "cpu" or dtype != torch.float32:
         return
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "example_train.py")
+    here = os.path.dirname(os.path.abspath(__file__))
+    script = os.path.join(here, "..", "..", "examples", "python", "align_torch.py")
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     losses = [float(line.split()[-1]) for line in run.stdout.splitlines()]
     assert len(losses) == 50 and losses[-1] < losses[0] - 0.01, losses
