@@ -114,7 +114,11 @@ void for_each_chunk(const Adamw& adamw, int threads, Body&& body) {
   const auto count = static_cast<int64_t>(adamw.chunks.size());
   threads = static_cast<int>(
       std::clamp<int64_t>(count / kChunksPerThread, 1, static_cast<int64_t>(threads)));
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  if (threads == 1) {  // libgomp allocates a team for a region of one thread, too
+    for (int64_t c = 0; c < count; ++c) body(c);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t c = 0; c < count; ++c) body(c);
 }
 
