@@ -69,6 +69,21 @@ def write(folder: pathlib.Path, *, expected: dict, weights: dict | None = None,
     print(f"{folder}: {sum(f.stat().st_size for f in folder.iterdir()) / 1000:.0f} kB")
 
 
+def write_json(file: pathlib.Path, **content) -> None:
+    """A fixture that is one file: what is given, and "origin"."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f'"{key}": {_lines(value)}' for key, value in {"origin": origin(), **content}.items()]
+    file.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+
+
+def _lines(value) -> str:
+    """A list with one line for each element, so that a change shows where it is."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(json.dumps(element) for element in value) + "\n]"
+
+
 def origin(**others) -> dict:
     """The script that runs, and the versions of the libraries it has imported."""
     versions = {"script": pathlib.Path(sys.argv[0]).name, "python": platform.python_version()}
@@ -78,6 +93,6 @@ def origin(**others) -> dict:
     return versions | others
 
 
-def default_folder() -> pathlib.Path:
-    """java/vla/src/test/fixtures, where the Java tests look."""
-    return pathlib.Path(__file__).resolve().parent.parent / "fixtures"
+def default_folder(module: str = "vla") -> pathlib.Path:
+    """java/MODULE/src/test/fixtures, where the module's tests look."""
+    return pathlib.Path(__file__).resolve().parents[4] / module / "src/test/fixtures"

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.sightline.vla.Fixtures;
 
 class HuggingFacePromptTokenizerTest {
   @TempDir Path folder;
@@ -57,7 +59,7 @@ class HuggingFacePromptTokenizerTest {
       "▁carrot", "▁on", "▁plate", "?", "<0x0A>", "Out", ":", "▁"
     };
     var vocabulary =
-        com.google.gson.JsonParser.parseString(json)
+        JsonParser.parseString(json)
             .getAsJsonObject()
             .getAsJsonObject("model")
             .getAsJsonObject("vocab");
@@ -85,6 +87,26 @@ class HuggingFacePromptTokenizerTest {
         assertTrue(id > 0 && id < 768, "id " + id);
       }
       assertEquals(Prompt.text(instruction), t.decode(ids));
+    }
+  }
+
+  /** What tokenizers and transformers make of texts of all kinds: tokenizer_fixtures.py. */
+  @Test
+  void idsAndTextsAreThoseOfThePythonLibraries() throws IOException {
+    var fixture = Files.readString(Fixtures.root().resolve("tokenizer.json"));
+    var cases = JsonParser.parseString(fixture).getAsJsonObject().getAsJsonArray("cases");
+    assertTrue(cases.size() > 30);
+    try (PromptTokenizer t = HuggingFacePromptTokenizer.embedded()) {
+      for (var element : cases) {
+        var expected = element.getAsJsonObject();
+        String text = expected.get("text").getAsString();
+        long[] ids =
+            expected.getAsJsonArray("ids").asList().stream()
+                .mapToLong(id -> id.getAsLong())
+                .toArray();
+        assertArrayEquals(ids, t.encode(text), text);
+        assertEquals(expected.get("decoded").getAsString(), t.decode(ids), text);
+      }
     }
   }
 
@@ -143,7 +165,7 @@ class HuggingFacePromptTokenizerTest {
   /** A file without post-processor and pad token, such as some exports of Llama 2. */
   @Test
   void addsBosAndPadWhereTheFileHasNone() throws IOException {
-    var root = com.google.gson.JsonParser.parseString(embeddedJson()).getAsJsonObject();
+    var root = JsonParser.parseString(embeddedJson()).getAsJsonObject();
     root.add("post_processor", com.google.gson.JsonNull.INSTANCE);
     root.getAsJsonArray("added_tokens").remove(3);
     var vocabulary = root.getAsJsonObject("model").getAsJsonObject("vocab");
