@@ -2,18 +2,16 @@
 #include <sightline/torch.hpp>
 
 int main() {
+  namespace nn = torch::nn;
   torch::manual_seed(0);
-  const int64_t D = 192, P = 256, Z = 128;
-  const sightline::Projector projector({torch::ones(D), torch::zeros(D), torch::randn({P, D}) / 14,
-                                        torch::zeros(P), torch::randn({P, P}) / 16, torch::zeros(P),
-                                        torch::randn({Z, P}) / 16, torch::zeros(Z)});
-  const torch::Tensor x = torch::randn({2, 20, D}), teacher = torch::randn({2, 16, Z});
-  const torch::Tensor weight = torch::randn({D, D}) / 14;
-  torch::Tensor a = (torch::randn({32, D}) / 14).requires_grad_();
-  torch::Tensor b = torch::zeros({D, 32}).requires_grad_();
-  torch::optim::AdamW optimizer({a, b}, torch::optim::AdamWOptions(1e-2));
+  const auto projector = sightline::Projector::from_module(
+      *nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({192})), nn::Linear(192, 256), nn::SiLU(),
+                      nn::Linear(256, 256), nn::SiLU(), nn::Linear(256, 128)));
+  const torch::Tensor x = torch::randn({2, 20, 192}), teacher = torch::randn({2, 16, 128});
+  sightline::LoraLinear layer(nn::Linear(192, 192), sightline::LoraLinearOptions(32, 16));
+  sightline::AdamW optimizer({layer->lora_A, layer->lora_B}, torch::optim::AdamWOptions(1e-2));
   for (int step = 0; step < 50; ++step) {
-    const torch::Tensor hidden = sightline::lora_linear(x, weight, {}, a, b, 0.5);  // [B,S,D]
+    const torch::Tensor hidden = layer(x);  // [B,S,D]; image tokens at 1..16
     const torch::Tensor loss = sightline::alignment_loss(projector, hidden, teacher, 1);
     optimizer.zero_grad();
     (0.2 * loss).backward();  // in a real step: (action_loss + 0.2 * loss)
