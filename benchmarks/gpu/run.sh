@@ -74,10 +74,12 @@ bench() { timeout 220 "$python" "$here/bench.py" --seconds "${SECONDS_BENCH:-170
 
 # The torch operators from Python, then a whole training step of 7B shapes beside PEFT.
 embed() {
-  local status=0
-  PYTHONPATH="$BUILD" timeout 60 "$python" "$root/native/tests/python/test_operators.py" \
-    >"$OUT/python.txt" 2>&1
-  case $? in 0 | 77) ;; *) echo "FAIL python: see $OUT/python.txt"; status=1 ;; esac
+  local status=0 name
+  for name in operators compile adamw peft; do
+    PYTHONPATH="$BUILD" timeout 100 "$python" "$root/native/tests/python/test_$name.py" \
+      >"$OUT/python-$name.txt" 2>&1
+    case $? in 0 | 77) ;; *) echo "FAIL python: see $OUT/python-$name.txt"; status=1 ;; esac
+  done
   PYTHONPATH="$BUILD" timeout 120 "$python" "$here/e2e.py" --out "$OUT/e2e.json" >"$OUT/e2e.txt" 2>&1
   case $? in 0 | 77) ;; *) echo "FAIL e2e: see $OUT/e2e.txt"; status=1 ;; esac
   return $status
