@@ -10,9 +10,11 @@ import java.util.stream.Collectors;
  * alone: nothing is allocated.
  *
  * <p>Names and order are those of the Hugging Face state dict. The adapted modules follow PEFT's
- * {@code target_modules="all-linear"}: it collects the last name component of every linear layer
- * and then wraps each linear <em>or convolution</em> whose name ends in one of them, which catches
- * the output head and both patch embeddings too.
+ * {@code target_modules="all-linear"} as the paper's PEFT 0.11 took it: it collects the last name
+ * component of every linear layer and then wraps each linear <em>or convolution</em> whose name
+ * ends in one of them, which catches the output head and both patch embeddings too. (PEFT 0.20
+ * collects full names, and so leaves the patch embeddings out. Files name their modules, so each
+ * reads what the other means.)
  */
 public final class ModelSpec {
   static final String DINO = "vision_backbone.featurizer";
