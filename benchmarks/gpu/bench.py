@@ -67,15 +67,14 @@ def sets_for(bytes_each):
     return max(2, -(-3 * l2 // bytes_each))
 
 
-def ceilings():
+def ceilings(n=8192, size=2 ** 30):
     """Highest matrix rate (cuBLAS, random bf16) and copy bandwidth seen on this device."""
-    n = 8192
     a, b = (torch.randn(n, n, device="cuda").to(BF16) for _ in range(2))
-    big = torch.empty(2 ** 30, dtype=torch.uint8, device="cuda")
+    big = torch.empty(size, dtype=torch.uint8, device="cuda")
     other = torch.empty_like(big)
     t = interleave({"mm": lambda i: a @ b, "copy": lambda i: other.copy_(big)}, rounds=10)
     return {"tflops": 2 * n ** 3 / t["mm"]["ms"] / 1e9,
-            "copy_tb_s": 2 * 2 ** 30 / t["copy"]["ms"] / 1e9}
+            "copy_tb_s": 2 * size / t["copy"]["ms"] / 1e9}
 
 
 class Projector(torch.nn.Module):
@@ -196,11 +195,11 @@ def gemm_core(m):
     return rows
 
 
-def lora(compile_too, m=4608, r=32):
+def lora(compile_too, m=4608, r=32, shapes=((4096, 4096), (4096, 11008), (11008, 4096))):
     """Ours beside PEFT's composition in torch, bf16 base and fp32 adapters; floors: the bare base
     products, forward, and backward without the weight's gradient. Inputs rotate over three L2s."""
     rows = []
-    for k, n in ((4096, 4096), (4096, 11008), (11008, 4096)):
+    for k, n in shapes:
         n_sets = sets_for(m * (k + n) * 2)
         xs = [torch.randn(m, k, device="cuda").to(BF16) for _ in range(n_sets)]
         dys = [torch.randn(m, n, device="cuda").to(BF16) for _ in range(n_sets)]
