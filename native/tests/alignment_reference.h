@@ -166,12 +166,10 @@ ReferenceResult mirrored_alignment(const ReferenceProjector& w, const ReferenceI
   };
   const size_t d = static_cast<size_t>(w.d), p = static_cast<size_t>(w.p);
   ReferenceProjector folded = w;  // gamma 1, beta 0
-  Values sums(p);
   for (size_t o = 0; o < p; ++o) {
     for (size_t i = 0; i < d; ++i) {
       folded.b1[o] += w.w1[o * d + i] * w.beta[i];
       folded.w1[o * d + i] = w.w1[o * d + i] * w.gamma[i];
-      sums[o] += folded.w1[o * d + i];
     }
   }
   folded.w1 = rounded(folded.w1), folded.w2 = rounded(w.w2), folded.w3 = rounded(w.w3);
@@ -215,13 +213,13 @@ ReferenceResult mirrored_alignment(const ReferenceProjector& w, const ReferenceI
     Values dv = reference_linear_backward(rounded(dz), a2, folded.w3, g.w3, unused);
     for (size_t i = 0; i < p; ++i) g.b2[i] += dv[i] *= mask2[i] * reference_silu_derivative(v[i]);
     Values du = reference_linear_backward(rounded(dv), a1, folded.w2, g.w2, unused);
-    double k1 = 0, k2 = 0;
-    for (size_t i = 0; i < p; ++i) {
-      g.b1[i] += du[i] *= mask1[i] * reference_silu_derivative(u[i]);
-      k1 += du[i] * sums[i] / static_cast<double>(d);
-      k2 += du[i] * (u[i] - folded.b1[i]) / static_cast<double>(d);
-    }
+    for (size_t i = 0; i < p; ++i) g.b1[i] += du[i] *= mask1[i] * reference_silu_derivative(u[i]);
     const Values dx = reference_linear_backward(rounded(du), x_low, folded.w1, g.w1, unused);
+    double k1 = 0, k2 = 0;
+    for (size_t i = 0; i < d; ++i) {
+      k1 += dx[i] / static_cast<double>(d);
+      k2 += dx[i] * xhat[i] / static_cast<double>(d);
+    }
     for (size_t i = 0; i < d; ++i) r.hidden.push_back(rstd * (dx[i] - k1 - xhat[i] * k2));
   }
   for (size_t o = 0; o < p; ++o) {

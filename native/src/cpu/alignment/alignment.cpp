@@ -8,15 +8,16 @@
 //   loss = -sum m c / sum m
 //   dz = -s (m/sum m) (t^ - c z^)/|z|            s = grad_scale
 //   dv = (dz W3) drop' silu'(v)    du = (dv W2) drop' silu'(u)    g = du W1'
-//   dh = rho (g - k1 - xhat k2)    k1 = du.w1_sums / D   k2 = du.(u - b1') / D
+//   dh = rho (g - k1 - xhat k2)    k1 = mean g    k2 = mean g xhat, fp64 sums
 //
 // h [B,N,D], t [B,N,Z], each fp32 or bf16; weights fp32 or bf16. The left operand of every product
 // is rounded to the compute type when it is packed (xhat, a1, a2, dz, dv, du), the weights when the
 // handle is made; products are summed in fp32; everything between products is fp32. On this backend
 // rows are normalised before the first product rather than in its epilogue: packing touches them
-// anyhow, and nothing cancels where |mu| >> sigma. Nothing is saved from forward to backward but u
-// and v of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss sum,
-// and what weight_gradients.h says when weight gradients are asked for.
+// anyhow, and nothing cancels where |mu| >> sigma. Likewise k1 and k2 are taken from g's rows,
+// which are in the cache when dh is written. Nothing is saved from forward to backward but silu'(u)
+// and silu'(v) of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss
+// sum, and what weight_gradients.h says when weight gradients are asked for.
 #include "cpu/alignment/alignment.h"
 
 #include <omp.h>

@@ -8,7 +8,7 @@ namespace sightline {
 
 struct Projector::Storage {
   char *w1, *w2, *w3, *w1_backward, *w2_backward, *w3_backward;
-  float *gamma, *beta, *b1, *w1_sums, *b2, *b3, *w1_plain;
+  float *gamma, *beta, *b1, *b2, *b3, *w1_plain;
   int64_t bytes;
 };
 
@@ -47,7 +47,7 @@ Projector::Storage Projector::layout(void* base) const {
   s.w1 = packed(d, p), s.w2 = packed(p, p), s.w3 = packed(p, z);
   s.w1_backward = packed(p, d), s.w2_backward = packed(p, p), s.w3_backward = packed(z, p);
   s.gamma = vector(d), s.beta = vector(d);
-  s.b1 = vector(p), s.w1_sums = vector(p), s.b2 = vector(p), s.b3 = vector(z);
+  s.b1 = vector(p), s.b2 = vector(p), s.b3 = vector(z);
   s.w1_plain = options.trainable ? take.take<float>(p * d + kRowPad) : nullptr;
   s.bytes = take.bytes();
   return s;
@@ -72,25 +72,22 @@ void Projector::read(const ProjectorViews& weights, int threads) {
   row.load(s.b1, weights.b1.data, weights.b1.dtype, p);
   row.load(s.b2, weights.b2.data, weights.b2.dtype, p);
   row.load(s.b3, weights.b3.data, weights.b3.dtype, z);
-  for (int64_t i = p; i < round_up(p, kRowPad); ++i) s.w1_sums[i] = 0.f;
 
   const Folded folded{kernels, weights.w1, s.gamma};
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t i = 0; i < p; ++i) {
     constexpr int64_t kPiece = 512;
     float plain[kPiece + kRowPad];
-    double dot_beta = 0, sum = 0;
+    double dot_beta = 0;
     for (int64_t j = 0; j < d; j += kPiece) {
       const int64_t n = d - j < kPiece ? d - j : kPiece;
       row.load(plain, weights.w1.at(i, j), weights.w1.dtype, n);
       dot_beta += row.dot(plain, s.beta + j, n);
-      for (int64_t e = 0; e < n; ++e) sum += plain[e] * s.gamma[j + e];
       if (s.w1_plain) {
         for (int64_t e = 0; e < n; ++e) s.w1_plain[i * d + j + e] = plain[e];
       }
     }
     s.b1[i] = static_cast<float>(s.b1[i] + dot_beta);
-    s.w1_sums[i] = static_cast<float>(sum);
   }
 
   const auto pack = [&](const Operand& b, int64_t k, int64_t n, char* out) {
@@ -102,7 +99,7 @@ void Projector::read(const ProjectorViews& weights, int threads) {
   w1_backward = pack(folded_operand(folded, false), p, d, s.w1_backward);
   w2_backward = pack(operand(weights.w2, false), p, p, s.w2_backward);
   w3_backward = pack(operand(weights.w3, false), z, p, s.w3_backward);
-  b1 = s.b1, w1_sums = s.w1_sums, b2 = s.b2, b3 = s.b3;
+  b1 = s.b1, b2 = s.b2, b3 = s.b3;
   if (options.trainable) gamma = s.gamma, beta = s.beta, w1_plain = s.w1_plain;
 }
 

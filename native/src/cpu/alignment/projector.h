@@ -1,7 +1,7 @@
 // The projector's weights as the row blocks use them: LayerNorm's affine folded into the first
 // layer, converted to the compute type and packed in both orientations, once per create or update.
 //
-//   W1' = W1 diag(gamma) [P,D]    b1' = b1 + W1 beta [P]    w1_sums = row sums of W1' [P]
+//   W1' = W1 diag(gamma) [P,D]    b1' = b1 + W1 beta [P]
 //
 // All vectors are fp32. b1' and the sums are accumulated in fp64; W1' is rounded to fp32, then, for
 // bf16 compute, to bf16.
@@ -20,7 +20,6 @@ struct Projector {
   PackedB w1, w2, w3;                             // K x N: D x P, P x P, P x Z
   PackedB w1_backward, w2_backward, w3_backward;  // P x D, P x P, Z x P
   const float* b1 = nullptr;  // folded; vectors are padded with zeros to kRowPad
-  const float* w1_sums = nullptr;
   const float* b2 = nullptr;
   const float* b3 = nullptr;
 

@@ -66,17 +66,14 @@ class Block {
       return kept(dz, chunk(&ChunkActivations::dz, i, shape_.z_ld), w_.z);
     });
     multiply(w_.w3_backward, s_.out, shape_.out_ld);
-    pack_rows(w_.p, [&](int64_t i, float* x) {
-      activation_gradient(i, x, s_.q2, w_.b2, kDropoutProjector2);
-      return kept(x, chunk(&ChunkActivations::dv, i, shape_.p_ld), w_.p);
+    pack_rows(w_.p, [&](int64_t i, float*) {
+      return activation_gradient(i, s_.q2, kDropoutProjector2,
+                                 chunk(&ChunkActivations::dv, i, shape_.p_ld));
     });
     multiply(w_.w2_backward, s_.out, shape_.out_ld);
-    pack_rows(w_.p, [&](int64_t i, float* x) {
-      activation_gradient(i, x, s_.q1, w_.b1, kDropoutProjector1);
-      const double d = static_cast<double>(w_.d);
-      s_.k1[i] = static_cast<float>(row_.dot(x, w_.w1_sums, w_.p) / d);
-      s_.k2[i] = static_cast<float>(row_.dot(x, s_.q1 + i * shape_.p_ld, w_.p) / d);
-      return kept(x, chunk(&ChunkActivations::du, i, shape_.p_ld), w_.p);
+    pack_rows(w_.p, [&](int64_t i, float*) {
+      return activation_gradient(i, s_.q1, kDropoutProjector1,
+                                 chunk(&ChunkActivations::du, i, shape_.p_ld));
     });
     if (!call_.grad_hidden) return;
     multiply(w_.w1_backward, s_.out, shape_.out_ld);
@@ -150,18 +147,21 @@ class Block {
                  w_.options.dropout);
   }
 
-  const float* activation(int64_t i, float* x, const float* q, const float* bias,
-                          DropoutStream stream, float* copy) {
-    row_.silu(x, q + i * shape_.p_ld, bias, w_.p);
+  // Leaves the derivative in q, for the way back.
+  const float* activation(int64_t i, float* x, float* q, const float* bias, DropoutStream stream,
+                          float* copy) {
+    float* row = q + i * shape_.p_ld;
+    row_.silu(x, run_.backward ? row : nullptr, row, bias, w_.p);
     drop(x, i, stream);
     return kept(x, copy, w_.p);
   }
 
-  void activation_gradient(int64_t i, float* x, const float* q, const float* bias,
-                           DropoutStream stream) {
+  const float* activation_gradient(int64_t i, const float* slope, DropoutStream stream,
+                                   float* copy) {
     float* g = s_.out + i * shape_.out_ld;
     drop(g, i, stream);
-    row_.silu_backward(x, g, q + i * shape_.p_ld, bias, w_.p);
+    row_.multiply(g, slope + i * shape_.p_ld, w_.p);
+    return kept(g, copy, w_.p);
   }
 
   // c, m c and dz = -(m/sum m)(t^ - c z^)/|z|, in fp64: no norm of finite rows overflows.
@@ -195,8 +195,7 @@ class Block {
     const View3 &hidden = call_.hidden, &gradient = call_.grad_hidden;
     float* g = s_.out + i * shape_.out_ld;
     row_.load(s_.rows, hidden.at(first_ + i, 0), hidden.dtype, w_.d);
-    row_.layer_norm_backward(g, g, s_.rows, w_.d, s_.mean_high[i], s_.mean_low[i], s_.rstd[i],
-                             s_.k1[i], s_.k2[i]);
+    row_.layer_norm_backward(g, g, s_.rows, w_.d, s_.mean_high[i], s_.mean_low[i], s_.rstd[i]);
     row_.store(gradient.at(first_ + i, 0), gradient.dtype, g, w_.d, 1.f, nullptr, DType::kFloat32,
                call_.accumulate_hidden);
   }
@@ -240,7 +239,7 @@ BlockScratch BlockScratch::take(ScratchLayout& layout, const Projector& projecto
   s.out = layout.take<float>(shape.rows * shape.out_ld);
   s.rows = layout.take<float>(gemm.mr * shape.row_ld);
   s.target = layout.take<float>(shape.z_ld);
-  for (float** column : {&s.mean_high, &s.mean_low, &s.rstd, &s.k1, &s.k2}) {
+  for (float** column : {&s.mean_high, &s.mean_low, &s.rstd}) {
     *column = layout.take<float>(shape.rows);
   }
   return s;

@@ -38,10 +38,10 @@ struct BlockShape {
 
 struct BlockScratch {
   char* packed;          // the left operand of the current product
-  float *q1, *q2;        // [rows, p_ld] pre-activations without their biases
+  float *q1, *q2;        // [rows, p_ld] pre-activations without their biases, then silu' at them
   float* out;            // [rows, out_ld] z, then the accumulators of the backward products
   float *rows, *target;  // [register tile, row_ld] rows on their way into `packed`; one teacher row
-  float *mean_high, *mean_low, *rstd, *k1, *k2;  // [rows]
+  float *mean_high, *mean_low, *rstd;  // [rows]
 
   static BlockScratch take(ScratchLayout& layout, const Projector& projector,
                            const BlockShape& shape);

@@ -66,17 +66,19 @@ struct RowKernels {
   // y = ((x - mean_high) - mean_low) * rstd
   void (*normalize)(float* y, const float* x, int64_t n, float mean_high, float mean_low,
                     float rstd);
-  // y = silu(x + bias); relative error of silu below 1e-6
-  void (*silu)(float* y, const float* x, const float* bias, int64_t n);
-  // y = g * silu'(x + bias)
-  void (*silu_backward)(float* y, const float* g, const float* x, const float* bias, int64_t n);
+  // y = silu(x + bias), relative error below 1e-6; slope = silu'(x + bias) unless it is null. The
+  // two share their exponential. slope may be x.
+  void (*silu)(float* y, float* slope, const float* x, const float* bias, int64_t n);
+  // y *= x
+  void (*multiply)(float* y, const float* x, int64_t n);
   // fp64 sums of x*y over n, fixed order
   double (*dot)(const float* x, const float* y, int64_t n);
   // y = alpha * x0 + beta * x1 in fp64, rounded once
   void (*combine)(float* y, double alpha, const float* x0, double beta, const float* x1, int64_t n);
-  // y = rstd * (g - k1 - xhat * k2), xhat = ((x - mean_high) - mean_low) * rstd
+  // y = rstd * (g - k1 - xhat * k2), xhat = ((x - mean_high) - mean_low) * rstd, k1 and k2 the
+  // means of g and of g xhat, summed in fp64.
   void (*layer_norm_backward)(float* y, const float* g, const float* x, int64_t n, float mean_high,
-                              float mean_low, float rstd, float k1, float k2);
+                              float mean_low, float rstd);
   // x[0..n) *= keep ? 1/(1-p) : 0, keep drawn for (seed, stream, row, column .. column+n), see
   // common/philox.h.
   void (*dropout)(float* x, int64_t n, uint64_t seed, uint32_t stream, uint64_t row,
