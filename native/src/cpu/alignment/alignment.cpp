@@ -95,12 +95,11 @@ struct CallScratch {
 
 void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScratch& scratch,
                 int64_t first, int64_t tokens, int threads) {
-  const int64_t blocks = (tokens + shape.rows - 1) / shape.rows;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1 && blocks > 1)
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t begin = i * shape.rows;
-    run_block(run, shape, scratch.blocks[omp_get_thread_num()], first + begin,
-              std::min(shape.rows, tokens - begin));
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
+  for (int64_t i = 0; i < shape.blocks; ++i) {
+    const int64_t begin = shape.begin(i), end = std::min(shape.begin(i + 1), tokens);
+    if (begin >= end) continue;  // the last chunk may be smaller
+    run_block(run, shape, scratch.blocks[omp_get_thread_num()], first + begin, end - begin);
   }
 }
 

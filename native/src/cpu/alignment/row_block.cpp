@@ -215,10 +215,12 @@ class Block {
 BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) {
   const GemmKernels& gemm = projector.kernels->gemm(projector.options.compute);
   const int64_t most = round_up(kTargetRows, gemm.mr);
+  mr = gemm.mr;
+  panels = std::max<int64_t>(1, (tokens + mr - 1) / mr);
   // As many blocks as keep all threads equally busy.
   const int64_t rounds = std::max<int64_t>(1, (tokens + most * threads - 1) / (most * threads));
-  const int64_t blocks = rounds * threads;
-  rows = std::max<int64_t>(gemm.mr, round_up((tokens + blocks - 1) / blocks, gemm.mr));
+  blocks = std::min(rounds * threads, panels);
+  rows = (panels + blocks - 1) / blocks * mr;
   p_ld = leading(gemm, projector.p);
   z_ld = leading(gemm, projector.z);
   row_ld = leading(gemm, std::max(projector.d, projector.p));

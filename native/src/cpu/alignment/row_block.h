@@ -28,12 +28,17 @@ struct AlignmentRun {
   const ChunkActivations* chunk;  // null unless weight gradients are wanted
 };
 
-// Sizes of a block's buffers, in elements.
+// How tokens fall into blocks, and the sizes of a block's buffers, in elements.
 struct BlockShape {
-  int64_t rows;  // tokens, a multiple of the register tile
+  int64_t panels, blocks;  // whole register tiles, dealt out evenly
+  int64_t mr;              // tokens of a register tile
+  int64_t rows;            // tokens of the largest block
   int64_t p_ld, z_ld, out_ld, row_ld;
 
+  // For calls of up to `tokens` tokens.
   BlockShape(const Projector& projector, int64_t tokens, int threads);
+  // The first token of a block, or the end of the last.
+  int64_t begin(int64_t block) const { return block * panels / blocks * mr; }
 };
 
 struct BlockScratch {
