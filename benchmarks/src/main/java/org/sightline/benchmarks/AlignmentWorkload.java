@@ -14,7 +14,10 @@ import org.sightline.AlignmentLoss;
 import org.sightline.AlignmentProjector;
 import org.sightline.ProjectorConfig;
 
-/** Alignment loss and the gradient of the hidden states, projector frozen. */
+/**
+ * Alignment loss and the gradient of the hidden states, projector frozen: as a node of libtorch's
+ * graph, or as the bare call, which like the floor writes into buffers that are there already.
+ */
 final class AlignmentWorkload extends Workload {
   private final AlignmentShape shape;
   private final Precision precision;
@@ -27,9 +30,10 @@ final class AlignmentWorkload extends Workload {
   /**
    * Draws weights and inputs.
    *
+   * @param graph whether Sightline goes through libtorch's graph; its rivals always do
    * @param rivalsOnly leaves Sightline out, not even loading its classes' natives
    */
-  AlignmentWorkload(AlignmentShape shape, Precision precision, boolean rivalsOnly) {
+  AlignmentWorkload(AlignmentShape shape, Precision precision, boolean graph, boolean rivalsOnly) {
     this.shape = shape;
     this.precision = precision;
     ScalarType dtype = precision.scalarType;
@@ -50,7 +54,8 @@ final class AlignmentWorkload extends Workload {
       if (rivalsOnly) {
         sightline = null;
       } else {
-        sightline = fused(weights);
+        AlignmentLoss alignment = alignment(weights);
+        sightline = graph ? inGraph(alignment) : bareCall(alignment, dtype);
         contender("sightline", Role.SIGHTLINE, () -> run(sightline));
       }
       contender(viaFp32 ? "eager via fp32" : "eager", Role.EAGER, () -> run(eager));
@@ -75,7 +80,7 @@ final class AlignmentWorkload extends Workload {
     return weights;
   }
 
-  private Supplier<Tensor[]> fused(Map<String, Tensor> weights) {
+  private AlignmentLoss alignment(Map<String, Tensor> weights) {
     ProjectorConfig config =
         new ProjectorConfig(
             shape.hiddenSize(),
@@ -89,13 +94,28 @@ final class AlignmentWorkload extends Workload {
     Map<String, Tensor> held = new LinkedHashMap<>();
     weights.forEach((name, weight) -> held.put(name, weight.to(ScalarType.Float)));
     AlignmentProjector projector = arena.closing(AlignmentProjector.of(config, held));
-    AlignmentLoss alignment = arena.closing(new AlignmentLoss(projector));
+    return arena.closing(new AlignmentLoss(projector));
+  }
+
+  private Supplier<Tensor[]> inGraph(AlignmentLoss alignment) {
     return () -> {
       AlignmentLoss.Result result = alignment.forward(hidden, 0, teacher);
       try (Tensor loss = result.loss();
           Tensor cosine = result.cosine()) {
         return new Tensor[] {loss.detach(), cosine.detach(), gradient(loss)};
       }
+    };
+  }
+
+  private Supplier<Tensor[]> bareCall(AlignmentLoss alignment, ScalarType dtype) {
+    Tensor loss = arena.keep(Torch.empty(ScalarType.Float));
+    Tensor cosine = arena.keep(Torch.empty(ScalarType.Float, shape.batch(), shape.tokens()));
+    Tensor gradient =
+        arena.keep(Torch.empty(dtype, shape.batch(), shape.tokens(), shape.hiddenSize()));
+    Tensor[] results = {loss, cosine, gradient};
+    return () -> {
+      alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, gradient);
+      return results;
     };
   }
 

@@ -41,11 +41,13 @@ final class Plan {
     rows.add("native-call/nano/-/fp32");
     rows.add("descriptor/nano/-/fp32");
     for (String dtype : List.of("fp32", "bf16")) {
-      for (int m : new int[] {64, 256, 512, 1024}) {
-        rows.add("alignment/nano/" + m + "/" + dtype);
+      for (String kind : List.of("alignment-call/", "alignment/")) {
+        for (int m : new int[] {64, 256, 1024, 4096}) {
+          rows.add(kind + "nano/" + m + "/" + dtype);
+        }
+        rows.add(kind + "nano/256/" + dtype + "@cold");
       }
-      rows.add("alignment/nano/256/" + dtype + "@cold");
-      for (int m : new int[] {256, 1024}) {
+      for (int m : new int[] {64, 256, 1024, 4096}) {
         rows.add("alignment/openvla-7b/" + m + "/" + dtype);
       }
       for (String pass : List.of("lora-forward/", "lora-backward/")) {

@@ -6,7 +6,8 @@ import org.sightline.Sightline;
  * Names a workload: {@code kind/shape/rows/dtype}, as in {@code alignment/nano/512/fp32}, {@code
  * lora-forward/openvla-7b.qkv/256/bf16}, {@code adamw/openvla-7b/-/fp32}.
  *
- * @param kind alignment, lora-forward, lora-backward, adamw, native-call or descriptor
+ * @param kind alignment, alignment-call, lora-forward, lora-backward, adamw, native-call or
+ *     descriptor
  * @param shape a standard shape of that kind
  * @param rows M; "-" where there is none
  * @param dtype fp32 or bf16
@@ -38,8 +39,8 @@ record WorkloadId(String kind, String shape, String rows, String dtype) {
     }
     Precision precision = Precision.of(dtype);
     return switch (kind) {
-      case "alignment" ->
-          new AlignmentWorkload(AlignmentShape.of(shape, rowCount()), precision, rivalsOnly);
+      case "alignment" -> alignment(precision, true, rivalsOnly);
+      case "alignment-call" -> alignment(precision, false, rivalsOnly);
       case "lora-forward" -> lora(precision, LoraWorkload.Pass.FORWARD, rivalsOnly);
       case "lora-backward" -> lora(precision, LoraWorkload.Pass.BACKWARD, rivalsOnly);
       case "adamw" -> {
@@ -52,11 +53,16 @@ record WorkloadId(String kind, String shape, String rows, String dtype) {
       case "descriptor" -> new DescriptorWorkload(rivalsOnly);
       default ->
           throw new IllegalArgumentException(
-              "kind must be alignment, lora-forward, lora-backward, adamw, native-call or descriptor,"
-                  + " found \""
+              "kind must be alignment, alignment-call, lora-forward, lora-backward, adamw,"
+                  + " native-call or descriptor, found \""
                   + kind
                   + "\"");
     };
+  }
+
+  private Workload alignment(Precision precision, boolean graph, boolean rivalsOnly) {
+    AlignmentShape sizes = AlignmentShape.of(shape, rowCount());
+    return new AlignmentWorkload(sizes, precision, graph, rivalsOnly);
   }
 
   private Workload lora(Precision precision, LoraWorkload.Pass pass, boolean rivalsOnly) {

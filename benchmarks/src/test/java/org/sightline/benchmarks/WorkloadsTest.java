@@ -17,6 +17,8 @@ class WorkloadsTest {
         "alignment/tiny/1/fp32",
         "alignment/tiny/14/fp32",
         "alignment/tiny/14/bf16",
+        "alignment-call/tiny/14/fp32",
+        "alignment-call/tiny/7/bf16",
         "alignment/nano/64/fp32",
         "lora-forward/tiny.attn/3/fp32",
         "lora-forward/tiny.qkv/3/fp32",

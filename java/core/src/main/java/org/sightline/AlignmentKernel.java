@@ -28,7 +28,7 @@ final class AlignmentKernel implements AutoCloseable {
    * @param hidden [B,S,D], of which tokens firstToken … firstToken + N - 1 are used
    * @param tokenWeight [B,N] fp32, or null
    * @param loss fp32 scalar, written
-   * @param cosine [B,N] fp32, written
+   * @param cosine [B,N] fp32, written, or null
    * @param hiddenGradient [B,S,D], written at those tokens, or null
    * @param weightGradients one per parameter, written, or null
    */
@@ -88,7 +88,7 @@ final class AlignmentKernel implements AutoCloseable {
                 : frame.tokenWeight.of("tokenWeights", call.tokenWeight()))
         .grad_scale(null)
         .loss(frame.loss.of("loss", call.loss()))
-        .cosine(frame.cosine.of("cosine", call.cosine()))
+        .cosine(call.cosine() == null ? null : frame.cosine.of("cosine", call.cosine()))
         .grad_hidden(
             call.hiddenGradient() == null
                 ? null

@@ -77,6 +77,64 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
         });
   }
 
+  /**
+   * Loss and gradient in one call outside libtorch's graph, into tensors of the caller, for
+   * trainers that walk back themselves ({@code hiddenStates.backward(hiddenGradient, …)}) or care
+   * for the last microseconds: nothing is allocated on the device and no graph is made. Dropout of
+   * a trainable projector is applied as in {@link #forward}; its parameters get no gradient.
+   *
+   * @param hiddenStates as in {@link #forward}, elements of the last dimension side by side
+   * @param teacherFeatures likewise
+   * @param tokenWeights as in {@link #forward}, or null
+   * @param loss scalar fp32, written
+   * @param cosine [B,N] fp32, written; may be null
+   * @param hiddenGradient [B,S,D] fp32 or bf16: ∂loss/∂hiddenStates is written at the tokens {@code
+   *     firstToken … firstToken + N - 1}, the others are left alone
+   * @throws IllegalArgumentException if a shape, dtype, stride or position does not fit; nothing is
+   *     written then
+   * @throws UnsupportedOperationException if no backend for the tensors' device is available
+   * @throws IllegalStateException after {@link #close} of this object or of the projector
+   */
+  public void lossAndGradient(
+      Tensor hiddenStates,
+      long firstToken,
+      Tensor teacherFeatures,
+      Tensor tokenWeights,
+      Tensor loss,
+      Tensor cosine,
+      Tensor hiddenGradient) {
+    checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
+    Objects.requireNonNull(loss, "loss");
+    Objects.requireNonNull(hiddenGradient, "hiddenGradient");
+    Tensors.requireShape("loss", loss);
+    Tensors.requireShape("hiddenGradient", hiddenGradient, Tensors.shape(hiddenStates));
+    if (cosine != null) {
+      Tensors.requireShape("cosine", cosine, hiddenStates.size(0), teacherFeatures.size(1));
+    }
+    refresh();
+    lifetime.use(
+        () -> {
+          kernel.loss(
+              new AlignmentKernel.Call(
+                  hiddenStates,
+                  firstToken,
+                  teacherFeatures,
+                  tokenWeights,
+                  loss,
+                  cosine,
+                  hiddenGradient,
+                  null,
+                  training,
+                  dropoutSeeds.next()));
+          return null;
+        });
+    Tensors.bumpVersion(loss);
+    Tensors.bumpVersion(hiddenGradient);
+    if (cosine != null) {
+      Tensors.bumpVersion(cosine);
+    }
+  }
+
   /** What the loss is differentiable in. */
   private Tensor[] inputs(Tensor hiddenStates) {
     if (!projector.config().trainable()) {

@@ -1,0 +1,136 @@
+package org.sightline;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** {@link AlignmentLoss#lossAndGradient}: what the graph gives, without the graph. */
+class AlignmentCallTest {
+  private static final ProjectorConfig CONFIG =
+      new ProjectorConfig(13, 31, 5, false, 0, DType.FLOAT32, 3);
+
+  private PointerScope scope;
+  private AlignmentProjector projector;
+  private AlignmentLoss alignment;
+
+  @BeforeEach
+  void open() {
+    Sightline.load();
+    torch.manual_seed(11);
+    scope = new PointerScope();
+    projector = new AlignmentProjector(CONFIG);
+    alignment = new AlignmentLoss(projector);
+  }
+
+  @AfterEach
+  void close() {
+    alignment.close();
+    projector.close();
+    scope.close();
+  }
+
+  private static Tensor number() {
+    return Tensors.empty(torch.randn(1), ScalarType.Float);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"Float,false", "Float,true", "BFloat16,true"})
+  void givesTheBitsOfTheGraph(ScalarType dtype, boolean weighted) {
+    Tensor hidden = torch.randn(2, 9, 13).to(dtype).set_requires_grad(true);
+    Tensor teacher = torch.randn(2, 6, 5).to(dtype);
+    Tensor weights = weighted ? torch.rand(2, 6) : null;
+    AlignmentLoss.Result expected = alignment.forward(hidden, 2, teacher, weights);
+    expected.loss().backward();
+
+    Tensor loss = number();
+    Tensor cosine = torch.zeros(2, 6);
+    Tensor gradient = torch.full(new long[] {2, 9, 13}, new Scalar(7.0)).to(dtype);
+    alignment.lossAndGradient(hidden, 2, teacher, weights, loss, cosine, gradient);
+
+    assertTrue(loss.equal(expected.loss()));
+    assertTrue(cosine.equal(expected.cosine()));
+    assertTrue(gradient.narrow(1, 2, 6).equal(hidden.grad().narrow(1, 2, 6)));
+    assertTrue(gradient.narrow(1, 2, 6).abs().sum().item_double() > 0);
+    for (long token : new long[] {0, 1, 8}) {
+      assertTrue(gradient.select(1, token).eq(new Scalar(7.0)).all().item_bool());
+    }
+  }
+
+  @Test
+  void writesIntoAViewAndTellsLibtorch() {
+    Tensor hidden = torch.randn(2, 6, 13);
+    Tensor teacher = torch.randn(2, 6, 5);
+    Tensor wide = torch.zeros(2, 6, 20);
+    Tensor loss = number();
+    long lossVersion = loss._version();
+    long version = wide._version();
+    alignment.lossAndGradient(hidden, 0, teacher, null, loss, null, wide.narrow(2, 3, 13));
+
+    Tensor compact = torch.zeros(2, 6, 13);
+    alignment.lossAndGradient(hidden, 0, teacher, null, number(), null, compact);
+    assertTrue(wide.narrow(2, 3, 13).equal(compact));
+    assertEquals(0.0, wide.narrow(2, 0, 3).abs().sum().item_double());
+    assertEquals(0.0, wide.narrow(2, 16, 4).abs().sum().item_double());
+    assertEquals(version + 1, wide._version());
+    assertEquals(lossVersion + 1, loss._version());
+  }
+
+  @Test
+  void namesWhatIsWrongAndWritesNothing() {
+    Tensor hidden = torch.randn(2, 6, 13);
+    Tensor teacher = torch.randn(2, 6, 5);
+    Tensor gradient = torch.full(new long[] {2, 6, 13}, new Scalar(7.0));
+    Tensor loss = number().fill_(new Scalar(7.0));
+    Tensor cosine = torch.zeros(2, 6);
+    assertMessage(
+        "hiddenGradient must have shape [2, 6, 13], found [2, 5, 13]",
+        () ->
+            alignment.lossAndGradient(
+                hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 5, 13)));
+    assertMessage(
+        "loss must have shape [], found [1]",
+        () ->
+            alignment.lossAndGradient(hidden, 0, teacher, null, torch.zeros(1), cosine, gradient));
+    assertMessage(
+        "cosine must have shape [2, 6], found [6, 2]",
+        () ->
+            alignment.lossAndGradient(hidden, 0, teacher, null, loss, torch.zeros(6, 2), gradient));
+    String strided =
+        assertThrows(
+                IllegalArgumentException.class,
+                () ->
+                    alignment.lossAndGradient(
+                        torch.randn(2, 13, 6).transpose(1, 2),
+                        0,
+                        teacher,
+                        null,
+                        loss,
+                        cosine,
+                        gradient))
+            .getMessage();
+    assertTrue(strided.contains("hidden") && strided.contains("stride"), strided);
+    assertTrue(loss.eq(new Scalar(7.0)).item_bool());
+    assertTrue(gradient.eq(new Scalar(7.0)).all().item_bool());
+    assertEquals(0.0, cosine.abs().sum().item_double());
+
+    alignment.close();
+    assertThrows(
+        IllegalStateException.class,
+        () -> alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, gradient));
+  }
+
+  private static void assertMessage(String expected, Runnable action) {
+    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
+  }
+}
