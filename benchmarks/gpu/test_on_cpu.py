@@ -1,6 +1,6 @@
 """verify.py, bench.py and report.py run to their ends where there is no GPU.
 
-    SIGHTLINE_LIBRARY=<libsightline.so> python3 test_on_cpu.py      exit code 77: no PyTorch, skipped
+    python3 test_on_cpu.py <libsightline.so>      exit code 77: no PyTorch here, skipped
 
 The CPU backend computes what the GPU would, at small sizes, and torch.cuda is made up: streams do
 nothing, a graph keeps the library's calls. That proves the scripts (shapes, references, masks,
@@ -23,7 +23,8 @@ except ImportError:
     print("SKIPPED: no PyTorch here")
     sys.exit(77)
 
-import sightline_abi as sl
+os.environ["SIGHTLINE_LIBRARY"] = sys.argv[1]
+import sightline_abi as sl  # noqa: E402: it loads the library
 
 
 class Everything:
@@ -159,5 +160,4 @@ def main():
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(main())
