@@ -195,6 +195,14 @@ class Peft(unittest.TestCase):
             model = adapted(**options)
             self.agrees(model)
             self.assertEqual(calls(model), 0)
+        # DoRA is told by use_dora in PEFT before 0.16, by lora_variant since.
+        for name in ("use_dora", "lora_variant"):
+            model = adapted(use_dora=True)
+            sightline.apply_lora(model)
+            for layer in model.modules():
+                if hasattr(layer, name):
+                    setattr(layer, name, {})
+            self.assertEqual(calls(model), 0)
 
     def test_other_bases(self):
         class Doubled(torch.nn.Linear):  # as quantised ones: not x W^T
