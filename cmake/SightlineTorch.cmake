@@ -4,8 +4,10 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   add_library(sightline_torch SHARED
     src/torch/adamw.cpp
     src/torch/alignment.cpp
+    src/torch/context.cpp
     src/torch/libtorch.cpp
     src/torch/lora.cpp
+    src/torch/merge.cpp
     src/torch/registration.cpp
     src/torch/values.cpp
   )

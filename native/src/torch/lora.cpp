@@ -252,25 +252,6 @@ void delta_in_place(StableValue* values, uint64_t, uint64_t) {
   delta_with(values, "TTTTffi", true);
 }
 
-using Merge = decltype(&sl_lora_merge);
-
-void merge_with(Merge merge, StableValue* values) {
-  Stack stack(values, "TTTfbi");
-  Tensor weight = stack.tensor(), a = stack.tensor(), b = stack.tensor();
-  const double scale = stack.number();
-  const bool stochastic = stack.boolean();
-  const auto seed = static_cast<uint64_t>(stack.integer());
-  sl_tensor w = weight.write_view();
-  const sl_tensor a_view = a.read_view(), b_view = b.read_view();
-  Context(weight).run([&](const sl_context* context) {
-    return merge(context, &w, &a_view, &b_view, scale,
-                 stochastic ? SL_ROUND_STOCHASTIC : SL_ROUND_NEAREST, seed);
-  });
-}
-
-void merge(StableValue* values, uint64_t, uint64_t) { merge_with(sl_lora_merge, values); }
-void unmerge(StableValue* values, uint64_t, uint64_t) { merge_with(sl_lora_unmerge, values); }
-
 }  // namespace
 
 // A seed of dropout is a number or, in the overload tensor_seed, a tensor of int64 on the CPU: a
@@ -312,12 +293,6 @@ const Operator kLoraOperators[] = {
     SIGHTLINE_WITH_SEEDS("lora_delta", delta,
                          "Tensor y, Tensor x, Tensor a, Tensor b, float scale, float dropout",
                          "=0.0, int seed=0", ") -> (Tensor y, Tensor s)"),
-    {"lora_merge_(Tensor(a!) weight, Tensor a, Tensor b, float scale, bool stochastic=False, "
-     "int seed=0) -> ()",
-     "lora_merge_", merge, false},
-    {"lora_unmerge_(Tensor(a!) weight, Tensor a, Tensor b, float scale, bool stochastic=False, "
-     "int seed=0) -> ()",
-     "lora_unmerge_", unmerge, false},
     {nullptr, nullptr, nullptr, false},
 };
 

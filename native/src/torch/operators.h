@@ -19,6 +19,7 @@ struct Operator {
 // Ended by one whose schema is null.
 extern const Operator kAlignmentOperators[];
 extern const Operator kLoraOperators[];
+extern const Operator kMergeOperators[];
 extern const Operator kAdamWOperators[];
 
 }  // namespace sightline::torch_ops

@@ -24,7 +24,8 @@ Registration& registration() {
 }
 
 std::string define(const LibTorch& torch) {
-  const Operator* const groups[] = {kAlignmentOperators, kLoraOperators, kAdamWOperators};
+  const Operator* const groups[] = {kAlignmentOperators, kLoraOperators, kMergeOperators,
+                                    kAdamWOperators};
   // Never deleted: deleting one takes its operators away.
   TorchLibrary *schemas = nullptr, *cpu = nullptr, *cuda = nullptr, *any = nullptr;
   const auto open = [&](const char* key, TorchLibrary** out) {
