@@ -33,9 +33,12 @@ from safetensors.torch import save_file
 
 LIBRARIES = ("torch", "torchvision", "PIL", "transformers", "tokenizers", "timm", "peft", "safetensors")
 
+# Of embeddings: rows that are normalised next have a variance beside which epsilon counts.
+SMALL = 0.02
+
 
 def randomise(module: torch.nn.Module, seed: int) -> None:
-    """Weights that leave no term of a formula at 0 or 1; by name, so in any order."""
+    """Weights that leave no term of a formula at 0 or 1 or too small to see; by name."""
     for name, parameter in module.named_parameters():
         generator = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()))
         noise = torch.randn(parameter.shape, generator=generator)
@@ -47,9 +50,9 @@ def randomise(module: torch.nn.Module, seed: int) -> None:
         elif parameter.ndim == 1:
             value = 0.25 * noise
         elif "token" in last or "pos" in name.lower():
-            value = 0.7 * noise
+            value = 0.7 * SMALL * noise
         else:
-            value = noise / math.sqrt(parameter[0].numel())
+            value = noise / math.sqrt(parameter[0].numel()) * (SMALL if "embed" in name else 1)
         with torch.no_grad():
             parameter.copy_(value)
 
