@@ -1,9 +1,9 @@
 package org.sightline;
 
 import org.bytedeco.javacpp.LongPointer;
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.TorchTensor;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_device;
 import org.sightline.binding.sl_dtype;
@@ -20,56 +20,67 @@ final class TensorDescriptor implements AutoCloseable {
   private final LongPointer shape = Tensors.own(new LongPointer(MAX_DIMS));
   private final LongPointer strides = Tensors.own(new LongPointer(MAX_DIMS));
   private final sl_dtype dtype;
-  private final sl_device device;
 
   TensorDescriptor() {
     tensor.shape(shape).strides(strides);
     dtype = tensor.dtype();
-    device = tensor.device();
   }
 
   /**
-   * Describes {@code t}, which must outlive the use of the result.
+   * Describes {@code t}, float32 or bfloat16, which must outlive the use of the result.
    *
    * @param name of the argument, for messages
    */
   sl_tensor of(String name, Tensor t) {
-    setDType(name, t, dtype);
-    return describe(name, t);
+    return describe(name, t, false, 0, -1);
   }
 
   /** As {@link #of}, of an int16 tensor. */
   sl_tensor ofInt16(String name, Tensor t) {
-    dtype.code((byte) sightline.SL_INT).bits((byte) 16).lanes((short) 1);
-    return describe(name, t);
+    return describe(name, t, true, 0, -1);
   }
 
-  private sl_tensor describe(String name, Tensor t) {
-    int dims = (int) t.dim();
-    if (dims > MAX_DIMS) {
+  /** Describes {@code t.narrow(1, first, length)}. */
+  sl_tensor ofNarrowed(String name, Tensor t, long first, long length) {
+    if (t.dim() < 2) {
       throw new IllegalArgumentException(
-          name + " must have at most " + MAX_DIMS + " dimensions, found " + dims);
+          name + " must have at least 2 dimensions, found " + t.dim());
     }
-    for (int i = 0; i < dims; i++) {
-      shape.put(i, t.size(i));
-      strides.put(i, t.stride(i));
+    return describe(name, t, false, first, length);
+  }
+
+  private sl_tensor describe(String name, Tensor t, boolean int16, long first, long length) {
+    int found = TorchTensor.describe(t, MAX_DIMS, first, length, tensor);
+    if (found != TorchTensor.DESCRIBED || (dtype.code() == sightline.SL_INT) != int16) {
+      throw refused(name, t, found, int16);
     }
-    setDevice(name, t, device);
-    try (Pointer data = t.data_ptr()) {
-      tensor.data(data);
-    }
-    return tensor.ndim(dims).byte_offset(0);
+    return tensor;
+  }
+
+  private static RuntimeException refused(String name, Tensor t, int found, boolean int16) {
+    return switch (found) {
+      case TorchTensor.NO_LIBTORCH ->
+          new IllegalStateException(name + ": libtorch's C ABI does not tell what it is");
+      case TorchTensor.DIMENSIONS ->
+          new IllegalArgumentException(
+              name + " must have at most " + MAX_DIMS + " dimensions, found " + t.dim());
+      case TorchTensor.DEVICE -> {
+        try (Device other = t.device()) {
+          yield new UnsupportedOperationException(
+              name + " must be on cpu or cuda, found " + other.str().getString());
+        }
+      }
+      default ->
+          new IllegalArgumentException(
+              name
+                  + (int16 ? " must be Short" : " must be Float or BFloat16")
+                  + ", found "
+                  + Tensors.dtype(t));
+    };
   }
 
   /** The tensor described last. */
   sl_tensor tensor() {
-    return tensor;
-  }
-
-  /** Describes {@code t.narrow(1, first, length)} of a 3-dimensional tensor. */
-  sl_tensor ofNarrowed(String name, Tensor t, long first, long length) {
-    of(name, t).byte_offset(first * t.stride(1) * (dtype.bits() / Byte.SIZE));
-    shape.put(1, length);
     return tensor;
   }
 
