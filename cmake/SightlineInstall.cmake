@@ -4,13 +4,14 @@ include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Sightline)
 set(targets sightline)
-foreach(component cuda torch)
+foreach(component static cuda torch)
   if(TARGET sightline_${component})
     list(APPEND targets sightline_${component})
     set_target_properties(sightline_${component} PROPERTIES EXPORT_NAME ${component})
   endif()
 endforeach()
 install(TARGETS ${targets} EXPORT SightlineTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY include/sightline DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT SightlineTargets NAMESPACE Sightline:: DESTINATION ${package_folder})
@@ -22,6 +23,11 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/SightlineConfigVersion.cm
   COMPATIBILITY SameMinorVersion)
 file(RELATIVE_PATH SIGHTLINE_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 string(REGEX REPLACE "/$" "" SIGHTLINE_PC_PREFIX "${SIGHTLINE_PC_PREFIX}")
+# What the archive needs of the compiler, for programs that a C compiler links.
+set(SIGHTLINE_PC_PRIVATE "-lstdc++ -lm ${OpenMP_CXX_FLAGS}")
+foreach(library IN LISTS CMAKE_DL_LIBS)
+  string(APPEND SIGHTLINE_PC_PRIVATE " -l${library}")
+endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/sightline.pc.in ${PROJECT_BINARY_DIR}/sightline.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/SightlineConfig.cmake
               ${PROJECT_BINARY_DIR}/SightlineConfigVersion.cmake DESTINATION ${package_folder})

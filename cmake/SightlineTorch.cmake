@@ -23,5 +23,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
                                               -Wl,-z,nodelete -Wl,--version-script=${exports})
   # The Python module finds the library beside itself.
   configure_file(python/sightline.py ${PROJECT_BINARY_DIR}/sightline.py COPYONLY)
-  install(FILES python/sightline.py DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  if(SIGHTLINE_INSTALL)
+    install(FILES python/sightline.py DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
 endif()

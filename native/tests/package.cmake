@@ -1,6 +1,7 @@
 # Installs into a fresh prefix and uses what lies there as a stranger would.
 #   cmake -DBUILD=<build tree> -DEXAMPLES=<source folder> -DWORK=<scratch> -DCC=<compiler>
-#         -DCOMPONENTS=<list> -DWAY=find_package|pkg-config|libtorch -P package.cmake
+#         -DCOMPONENTS=<list> -DNM=<nm> -DSOURCE=<the repository>
+#         -DWAY=find_package|pkg-config|static|subproject|libtorch -P package.cmake
 cmake_minimum_required(VERSION 3.20)
 set(prefix ${WORK}/prefix)
 set(source ${WORK}/source)
@@ -29,9 +30,13 @@ if(WAY STREQUAL "find_package")
   message(STATUS "${output}")
 
   # Components: there where they were built, refused by name where they were not.
-  foreach(component cuda torch nonsense)
+  foreach(component static cuda torch nonsense)
+    set(languages C)
+    if(component STREQUAL "static")
+      set(languages "C CXX")
+    endif()
     file(WRITE ${WORK}/${component}/CMakeLists.txt
-      "cmake_minimum_required(VERSION 3.20)\nproject(component LANGUAGES C)\n"
+      "cmake_minimum_required(VERSION 3.20)\nproject(component LANGUAGES ${languages})\n"
       "find_package(Sightline 0.1 REQUIRED COMPONENTS ${component})\n"
       "get_target_property(file Sightline::${component} IMPORTED_LOCATION_RELEASE)\n"
       "if(NOT EXISTS \"\${file}\")\n  message(FATAL_ERROR \"no file \${file}\")\nendif()\n")
@@ -46,6 +51,26 @@ if(WAY STREQUAL "find_package")
       message(FATAL_ERROR "component ${component} is not refused:\n${output}")
     endif()
   endforeach()
+  file(WRITE ${WORK}/plain/CMakeLists.txt
+    "cmake_minimum_required(VERSION 3.20)\nproject(plain LANGUAGES C)\n"
+    "find_package(Sightline 0.1 REQUIRED COMPONENTS static)\n")
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${WORK}/plain -B ${WORK}/plain/build
+                          -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${CC}
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(result EQUAL 0 OR NOT output MATCHES "static needs[ \n]+project")
+    message(FATAL_ERROR "component static in a project of C alone:\n${output}")
+  endif()
+
+  # The file that programs ask for at run time: before 1.0 a minor version may break them.
+  string(REGEX REPLACE "^(0[.][0-9]+|[1-9][0-9]*).*" "\\1" soversion "${VERSION}")
+  find_program(readelf readelf)
+  if(readelf)
+    file(GLOB library ${prefix}/*/libsightline.so)
+    run(${readelf} -d ${library})
+    if(NOT output MATCHES "SONAME[^\n]*\\[libsightline.so.${soversion}\\]")
+      message(FATAL_ERROR "expected soname libsightline.so.${soversion}:\n${output}")
+    endif()
+  endif()
 elseif(WAY STREQUAL "pkg-config")
   find_program(pkg_config pkg-config)
   if(NOT pkg_config)
@@ -66,6 +91,66 @@ elseif(WAY STREQUAL "pkg-config")
   string(STRIP "${output}" version)
   if(NOT version STREQUAL VERSION)
     message(FATAL_ERROR "sightline.pc has version ${version}, expected ${VERSION}")
+  endif()
+elseif(WAY STREQUAL "static")
+  # One program, and one library of a user's: neither needs libsightline.so, and the library shows
+  # nothing of ours but what the header declares.
+  file(WRITE ${WORK}/user/CMakeLists.txt
+    "cmake_minimum_required(VERSION 3.20)\nproject(user LANGUAGES C CXX)\n"
+    "find_package(Sightline 0.1 REQUIRED COMPONENTS static)\n"
+    "add_executable(align ${source}/align.c)\n"
+    "target_link_libraries(align PRIVATE Sightline::static m)\n"
+    "add_library(wrapper SHARED wrapper.c)\n"
+    "target_link_libraries(wrapper PRIVATE Sightline::static)\n")
+  file(WRITE ${WORK}/user/wrapper.c
+    "#include <sightline/sightline.h>\n"
+    "const char* wrapped(void);\nconst char* wrapped(void) { return sl_version(); }\n"
+    "sl_status wrapped_loss(const sl_alignment*);\n"
+    "sl_status wrapped_loss(const sl_alignment* a) { return sl_alignment_loss(a, 0, 0); }\n")
+  run(${CMAKE_COMMAND} -S ${WORK}/user -B ${WORK}/build -DCMAKE_PREFIX_PATH=${prefix}
+      -DCMAKE_C_COMPILER=${CC} -DCMAKE_C_FLAGS=${flags})
+  run(${CMAKE_COMMAND} --build ${WORK}/build)
+  file(GLOB shared ${prefix}/*/libsightline.so*)
+  file(REMOVE ${shared})
+  run(${WORK}/build/align)
+  message(STATUS "${output}")
+  run(${NM} -D --defined-only ${WORK}/build/libwrapper.so)
+  string(REGEX MATCHALL "[^\n]+" lines "${output}")
+  list(FILTER lines EXCLUDE REGEX " T (sl_[a-z_]+|wrapped|wrapped_loss)$")
+  list(FILTER lines EXCLUDE REGEX " [uVW] _ZZ?N?K?S")  # the standard library's templates
+  if(lines)
+    message(FATAL_ERROR "symbols of a library that links Sightline::static:\n${lines}")
+  endif()
+  find_program(pkg_config pkg-config)
+  if(pkg_config)
+    file(GLOB_RECURSE pc ${prefix}/*/sightline.pc)
+    get_filename_component(folder ${pc} DIRECTORY)
+    set(ENV{PKG_CONFIG_PATH} ${folder})
+    run(${pkg_config} --static --cflags --libs sightline)
+    separate_arguments(arguments UNIX_COMMAND "${flags} ${source}/align.c ${output}")
+    run(${CC} ${arguments} -o ${WORK}/align)
+    run(${WORK}/align)
+  endif()
+elseif(WAY STREQUAL "subproject")
+  # FetchContent of a checkout, which is add_subdirectory. The project's own settings stay.
+  file(WRITE ${WORK}/user/CMakeLists.txt
+    "cmake_minimum_required(VERSION 3.20)\nproject(user LANGUAGES C CXX)\n"
+    "include(FetchContent)\nset(SIGHTLINE_CUDA OFF CACHE STRING \"\")\n"
+    "FetchContent_Declare(sightline SOURCE_DIR ${SOURCE} SOURCE_SUBDIR native)\n"
+    "FetchContent_MakeAvailable(sightline)\n"
+    "if(CMAKE_BUILD_TYPE OR TARGET abi_layout)\n"
+    "  message(FATAL_ERROR \"settings of Sightline's in its user's project\")\nendif()\n"
+    "install(FILES CMakeLists.txt DESTINATION share)\n"
+    "add_subdirectory(${source} align)\n")
+  run(${CMAKE_COMMAND} -S ${WORK}/user -B ${WORK}/build -DCMAKE_C_COMPILER=${CC}
+      -DCMAKE_CXX_FLAGS=-O1)
+  run(${CMAKE_COMMAND} --build ${WORK}/build --target align --parallel 2)
+  run(${WORK}/build/align/align)
+  message(STATUS "${output}")
+  run(${CMAKE_COMMAND} --install ${WORK}/build --prefix ${WORK}/installed)
+  file(GLOB_RECURSE installed RELATIVE ${WORK}/installed ${WORK}/installed/*)
+  if(NOT installed STREQUAL "share/CMakeLists.txt")
+    message(FATAL_ERROR "installed with its user's project: ${installed}")
   endif()
 elseif(WAY STREQUAL "libtorch")
   execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/torch_hpp -B ${WORK}/build
@@ -93,5 +178,5 @@ elseif(WAY STREQUAL "libtorch")
     message(FATAL_ERROR "the loss of align_torch does not fall:\n${output}")
   endif()
 else()
-  message(FATAL_ERROR "WAY=${WAY}, expected find_package, pkg-config or libtorch")
+  message(FATAL_ERROR "WAY=${WAY}, expected find_package, pkg-config, static, subproject or libtorch")
 endif()

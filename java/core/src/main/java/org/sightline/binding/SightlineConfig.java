@@ -11,8 +11,8 @@ import org.bytedeco.javacpp.tools.InfoMapper;
  * struct and {@code sightline} for the functions, over {@code libjnisightline}.
  */
 @Properties(
-    // "@.0" is the ABI version in the soname, libsightline.so.0.
-    value = @Platform(include = "sightline/sightline.h", link = "sightline@.0"),
+    // "@.0.1" is the ABI version in the soname, libsightline.so.0.1.
+    value = @Platform(include = "sightline/sightline.h", link = "sightline@.0.1"),
     target = "org.sightline.binding",
     global = "org.sightline.binding.sightline")
 public class SightlineConfig implements InfoMapper {

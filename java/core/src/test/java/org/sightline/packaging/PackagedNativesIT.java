@@ -103,7 +103,7 @@ class PackagedNativesIT {
   @Test
   void nativesAreInTheClassifierJarOnly() throws IOException {
     assertEquals(List.of(), libraries(MAIN_JAR));
-    assertTrue(libraries(NATIVES_JAR).contains("libsightline.so.0"));
+    assertTrue(libraries(NATIVES_JAR).contains("libsightline.so.0.1"));
     assertTrue(libraries(NATIVES_JAR).contains("libjnisightline.so"));
   }
 
