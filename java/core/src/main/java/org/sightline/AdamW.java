@@ -100,6 +100,9 @@ public final class AdamW implements AutoCloseable {
   public record Group(List<Tensor> parameters, double learningRate, double weightDecay) {
     /** Checks the rates; the tensors are checked by the optimizer. */
     public Group {
+      for (int i = 0; i < parameters.size(); i++) {
+        Objects.requireNonNull(parameters.get(i), "parameter " + i);
+      }
       parameters = List.copyOf(parameters);
       require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
       require("weightDecay", weightDecay, weightDecay >= 0, "finite and at least 0");
@@ -178,6 +181,7 @@ public final class AdamW implements AutoCloseable {
     String name = "parameter " + index;
     Objects.requireNonNull(parameter, name);
     Tensors.requireKernelDType(name, parameter);
+    Tensors.requireStored(name, parameter);
     if (!parameter.is_leaf()) {
       throw new IllegalArgumentException(
           name + " must be a leaf of the graph, found the result of an operation");

@@ -201,9 +201,10 @@ final class AdamWKernel implements AutoCloseable {
       }
       String name = "gradient " + i;
       Tensors.requireKernelDType(name, gradient);
-      if (!gradient.is_contiguous()) {
+      Tensors.requireStrided(name, gradient);
+      if (gradient.is_neg() || !gradient.is_contiguous()) {
         strided[i] = gradient;
-        gradient = gradient.contiguous();
+        gradient = gradient.resolve_neg().contiguous();
       }
       gradients[i].ndim((int) gradient.dim()).data(gradient.data_ptr());
       TensorDescriptor.setDevice(name, gradient, gradients[i].device());

@@ -16,9 +16,9 @@ import org.sightline.autograd.Rewindable;
  * reaches the hidden states and, if the projector is trainable, its parameters; the teacher gets
  * none. An empty batch, or weights that sum to 0, give a loss and gradients of 0.
  *
- * <p>Thread-safe. The projector's weights are prepared for the kernels once, and again after they
- * were changed, which is noticed by libtorch's version counters: {@link AdamW} and libtorch's own
- * in-place operations and optimizers raise them.
+ * <p>Thread-safe. A trainable projector's weights are prepared for the kernels at each call, a
+ * frozen one's once, and again after an operation in place has changed them, which libtorch's
+ * version counters tell.
  */
 public final class AlignmentLoss implements Rewindable, AutoCloseable {
   private final AlignmentProjector projector;
@@ -164,14 +164,18 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     dropoutSeeds.setCalls(position);
   }
 
-  /** Prepares the weights again if they have changed. */
+  /**
+   * Prepares the weights again if they have changed. Version counters do not tell that of trainable
+   * ones: libtorch's SGD writes through {@code data()}, which has a counter of its own.
+   */
   private void refresh() {
     lifetime.check();
     projector.parameters();
-    if (hasChanged()) {
+    boolean always = projector.config().trainable();
+    if (always || hasChanged()) {
       lifetime.useAlone(
           () -> {
-            if (hasChanged()) {
+            if (always || hasChanged()) {
               // Counters first: a change made meanwhile is then seen next time.
               for (int i = 0; i < versions.length; i++) {
                 versions[i] = parameters.get(i)._version();
@@ -196,6 +200,8 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     Objects.requireNonNull(teacher, "teacherFeatures");
     Tensors.requireDims("hiddenStates", hidden, 3, "[B,S,D]");
     Tensors.requireDims("teacherFeatures", teacher, 3, "[B,N,Z]");
+    Tensors.requireStrided("hiddenStates", hidden);
+    Tensors.requireStrided("teacherFeatures", teacher);
     long batch = hidden.size(0);
     long tokens = teacher.size(1);
     requireSize("hiddenStates", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
@@ -213,6 +219,7 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     }
     if (weights != null) {
       Tensors.requireShape("tokenWeights", weights, batch, tokens);
+      Tensors.requireStored("tokenWeights", weights);
     }
   }
 

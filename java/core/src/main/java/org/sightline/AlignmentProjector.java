@@ -67,6 +67,7 @@ public final class AlignmentProjector implements AutoCloseable {
         }
         Tensors.requireShape(entry.getKey(), given, entry.getValue());
         Tensors.requireKernelDType(entry.getKey(), given);
+        Tensors.requireStrided(entry.getKey(), given);
         copies.put(entry.getKey(), Tensors.copyOf(given));
       }
     } catch (RuntimeException e) {

@@ -54,9 +54,11 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
     Objects.requireNonNull(adapterDtype, "adapterDtype");
     Tensors.requireDims("weight", Objects.requireNonNull(weight, "weight"), 2, "[N,K]");
     Tensors.requireKernelDType("weight", weight);
+    Tensors.requireStored("weight", weight);
     if (bias != null) {
       Tensors.requireShape("bias", bias, weight.size(0));
       Tensors.requireKernelDType("bias", bias);
+      Tensors.requireStored("bias", bias);
     }
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
@@ -118,6 +120,7 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
       throw new IllegalArgumentException("linears must have at least 1 layer, found none");
     }
     Tensors.requireKernelDType("x", x);
+    Tensors.requireStrided("x", x);
     LoraLinear first = linears.get(0);
     for (LoraLinear linear : linears) {
       linear.requireColumns(x);

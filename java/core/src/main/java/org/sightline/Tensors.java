@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.Layout;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Small helpers around libtorch tensors. */
@@ -65,6 +66,23 @@ final class Tensors {
     };
   }
 
+  /** Refuses sparse and other layouts, which have no strides. */
+  static void requireStrided(String name, Tensor tensor) {
+    Layout found = tensor.layout().intern();
+    if (found != Layout.Strided) {
+      throw new IllegalArgumentException(name + " must be Strided, found " + found);
+    }
+  }
+
+  /** Refuses what is not in memory as it reads: other layouts, and a negation yet to be done. */
+  static void requireStored(String name, Tensor tensor) {
+    requireStrided(name, tensor);
+    if (tensor.is_neg()) {
+      throw new IllegalArgumentException(
+          name + " must be stored, found a negated view; resolve_neg() stores it");
+    }
+  }
+
   /** An uninitialised tensor on the device of {@code like}. */
   static Tensor empty(Tensor like, ScalarType dtype, long... shape) {
     try (Device device = like.device();
@@ -77,7 +95,8 @@ final class Tensors {
   }
 
   /** The tensor itself if elements of its last dimension lie side by side, else a copy. */
-  static Tensor withContiguousRows(Tensor tensor) {
+  static Tensor withContiguousRows(Tensor given) {
+    Tensor tensor = given.is_neg() ? given.resolve_neg() : given;
     long last = tensor.dim() - 1;
     if (last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1) {
       return tensor;

@@ -14,6 +14,8 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.SGD;
+import org.bytedeco.pytorch.SGDOptions;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -286,6 +288,30 @@ class AlignmentLossTest {
       Tensor cosine = alignment.forward(h, 0, t).cosine();
       Tensor ones = torch.ones_like(t);
       Oracle.assertClose(torch.cosine_similarity(t, ones, -1, 1e-12), cosine, 1e-6, "cosine");
+    }
+  }
+
+  @Test
+  void followsAnOptimizerThatVersionCountersDoNotSee() {
+    try (AlignmentProjector projector =
+            new AlignmentProjector(config(8, 6, 5, true, 0, DType.FLOAT32));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      TensorVector parameters =
+          new TensorVector(projector.parameters().values().toArray(Tensor[]::new));
+      SGD sgd = new SGD(parameters, new SGDOptions(0.5));
+      Tensor h = hidden(2, 4, 8);
+      Tensor t = torch.randn(2, 4, 5);
+      Tensor weight = projector.parameter("net.7.weight");
+      Tensor before = weight.clone();
+      long version = weight._version();
+      alignment.forward(h, 0, t).loss().backward();
+      sgd.step();
+      assertFalse(torch.equal(before, weight));
+      assertEquals(version, weight._version());
+      Map<String, Tensor> wide = Oracle.wide(projector.parameters());
+      Tensor expected = Oracle.alignment(wide, Oracle.wide(h), 0, Oracle.wide(t), null).get(0);
+      double loss = alignment.forward(h, 0, t).loss().item_double();
+      assertEquals(expected.item_double(), loss, 1e-5);
     }
   }
 
