@@ -26,8 +26,7 @@ import java.util.Set;
  * are no times in it (see {@link TimingLog}): the same run gives the same bytes, also one that was
  * resumed.
  */
-public final class CsvLog implements TrainingListener, Checkpointable, AutoCloseable {
-  private final CsvFile file;
+public final class CsvLog extends CsvListener {
   private FineTuneConfig config;
 
   /**
@@ -36,7 +35,7 @@ public final class CsvLog implements TrainingListener, Checkpointable, AutoClose
    * @throws IOException if it cannot be written
    */
   public CsvLog(Path file) throws IOException {
-    this.file = new CsvFile(file);
+    super("log", file);
   }
 
   @Override
@@ -99,25 +98,5 @@ public final class CsvLog implements TrainingListener, Checkpointable, AutoClose
       }
     }
     return all;
-  }
-
-  @Override
-  public String name() {
-    return "log";
-  }
-
-  @Override
-  public State state() {
-    return file.state();
-  }
-
-  @Override
-  public void restore(State state) {
-    file.restore(state);
-  }
-
-  @Override
-  public void close() throws IOException {
-    file.close();
   }
 }

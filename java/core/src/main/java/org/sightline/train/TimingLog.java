@@ -12,16 +12,14 @@ import java.util.Map;
  * {@code seconds_per_step} and {@code samples_per_second} of training; {@code seconds} of an
  * evaluation.
  */
-public final class TimingLog implements TrainingListener, Checkpointable, AutoCloseable {
-  private final CsvFile file;
-
+public final class TimingLog extends CsvListener {
   /**
    * Opens or creates the file; a run that is not resumed empties it.
    *
    * @throws IOException if it cannot be written
    */
   public TimingLog(Path file) throws IOException {
-    this.file = new CsvFile(file);
+    super("timing", file);
   }
 
   @Override
@@ -51,25 +49,5 @@ public final class TimingLog implements TrainingListener, Checkpointable, AutoCl
     row.put("step", evaluation.step());
     row.put("seconds", evaluation.seconds());
     file.row(row);
-  }
-
-  @Override
-  public String name() {
-    return "timing";
-  }
-
-  @Override
-  public State state() {
-    return file.state();
-  }
-
-  @Override
-  public void restore(State state) {
-    file.restore(state);
-  }
-
-  @Override
-  public void close() throws IOException {
-    file.close();
   }
 }

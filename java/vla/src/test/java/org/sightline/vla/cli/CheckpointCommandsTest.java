@@ -77,8 +77,7 @@ class CheckpointCommandsTest {
 
   @Test
   void inspectTellsWhatACheckpointHolds() {
-    Cli cli = Cli.run("inspect " + shared.resolve("base"));
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("inspect " + shared.resolve("base"));
     assertLine(cli, "kind          checkpoint");
     assertLine(cli, "tensors       174");
     assertLine(cli, "parameters    4,071,016");
@@ -100,8 +99,7 @@ class CheckpointCommandsTest {
 
   @Test
   void inspectWritesJsonForMachines() throws IOException {
-    Cli cli = Cli.run("inspect --json " + shared.resolve("base"));
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("inspect --json " + shared.resolve("base"));
     JsonObject json = JsonParser.parseString(cli.out()).getAsJsonObject();
     assertEquals(4_071_016, json.get("parameters").getAsLong());
     assertEquals(8_142_032, json.get("bytes").getAsLong());
@@ -126,16 +124,14 @@ class CheckpointCommandsTest {
         Files.readString(config)
             .replace("\"silu\"", "\"x\"")
             .replace("\"model_type\": \"openvla\"", "\"model_type\": \"llava\""));
-    Cli cli = Cli.run("inspect " + base);
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("inspect " + base);
     assertTrue(cli.out().contains("model_type: found \"llava\", expected openvla"), cli.out());
     assertLine(cli, "tensors       174");
   }
 
   @Test
   void inspectTellsWhatAnAdapterHolds() {
-    Cli cli = Cli.run("inspect " + shared.resolve("adapter"));
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("inspect " + shared.resolve("adapter"));
     assertLine(cli, "kind          adapter");
     assertLine(cli, "rank          4");
     assertLine(cli, "targets       [fc3, lm_head]");
@@ -153,8 +149,7 @@ class CheckpointCommandsTest {
   @Test
   void inspectTellsWhatADatasetHolds() {
     Path data = SharedData.bridge();
-    Cli cli = Cli.run("inspect " + data);
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("inspect " + data);
     assertLine(cli, "kind          dataset");
     assertLine(cli, "name          bridge_dataset");
     assertLine(
@@ -173,10 +168,9 @@ class CheckpointCommandsTest {
   void exportMergesTheAdapterIntoTheModelItNames() throws IOException {
     Path output = folder.resolve("merged");
     Cli cli =
-        Cli.run(
+        Cli.succeed(
             "export --adapter %s --output %s --max-shard-size 2.5MB"
                 .formatted(shared.resolve("adapter"), output));
-    assertEquals(0, cli.exitCode(), cli.err());
     assertEquals(output + ": 174 tensors, 8.14 MB in 4 files", cli.out().strip());
     try (PointerScope scope = new PointerScope();
         HuggingFaceCheckpoint base = HuggingFaceCheckpoint.open(shared.resolve("base"));
@@ -205,10 +199,9 @@ class CheckpointCommandsTest {
   void fineTuningStartsFromAFolderAndItsExportIsAModel() throws IOException {
     Path run = folder.resolve("run");
     Cli cli =
-        Cli.run(
+        Cli.succeed(
             "finetune --weights %s --output %s --modes freeze --steps 2 --evaluations 1 --rank 4"
                 .formatted(shared.resolve("base"), run));
-    assertEquals(0, cli.exitCode(), cli.err());
     try (PeftAdapter adapter = PeftAdapter.read(run.resolve("freeze"))) {
       assertEquals(shared.resolve("base").toString(), adapter.config().baseModel());
       int frozen = 0;
@@ -221,8 +214,7 @@ class CheckpointCommandsTest {
       assertTrue(frozen > 30, frozen + " vision modules");
     }
     Path output = folder.resolve("merged");
-    cli = Cli.run("export --adapter %s --output %s".formatted(run.resolve("freeze"), output));
-    assertEquals(0, cli.exitCode(), cli.err());
+    cli = Cli.succeed("export --adapter %s --output %s".formatted(run.resolve("freeze"), output));
     try (HuggingFaceCheckpoint merged = HuggingFaceCheckpoint.open(output)) {
       assertEquals(1, merged.statistics().size());
     }
@@ -236,10 +228,9 @@ class CheckpointCommandsTest {
     for (boolean train : new boolean[] {false, true}) {
       Path run = folder.resolve("train-" + train);
       Cli cli =
-          Cli.run(
+          Cli.succeed(
               "finetune --output %s --modes align --layers 1,3 --steps 1 --evaluations 1%s"
                   .formatted(run, train ? " --train-projector" : ""));
-      assertEquals(0, cli.exitCode(), cli.err());
       Path file = run.resolve("align/alignment_projector.safetensors");
       Map<Integer, AlignmentProjector> saved = ProjectorFile.read(file, DType.FLOAT32);
       assertEquals(Set.of(1, 3), saved.keySet());

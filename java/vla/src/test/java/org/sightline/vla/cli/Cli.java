@@ -1,5 +1,7 @@
 package org.sightline.vla.cli;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -22,6 +24,13 @@ record Cli(int exitCode, String out, String err) {
             new PrintWriter(err),
             arguments.isEmpty() ? new String[0] : arguments.split(" "));
     return new Cli(code, out.toString(), err.toString());
+  }
+
+  /** A run that must end well. */
+  static Cli succeed(String arguments) {
+    Cli cli = run(arguments);
+    assertEquals(0, cli.exitCode, () -> arguments + "\n" + cli.out + cli.err);
+    return cli;
   }
 
   /** Rows by column name; fields without quotes or commas in them. */

@@ -19,8 +19,7 @@ class CommandLineTest {
 
   @Test
   void doctorReportsEveryPart() {
-    Cli cli = Cli.run("doctor");
-    assertEquals(0, cli.exitCode(), cli.err());
+    Cli cli = Cli.succeed("doctor");
     for (String label :
         new String[] {"JDK", "sightline", "CPU backend", "CUDA backend", "libtorch", "memory"}) {
       assertTrue(cli.out().lines().anyMatch(line -> line.startsWith(label + " ")), cli.out());

@@ -34,8 +34,7 @@ class ResumeTest {
     TabletopGenerator.generate(data, new TabletopGenerator.Options(3, 1, 64, 3));
     String common = "finetune --data " + data + "=1.0" + SETTINGS;
     Path whole = folder.resolve("whole");
-    Cli first = Cli.run(common + " --output " + whole);
-    assertEquals(0, first.exitCode(), first.err());
+    Cli first = Cli.succeed(common + " --output " + whole);
 
     Path parts = folder.resolve("parts");
     String out = terminated(common + " --output " + parts, parts.resolve("align/log.csv"), 3);
@@ -52,8 +51,7 @@ class ResumeTest {
             .err()
             .contains("--resume takes all settings but --steps from its folder, found [--lr]"),
         refused.err());
-    Cli resumed = Cli.run("finetune --resume " + moved);
-    assertEquals(0, resumed.exitCode(), resumed.err());
+    Cli resumed = Cli.succeed("finetune --resume " + moved);
 
     for (String mode : List.of("default", "align")) {
       for (String file : List.of("log.csv", "adapter_model.safetensors")) {
@@ -73,10 +71,9 @@ class ResumeTest {
     // What is done is not done again; more steps are.
     Path adapter = moved.resolve("align/adapter_model.safetensors");
     byte[] before = Files.readAllBytes(adapter);
-    assertEquals(0, Cli.run("finetune --resume " + moved).exitCode());
+    Cli.succeed("finetune --resume " + moved);
     assertArrayEquals(before, Files.readAllBytes(adapter));
-    Cli more = Cli.run("finetune --resume " + moved + " --steps 7");
-    assertEquals(0, more.exitCode(), more.err());
+    Cli more = Cli.succeed("finetune --resume " + moved + " --steps 7");
     assertTrue(more.out().contains("align         7 "), more.out());
   }
 
