@@ -1,0 +1,54 @@
+package org.sightline;
+
+
+import java.util.Random;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+
+/** What the tests of {@link LoraLinear} share. */
+abstract class LoraLinearFixture {
+  PointerScope scope;
+
+  @BeforeAll
+  static void start() {
+    Sightline.load();
+  }
+
+  @BeforeEach
+  void open() {
+    scope = new PointerScope();
+    torch.manual_seed(13);
+  }
+
+  @AfterEach
+  void close() {
+    scope.close();
+  }
+
+  /** A layer whose B is not zero, or its adapter would have no effect. */
+  static LoraLinear layer(
+      Random random,
+      long n,
+      long k,
+      ScalarType weightType,
+      boolean bias,
+      LoraConfig config,
+      DType adapterType) {
+    LoraLinear linear =
+        new LoraLinear(
+            Oracle.normal(random, weightType, 0.3, n, k),
+            bias ? Oracle.normal(random, weightType, 1, n) : null,
+            config,
+            adapterType,
+            random.nextLong());
+    try (NoGradGuard noGrad = new NoGradGuard()) {
+      linear.loraB().copy_(Oracle.normal(random, adapterType.scalarType(), 0.5, n, config.rank()));
+    }
+    return linear;
+  }
+}

@@ -1,0 +1,94 @@
+package org.sightline.autograd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+
+/** What the tests of {@link CustomFunction} share. */
+abstract class CustomFunctionFixture {
+  PointerScope scope;
+
+  @BeforeEach
+  void seed() {
+    scope = new PointerScope();
+    torch.manual_seed(7);
+  }
+
+  @AfterEach
+  void closeScopeAndCheckLeaks() {
+    scope.close();
+    assertEquals(0, FunctionNode.alive(), "graph nodes left behind");
+    assertEquals(0, GraphToken.alive(), "graph tokens left behind");
+  }
+
+  /** x wᵀ, with everything recorded that the tests ask about. */
+  static final class MatMul extends CustomFunction {
+    int backwards;
+
+    @Override
+    protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+      context.save(inputs.get(0), inputs.get(1));
+      return List.of(inputs.get(0).mm(inputs.get(1).t()));
+    }
+
+    @Override
+    protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+      backwards++;
+      Tensor dy = gradients.get(0);
+      return Arrays.asList(
+          context.needsGradient(0) ? dy.mm(context.saved(1)) : null,
+          context.needsGradient(1) ? dy.t().mm(context.saved(0)) : null);
+    }
+  }
+
+  /** (x + y, x · y, rounded x as int64): several outputs, one of them without gradient. */
+  static final class SumAndProduct extends CustomFunction {
+    @Override
+    protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+      Tensor x = inputs.get(0);
+      Tensor y = inputs.get(1);
+      context.save(x, y);
+      return List.of(x.add(y), x.round().to(ScalarType.Long), x.mul(y));
+    }
+
+    @Override
+    protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+      Tensor sum = gradients.get(0);
+      Tensor product = gradients.get(2);
+      return List.of(
+          sum.add(product.mul(context.saved(1))), sum.add(product.mul(context.saved(0))));
+    }
+  }
+
+  static Tensor leaf(long... shape) {
+    return torch.randn(shape).set_requires_grad(true);
+  }
+
+  static void backward(Tensor loss, boolean retainGraph) {
+    backward(loss, retainGraph, false);
+  }
+
+  static void backward(Tensor loss, boolean retainGraph, boolean createGraph) {
+    torch.backward(
+        new TensorVector(loss),
+        new TensorVector(),
+        new BoolOptional(retainGraph),
+        createGraph,
+        new TensorVector());
+  }
+
+  static void assertSame(Tensor expected, Tensor actual) {
+    assertTrue(actual.defined(), "gradient is undefined");
+    assertTrue(torch.equal(expected, actual), "tensors differ");
+  }
+}

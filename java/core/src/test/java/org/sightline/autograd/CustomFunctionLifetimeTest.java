@@ -1,0 +1,131 @@
+package org.sightline.autograd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.junit.jupiter.api.Test;
+
+/** How long a {@link CustomFunction}'s graph and what it saved live. */
+class CustomFunctionLifetimeTest extends CustomFunctionFixture {
+  @Test
+  void survivesGarbageCollectionAndClosedScopesBeforeBackward() throws InterruptedException {
+    Tensor x = leaf(5, 3);
+    Tensor w = leaf(4, 3);
+    Tensor loss;
+    try (PointerScope inner = new PointerScope()) {
+      loss = new MatMul().apply(x, w).get(0).sum();
+      loss.retainReference();
+      inner.attach(loss);
+    }
+    for (int i = 0; i < 5; i++) {
+      System.gc();
+      Thread.sleep(20);
+    }
+    loss.backward();
+    loss.close();
+    assertSame(torch.ones(5, 4).mm(w.detach()), x.grad());
+  }
+
+  @Test
+  void worksWithoutAnyScope() throws InterruptedException {
+    scope.close();
+    Tensor x = leaf(5, 3);
+    Tensor w = leaf(4, 3);
+    Tensor y = new MatMul().apply(x, w).get(0);
+    Tensor loss = y.sum();
+    System.gc();
+    Thread.sleep(20);
+    loss.backward();
+    assertSame(torch.ones(5, 4).mm(w.detach()), x.grad());
+    y.close();
+    loss.close();
+    scope = new PointerScope();
+    for (int i = 0; i < 50 && FunctionNode.alive() > 0; i++) {
+      System.gc();
+      Thread.sleep(20);
+    }
+  }
+
+  @Test
+  void walksARetainedGraphTwice() {
+    Tensor x = leaf(5, 3);
+    Tensor w = leaf(4, 3);
+    MatMul mm = new MatMul();
+    Tensor loss = mm.apply(x, w).get(0).sum();
+    backward(loss, true);
+    Tensor once = x.grad().clone();
+    backward(loss, false);
+    assertEquals(2, mm.backwards);
+    assertSame(once.mul(new Scalar(2f)), x.grad());
+    RuntimeException freed = assertThrows(RuntimeException.class, () -> backward(loss, false));
+    assertTrue(freed.getMessage().contains("already been freed"), freed.getMessage());
+    assertTrue(freed.getMessage().contains("MatMul"), freed.getMessage());
+  }
+
+  @Test
+  void savedTensorsAreFreedByTheWalkAndNotBefore() {
+    Tensor x = leaf(5, 3);
+    Tensor w = leaf(4, 3);
+    List<FunctionContext> contexts = new ArrayList<>();
+    boolean[] closed = new boolean[1];
+    CustomFunction keeping =
+        new CustomFunction() {
+          @Override
+          protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+            contexts.add(context);
+            context.state((AutoCloseable) () -> closed[0] = true);
+            context.save(inputs.get(1));
+            return List.of(inputs.get(0).mm(inputs.get(1).t()));
+          }
+
+          @Override
+          protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+            return Arrays.asList(gradients.get(0).mm(context.saved(0)), null);
+          }
+        };
+    Tensor loss = keeping.apply(x, w).get(0).sum();
+    backward(loss, true);
+    assertFalse(closed[0]);
+    backward(loss, false);
+    assertTrue(closed[0], "state is closed by a walk without retain_graph");
+    IllegalStateException gone =
+        assertThrows(IllegalStateException.class, () -> contexts.get(0).saved(0));
+    assertTrue(gone.getMessage().contains("retain_graph"), gone.getMessage());
+    assertFalse(w.grad().defined(), "a null gradient leaves .grad alone");
+  }
+
+  @Test
+  void droppingTheGraphFreesEverything() {
+    boolean[] closed = new boolean[1];
+    try (PointerScope inner = new PointerScope()) {
+      Tensor x = leaf(5, 3);
+      assertFalse(closed[0]);
+      CustomFunction identity =
+          new CustomFunction() {
+            @Override
+            protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+              context.state((AutoCloseable) () -> closed[0] = true);
+              return inputs;
+            }
+
+            @Override
+            protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+              return gradients;
+            }
+          };
+      assertTrue(identity.apply(x).get(0).sum().requires_grad());
+      assertEquals(1, FunctionNode.alive());
+    }
+    assertTrue(closed[0]);
+    assertEquals(0, FunctionNode.alive());
+  }
+}

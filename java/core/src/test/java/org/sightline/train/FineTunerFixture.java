@@ -1,0 +1,52 @@
+package org.sightline.train;
+
+
+import java.util.ArrayList;
+import java.util.List;
+import org.sightline.AdamW;
+
+/** What the tests of {@link FineTuner} share. */
+abstract class FineTunerFixture {
+  static final AdamW.Config FAST = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 0, true);
+
+  static FineTuneConfig.Builder config(Mode mode, int steps) {
+    return FineTuneConfig.builder(mode, steps)
+        .alignment(List.of(1), Toy.PROJECTOR)
+        .optimizer(FAST)
+        .seed(3);
+  }
+
+  /** What a run told its listener. */
+  static class Recorder implements TrainingListener {
+    final List<StepEvent> steps = new ArrayList<>();
+    final List<Evaluation> evaluations = new ArrayList<>();
+    final List<String> order = new ArrayList<>();
+
+    @Override
+    public void begin(FineTuneConfig config, int tensors, long parameters) {
+      order.add("begin " + tensors + " " + parameters);
+    }
+
+    @Override
+    public void step(StepEvent event) {
+      steps.add(event);
+      order.add("step " + event.step());
+    }
+
+    @Override
+    public void evaluation(Evaluation evaluation) {
+      evaluations.add(evaluation);
+      order.add("evaluation " + evaluation.step());
+    }
+
+    @Override
+    public void end(FineTuneResult result) {
+      order.add("end " + result.end());
+    }
+
+    @Override
+    public void failure(Throwable cause) {
+      order.add("failure " + cause.getMessage());
+    }
+  }
+}
