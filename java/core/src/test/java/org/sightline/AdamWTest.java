@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.sightline.Refusals.assertMessage;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -356,10 +357,6 @@ class AdamWTest {
                 () -> new AdamW(List.of(same, same), AdamW.Config.defaults()))
             .getMessage();
     assertTrue(twice.contains("overlaps"), twice);
-  }
-
-  private static void assertMessage(String expected, Runnable action) {
-    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
   }
 
   @Test

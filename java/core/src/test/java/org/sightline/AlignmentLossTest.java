@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.sightline.Refusals.assertMessage;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -21,7 +22,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.autograd.GradCheck;
-
 
 class AlignmentLossTest extends AlignmentLossFixture {
   @ParameterizedTest
@@ -272,10 +272,6 @@ class AlignmentLossTest extends AlignmentLossFixture {
               .getMessage();
       assertEquals("hiddenStates must be on cpu or cuda, found meta", device);
     }
-  }
-
-  private static void assertMessage(String expected, Runnable action) {
-    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
   }
 
   @Test

@@ -1,9 +1,9 @@
 package org.sightline;
 
-
 import java.util.Random;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
@@ -50,5 +50,10 @@ abstract class LoraLinearFixture {
       linear.loraB().copy_(Oracle.normal(random, adapterType.scalarType(), 0.5, n, config.rank()));
     }
     return linear;
+  }
+
+  static Tensor expected(LoraLinear linear, Tensor x, Tensor a, Tensor b) {
+    Tensor bias = linear.bias() == null ? null : Oracle.wide(linear.bias());
+    return Oracle.lora(x, Oracle.wide(linear.weight()), bias, a, b, linear.config().scale());
   }
 }

@@ -17,13 +17,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.autograd.GradCheck;
 
-
 class LoraLinearTest extends LoraLinearFixture {
-  private static Tensor expected(LoraLinear linear, Tensor x, Tensor a, Tensor b) {
-    Tensor bias = linear.bias() == null ? null : Oracle.wide(linear.bias());
-    return Oracle.lora(x, Oracle.wide(linear.weight()), bias, a, b, linear.config().scale());
-  }
-
   private static long[] leading(String dims, long last) {
     String[] parts = dims.isEmpty() ? new String[0] : dims.split("x");
     long[] shape = new long[parts.length + 1];

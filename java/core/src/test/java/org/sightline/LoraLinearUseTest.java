@@ -3,6 +3,7 @@ package org.sightline;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.sightline.Refusals.assertMessage;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -161,9 +162,5 @@ class LoraLinearUseTest extends LoraLinearFixture {
     assertMessage("alpha must be finite, found NaN", () -> LoraConfig.of(1, Double.NaN));
     assertEquals(4, LoraConfig.of(4, 16).scale());
     assertEquals(8, new LoraConfig(4, 16, 0, true, LoraInit.GAUSSIAN).scale());
-  }
-
-  private static void assertMessage(String expected, Runnable action) {
-    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
   }
 }

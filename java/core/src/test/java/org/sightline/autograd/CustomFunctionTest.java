@@ -14,7 +14,6 @@ import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 
-
 class CustomFunctionTest extends CustomFunctionFixture {
   @Test
   void gradientsOfLeavesAreLibtorchs() {

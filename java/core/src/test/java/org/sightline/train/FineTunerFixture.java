@@ -1,6 +1,5 @@
 package org.sightline.train;
 
-
 import java.util.ArrayList;
 import java.util.List;
 import org.sightline.AdamW;

@@ -29,7 +29,6 @@ import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
 import org.sightline.train.Toy.ToyTeacher;
 
-
 class FineTunerTest extends FineTunerFixture {
   @Test
   void alignRaisesTheCosineAndLowersTheLoss() {
