@@ -109,6 +109,27 @@ for _name, _function in _FAKES.items():
     for _overload in _overloads(_name):
         torch.library.register_fake(_overload, _function)
 
+# ---- operators that write: version counters tell autograd, as they do for torch's own ----
+
+_written = torch.library.Library("sightline", "FRAGMENT")
+
+
+def _count_writes(operator):
+    places = [i for i, argument in enumerate(operator._schema.arguments)
+              if argument.alias_info is not None and argument.alias_info.is_write]
+
+    def kernel(keys, *arguments):
+        result = operator.redispatch(keys & torch._C._after_ADInplaceOrView_keyset, *arguments)
+        for i in places:
+            torch.autograd.graph.increment_version(arguments[i])
+        return result
+
+    _written.impl(operator, kernel, "ADInplaceOrView", with_keyset=True)
+
+
+for _name in ("adamw_step_", "lora_delta_", "lora_merge_", "lora_unmerge_"):
+    _count_writes(getattr(_ops, _name).default)
+
 # ---- gradients ----
 
 

@@ -94,6 +94,25 @@ class Values(unittest.TestCase):
         self.assertEqual(nothing.shape, (0, 16))
         nothing.sum().backward()
 
+    @everywhere
+    def test_writes_are_counted(self, device, dtype):
+        # What backward needs and somebody has overwritten since is an error, not a wrong gradient.
+        x, w, _, a, b = (t.detach() for t in lora_inputs((5, 31), device, dtype))
+        y = torch.zeros(5, 16, device=device, dtype=dtype)
+        p = torch.nn.Parameter(a.clone())
+        optimizer = sightline.AdamW([p])
+        p.grad = torch.ones_like(p)
+        for written, call in (
+                (y, lambda: torch.ops.sightline.lora_delta_(y, x, a, b, 0.5)),
+                (w, lambda: torch.ops.sightline.lora_merge_(w, a, b, 0.5)),
+                (w, lambda: torch.ops.sightline.lora_unmerge_(w, a, b, 0.5, False, 0)),
+                (p, optimizer.step)):
+            before, product = written._version, torch.ones((), requires_grad=True) * written
+            call()
+            self.assertEqual(written._version, before + 1)
+            with self.assertRaisesRegex(RuntimeError, "modified by an inplace operation"):
+                product.sum().backward()
+
     def test_follows_tf32_of_torch(self):
         matmul, given = torch.backends.cuda.matmul, []
         before, library = matmul.fp32_precision, sightline._library
