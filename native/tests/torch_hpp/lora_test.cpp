@@ -78,7 +78,7 @@ TEST(any_strides) {
   l.weight = l.weight.t().contiguous().t();
   l.bias = torch::stack({l.bias, l.bias}, 1).select(1, 1);
   l.a = l.a.t().contiguous().t().requires_grad_();
-  l.b = torch::_neg_view((-l.b).t().contiguous().t()).detach().requires_grad_();
+  l.b = torch::_neg_view(-l.b).detach().requires_grad_();  // contiguous, so that nothing copies it
   for (const Tensor& x :
        {values.transpose(0, 2).contiguous().transpose(0, 2),
         values.transpose(0, 1).contiguous().transpose(0, 1),
