@@ -19,10 +19,6 @@ import org.openjdk.jmh.annotations.Warmup;
 @Warmup(iterations = 3, time = 1)
 @Measurement(iterations = 5, time = 1)
 public class AlignmentBenchmark extends WorkloadState {
-  /** Through libtorch's graph, or the bare call. */
-  @Param({"alignment", "alignment-call"})
-  public String kind;
-
   /** The {@link WorkloadId} without its kind. */
   @Param({
     "nano/64/fp32",
@@ -35,7 +31,7 @@ public class AlignmentBenchmark extends WorkloadState {
 
   @Override
   protected String id() {
-    return kind + "/" + task;
+    return "alignment/" + task;
   }
 
   /** Sightline's kernels through its Java API. */

@@ -24,6 +24,7 @@ class JmhClassesTest {
   void everyBenchmarkRuns() throws ReflectiveOperationException {
     List<String> run = new ArrayList<>();
     run.addAll(run(new AlignmentBenchmark(), "tiny/14/fp32"));
+    run.addAll(run(new AlignmentCallBenchmark(), "tiny/14/fp32"));
     run.addAll(run(new LoraForwardBenchmark(), "tiny.qkv/3/fp32"));
     run.addAll(run(new LoraBackwardBenchmark(), "tiny.qkv/3/fp32"));
     run.addAll(run(new AdamWBenchmark(), "tiny/-/fp32"));
@@ -67,6 +68,7 @@ class JmhClassesTest {
     for (Class<?> type :
         List.of(
             AlignmentBenchmark.class,
+            AlignmentCallBenchmark.class,
             LoraForwardBenchmark.class,
             LoraBackwardBenchmark.class,
             AdamWBenchmark.class)) {
@@ -76,7 +78,8 @@ class JmhClassesTest {
         WorkloadId id = WorkloadId.parse(state.id());
         assertEquals(state.id(), id.toString());
         switch (id.kind()) {
-          case "alignment" -> AlignmentShape.of(id.shape(), Long.parseLong(id.rows()));
+          case "alignment", "alignment-call" ->
+              AlignmentShape.of(id.shape(), Long.parseLong(id.rows()));
           case "adamw" -> AdamWShape.of(id.shape());
           default -> LoraShape.of(id.shape(), Long.parseLong(id.rows()));
         }
