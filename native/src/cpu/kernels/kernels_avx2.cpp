@@ -12,6 +12,15 @@ struct Traits {
   static inline __attribute__((always_inline)) U64 multiply_even(U a, U b) {
     return (U64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
   }
+
+  template <class U, class H>
+  static inline __attribute__((always_inline)) U widen(H x) {
+    return (U)_mm256_cvtepu16_epi32((__m128i)x);
+  }
+  template <class D, class Half>
+  static inline __attribute__((always_inline)) D to_double(Half x) {
+    return (D)_mm256_cvtps_pd((__m128)x);
+  }
 };
 }  // namespace
 }  // namespace sightline
