@@ -1,30 +1,18 @@
 // LoRA forward, backward and delta against fp64, finite differences and each other.
 #include <malloc.h>
 
-#include "harness.h"
+#include <numeric>
+
 #include "isa_test.h"
-#include "lora_case.h"
+#include "lora_checks.h"
 
 using namespace abi;
 
 namespace {
 
-Vector zeros(const Tensor& t) { return Vector(static_cast<size_t>(t.size())); }
-
 void check_forward(const LoraShape& shape, uint64_t seed) {
   LoraCase c(shape, seed);
-  std::vector<Vector> before;
-  for (auto& l : c.linears) before.push_back(l->y.values());
-  CHECK_EQ(c.forward(), SL_OK);
-  for (size_t i = 0; i < c.linears.size(); ++i) {
-    const auto& l = *c.linears[i];
-    CHECK_LE(relative_error(l.y.values(), c.y_of(l, before[i])), tolerance(shape.x));
-    CHECK(l.y.padding_is_intact());
-    if (shape.keeps_s) {
-      CHECK_LE(relative_error(l.s.values(), c.s_of(l)), tolerance(shape.x));
-    }
-    CHECK(l.s.padding_is_intact());
-  }
+  check_forward_call(c, tolerance(shape.x));
 }
 
 void check_backward(const LoraShape& shape, uint64_t seed, bool accumulate) {
@@ -32,23 +20,7 @@ void check_backward(const LoraShape& shape, uint64_t seed, bool accumulate) {
   if (shape.keeps_s) {
     CHECK_EQ(c.forward(), SL_OK);
   }
-  const Vector dx_before = accumulate ? c.dx.values() : zeros(c.dx);
-  std::vector<Vector> da_before, db_before;
-  for (auto& l : c.linears) {
-    da_before.push_back(accumulate ? l->da.values() : zeros(l->da));
-    db_before.push_back(accumulate ? l->db.values() : zeros(l->db));
-  }
-  CHECK_EQ(c.backward(accumulate, accumulate), SL_OK);
-  const double bound = tolerance(shape.x);
-  const double weight_bound = std::max(bound, tolerance(shape.gradient));
-  CHECK_LE(relative_error(c.dx.values(), c.dx_of(dx_before)), bound);
-  CHECK(c.dx.padding_is_intact());
-  for (size_t i = 0; i < c.linears.size(); ++i) {
-    const auto& l = *c.linears[i];
-    CHECK_LE(relative_error(l.da.values(), c.da_of(l, da_before[i])), weight_bound);
-    CHECK_LE(relative_error(l.db.values(), c.db_of(l, db_before[i])), weight_bound);
-    CHECK(l.da.padding_is_intact() && l.db.padding_is_intact());
-  }
+  check_backward_call(c, accumulate, tolerance(shape.x));
 }
 
 template <typename Check>
@@ -64,23 +36,9 @@ void for_each_shape(Check check) {
       {{600}, 24, {530}, {4}},
   };
   uint64_t seed = 1;
-  for (LoraShape shape : shapes) {
+  for (const LoraShape& shape : shapes) {
     for (DType x : kBothDTypes) {
-      for (int variant = 0; variant < 8; ++variant) {
-        shape.x = x;
-        shape.weight = variant & 1 ? DType::kBFloat16 : DType::kFloat32;
-        shape.adapter = variant & 2 ? DType::kBFloat16 : DType::kFloat32;
-        shape.gradient = variant & 4 ? DType::kBFloat16 : DType::kFloat32;
-        shape.has_bias = variant % 3 != 0;
-        shape.keeps_s = variant % 2 == 0;
-        shape.has_weight = variant != 5;
-        shape.dropout = variant >= 4 ? 0.3 : 0;
-        shape.pad = variant % 4 == 1 ? 0 : 5;
-        shape.seeds.clear();
-        // Two of three share a mask, so that stacks of one and of two occur.
-        for (size_t i = 0; variant >= 6 && i < shape.n.size(); ++i) shape.seeds.push_back(i / 2);
-        check(shape, seed++);
-      }
+      for (int variant = 0; variant < 8; ++variant) check(variant_of(shape, x, variant), seed++);
     }
   }
 }
@@ -213,10 +171,7 @@ TEST(same_bits_at_any_thread_count) {
         c.threads = threads;
         CHECK_EQ(c.forward(), SL_OK);
         CHECK_EQ(c.backward(true, true), SL_OK);
-        std::vector<std::vector<uint8_t>> bytes{c.dx.bytes()};
-        for (auto& l : c.linears) {
-          for (Tensor* t : {&l->y, &l->s, &l->da, &l->db}) bytes.push_back(t->bytes());
-        }
+        const auto bytes = output_bytes(c);
         if (threads == 1) expected = bytes;
         CHECK(bytes == expected);
       }
@@ -243,29 +198,9 @@ TEST(recomputed_s_gives_the_bits_of_the_kept_one) {
 }
 
 TEST(each_output_may_be_missing) {
-  const LoraShape shape{{40}, 30, {20, 25, 10}, {4, 6, 3}};
-  LoraCase whole(shape, 11);
-  CHECK_EQ(whole.forward(), SL_OK);
-  CHECK_EQ(whole.backward(), SL_OK);
-  for (unsigned wanted = 0; wanted < 128; ++wanted) {  // dx, and da and db of each linear
-    LoraCase c(shape, 11);
-    CHECK_EQ(c.forward(), SL_OK);
-    auto abi = c.abi_linears();
-    for (unsigned i = 0; i < 3; ++i) {
-      if (!(wanted >> (1 + 2 * i) & 1)) abi[i].da = nullptr;
-      if (!(wanted >> (2 + 2 * i) & 1)) abi[i].db = nullptr;
-      if (wanted % 3 == 0) abi[i].s = nullptr;
-    }
-    CHECK_EQ(sl_lora_backward(nullptr, c.x.get(), 0, abi.data(), 3,
-                              wanted & 1 ? c.dx.get() : nullptr, 0, 0),
-             SL_OK);
-    const LoraCase fresh(shape, 11);
-    CHECK(c.dx.bytes() == (wanted & 1 ? whole : fresh).dx.bytes());
-    for (unsigned i = 0; i < 3; ++i) {
-      CHECK(c.linears[i]->da.bytes() == (abi[i].da ? whole : fresh).linears[i]->da.bytes());
-      CHECK(c.linears[i]->db.bytes() == (abi[i].db ? whole : fresh).linears[i]->db.bytes());
-    }
-  }
+  std::vector<unsigned> all(128);
+  std::iota(all.begin(), all.end(), 0u);
+  check_missing_outputs({{40}, 30, {20, 25, 10}, {4, 6, 3}}, all);
 }
 
 TEST(delta_adds_the_adapter_alone) {
@@ -305,20 +240,7 @@ TEST(outputs_may_interleave_in_one_buffer) {
 }
 
 TEST(empty_batch) {
-  for (double dropout : {0., 0.5}) {
-    LoraShape shape{{0}, 6, {5, 4}, {2, 3}};
-    shape.dropout = dropout;
-    LoraCase c(shape, 14);
-    CHECK_EQ(c.forward(), SL_OK);
-    const Vector kept = c.linears[1]->da.values();
-    CHECK_EQ(c.backward(false, true), SL_OK);
-    CHECK(c.linears[1]->da.values() == kept);
-    CHECK_EQ(c.backward(false, false), SL_OK);
-    for (auto& l : c.linears) {
-      CHECK(l->da.values() == zeros(l->da));
-      CHECK(l->db.values() == zeros(l->db));
-    }
-  }
+  for (double dropout : {0., 0.5}) check_empty_batch(dropout);
 }
 
 TEST(nonfinite_inputs_show) {

@@ -2,6 +2,7 @@
 #include "cuda/gemm/hopper_launch.cuh"
 
 #include "cuda/alignment/backward_epilogues.cuh"
+#include "emulated_runtime.h"
 #include "harness.h"
 #include "reference.h"
 
@@ -103,17 +104,13 @@ void check(int m, int n, int k, int k_extra, double (*operand_value)(double), co
   if (operand_value == tf32) CHECK_GE(unrounded_error.value(), 5e-5);  // it was taken
 }
 
-Device hopper_device() { return {0, 132, 9, 0}; }
-Device ampere_device() { return {0, 108, 8, 0}; }
-
 template <class T, Major kA, Major kB>
 void portable(int m, int n, int k, int k_extra = 0, GemmPath path = GemmPath::kPortable) {
   check<T, kA, kB>(m, n, k, k_extra, path == GemmPath::kTf32 ? tf32 : as_it_is,
                    [&](const GemmProblem& problem, const auto& epilogue) {
-                     const Device device = ampere_device();
-                     Queue queue(device, nullptr);
-                     gemm<T, kA, kB, ProbeEpilogue>(queue, plan_gemm<T>(device, path, problem),
-                                                    problem, epilogue);
+                     Queue queue(emu::kAmpere, nullptr);
+                     gemm<T, kA, kB, ProbeEpilogue>(
+                         queue, plan_gemm<T>(emu::kAmpere, path, problem), problem, epilogue);
                      return 128;
                    });
 }
@@ -126,7 +123,7 @@ void through_tf32(int m, int n, int k, int k_extra = 0) {
 template <class T, Major kA, Major kB>
 void hopper(int m, int n, int k, int columns, int resident = 2, int k_extra = 0) {
   const auto run = [&](const GemmProblem& problem, const auto& epilogue) {
-    const Device device = hopper_device();
+    const Device& device = emu::kHopper;
     Queue queue(device, nullptr);
     emu::machine().resident_clusters = resident;
     GemmPlan plan;
@@ -216,7 +213,7 @@ TEST(same_bits_in_any_schedule) {
     problem.a = operand(a), problem.b = operand(b);
     GemmPlan plan;
     plan.hopper = true, plan.tile = {128, 2};
-    const Device device = hopper_device();
+    const Device& device = emu::kHopper;
     Queue queue(device, nullptr);
     gemm<Bf16, kK, kK, ProbeEpilogue>(queue, plan, problem, {out.get(), 136, sums.get(), 130});
     std::vector<float> bits(sums.get(), sums.get() + 2 * 130);

@@ -15,7 +15,6 @@ using namespace sightline::testing;
 
 namespace {
 
-const Device kDevice{0, 132, 9, 0};
 constexpr double kGuard = -77;  // of elements that no kernel may touch
 
 struct Size {
@@ -70,9 +69,9 @@ struct Product {
     GemmProblem problem;
     problem.m = size.m, problem.n = size.n, problem.k = size.k;
     problem.a = matrix(a.get(), a.stride), problem.b = matrix(b.get(), b.stride);
-    Queue queue(kDevice, nullptr);
+    Queue queue(emu::kHopper, nullptr);
     emu::machine().resident_clusters = size.resident_clusters;
-    GemmPlan plan = plan_gemm<T>(kDevice, path, problem);
+    GemmPlan plan = plan_gemm<T>(emu::kHopper, path, problem);
     CHECK(plan.hopper);
     plan.tile = {size.tile_columns, 2};
     emu::machine().tensor_stores = 0;
@@ -216,10 +215,10 @@ void cosine(int m, int n, int k, int resident_clusters, bool gradient) {
     p.outputs.weight_rows = static_cast<uint32_t>(m);
     p.outputs.cosine = cosines.get() + output * m;
     p.outputs.weighted = weighted.get() + output * m;
-    Queue queue(kDevice, nullptr);
+    Queue queue(emu::kHopper, nullptr);
     emu::machine().resident_clusters = resident_clusters;
     emu::machine().tensor_stores = 0;
-    hopper_cosine_gemm<Bf16>(queue, plan_gemm<Bf16>(kDevice, path, problem), problem, p);
+    hopper_cosine_gemm<Bf16>(queue, plan_gemm<Bf16>(emu::kHopper, path, problem), problem, p);
     return emu::machine().tensor_stores;
   };
   CHECK_EQ(run(GemmPath::kAuto, 0, dz), gradient ? ceil_div(m, 64) * ceil_div(n, 64) : 0);

@@ -16,7 +16,8 @@ BUSYBOX=${BUSYBOX:-busybox}                 # linked statically
 GRUB_MODULES=${GRUB_MODULES:-/usr/lib/grub/i386-pc}
 LIMIT=${LIMIT:-7200}                        # seconds, then the emulator is stopped
 
-tests="isa_selection philox rows gemm alignment allocation merge adamw lora"
+tests="isa_selection philox rows gemm alignment alignment_extremes alignment_calls allocation merge \
+adamw adamw_step lora"
 
 fail() { echo "run.sh: $*" >&2; exit 2; }
 [ $# -ge 1 ] || fail "expected a build directory; see the head of this file"

@@ -5,6 +5,9 @@
 
 namespace emu {
 
+// An A100, whose kernels are the portable ones, and an H100.
+inline constexpr sightline::cuda::Device kAmpere{0, 108, 8, 0}, kHopper{0, 132, 9, 0};
+
 // The GPU that emulated launches believe in; tests change it.
 sightline::cuda::Device& device();
 

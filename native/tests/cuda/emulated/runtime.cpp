@@ -14,13 +14,9 @@
 namespace emu {
 
 sightline::cuda::Device& device() {
-  static sightline::cuda::Device instance{0, 132, 9, 0};
+  static sightline::cuda::Device instance = kHopper;
   return instance;
 }
-
-}  // namespace emu
-
-namespace emu {
 
 int& device_waits() {
   static int count = 0;
