@@ -17,31 +17,15 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class AdamWTest {
+class AdamWTest extends ScopedTest {
   private static final long[][] SHAPES = {{}, {1}, {7}, {13, 31}, {2, 3, 5}, {207}, {64, 65}};
-  private PointerScope scope;
 
-  @BeforeAll
-  static void start() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-    torch.manual_seed(17);
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
+  AdamWTest() {
+    super(17);
   }
 
   private static AdamW.Config config(double lr, double decay, double maxNorm) {

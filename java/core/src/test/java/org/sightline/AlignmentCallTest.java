@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -16,19 +15,19 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** {@link AlignmentLoss#lossAndGradient}: what the graph gives, without the graph. */
-class AlignmentCallTest {
+class AlignmentCallTest extends ScopedTest {
   private static final ProjectorConfig CONFIG =
       new ProjectorConfig(13, 31, 5, false, 0, DType.FLOAT32, 3);
 
-  private PointerScope scope;
   private AlignmentProjector projector;
   private AlignmentLoss alignment;
 
+  AlignmentCallTest() {
+    super(11);
+  }
+
   @BeforeEach
   void open() {
-    Sightline.load();
-    torch.manual_seed(11);
-    scope = new PointerScope();
     projector = new AlignmentProjector(CONFIG);
     alignment = new AlignmentLoss(projector);
   }
@@ -37,7 +36,6 @@ class AlignmentCallTest {
   void close() {
     alignment.close();
     projector.close();
-    scope.close();
   }
 
   private static Tensor number() {

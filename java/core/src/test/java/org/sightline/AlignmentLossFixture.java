@@ -1,30 +1,12 @@
 package org.sightline;
 
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 
 /** What the tests of the alignment loss share. */
-abstract class AlignmentLossFixture {
-  PointerScope scope;
-
-  @BeforeAll
-  static void start() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-    torch.manual_seed(11);
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
+abstract class AlignmentLossFixture extends ScopedTest {
+  AlignmentLossFixture() {
+    super(11);
   }
 
   static ProjectorConfig config(

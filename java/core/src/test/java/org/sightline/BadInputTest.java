@@ -7,13 +7,11 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -25,22 +23,19 @@ import org.junit.jupiter.api.function.Executable;
  * names the argument, and nothing of libtorch's or JavaCPP's; a {@link NullPointerException} that
  * names it for null. Shapes and ranges are in the tests of each class.
  */
-class BadInputTest {
+class BadInputTest extends ScopedTest {
   private static final LoraConfig CONFIG = LoraConfig.of(2, 2);
 
-  private PointerScope scope;
   private AlignmentProjector projector;
   private AlignmentLoss alignment;
   private LoraLinear linear;
 
-  @BeforeAll
-  static void load() {
-    Sightline.load();
+  BadInputTest() {
+    super(18);
   }
 
   @BeforeEach
   void open() {
-    scope = new PointerScope();
     projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
     alignment = new AlignmentLoss(projector);
     linear = linear(torch.randn(6, 5), null);
@@ -51,7 +46,6 @@ class BadInputTest {
     linear.close();
     alignment.close();
     projector.close();
-    scope.close();
   }
 
   private static LoraLinear linear(Tensor weight, Tensor bias) {

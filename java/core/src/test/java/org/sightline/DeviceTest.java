@@ -11,7 +11,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -20,8 +19,6 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -32,23 +29,14 @@ import org.sightline.binding.sightline;
  * The training API on tensors of every device, against fp64 on the CPU. Where there is no GPU its
  * tests are skipped and say why; {@code -Dsightline.tests.cuda=force} makes that a failure.
  */
-class DeviceTest {
-  private PointerScope scope;
-
-  @BeforeAll
-  static void start() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
+class DeviceTest extends ScopedTest {
+  DeviceTest() {
+    super(15);
   }
 
   @AfterEach
-  void close() {
+  void forbidTf32() {
     Sightline.allowTf32(false);
-    scope.close();
   }
 
   private static void require(String device) {

@@ -1,33 +1,14 @@
 package org.sightline;
 
 import java.util.Random;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 
 /** What the tests of {@link LoraLinear} share. */
-abstract class LoraLinearFixture {
-  PointerScope scope;
-
-  @BeforeAll
-  static void start() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-    torch.manual_seed(13);
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
+abstract class LoraLinearFixture extends ScopedTest {
+  LoraLinearFixture() {
+    super(13);
   }
 
   /** A layer whose B is not zero, or its adapter would have no effect. */

@@ -3,7 +3,6 @@ package org.sightline;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -14,21 +13,21 @@ import org.sightline.binding.sightline;
 import org.sightline.binding.sl_tensor;
 
 /** What native code is told of a tensor. */
-class TensorDescriptorTest {
-  private PointerScope scope;
+class TensorDescriptorTest extends ScopedTest {
   private TensorDescriptor descriptor;
+
+  TensorDescriptorTest() {
+    super(19);
+  }
 
   @BeforeEach
   void open() {
-    Sightline.load();
-    scope = new PointerScope();
     descriptor = new TensorDescriptor();
   }
 
   @AfterEach
   void close() {
     descriptor.close();
-    scope.close();
   }
 
   private static void assertLayout(sl_tensor found, Tensor t, int code, int bits) {

@@ -8,7 +8,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.LongStream;
 import org.bytedeco.javacpp.Loader;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Dispatcher;
 import org.bytedeco.pytorch.DoubleList;
 import org.bytedeco.pytorch.GenericList;
@@ -23,35 +22,24 @@ import org.bytedeco.pytorch.TensorList;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.Type;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.sightline.binding.SightlineConfig;
 
 /**
  * {@code torch.ops.sightline.*}, called through libtorch's dispatcher as Python calls them: proves
  * their registration.
  */
-abstract class TorchOperatorsFixture {
+abstract class TorchOperatorsFixture extends ScopedTest {
   static final ScalarType FLOAT = ScalarType.Float;
 
-  PointerScope scope;
+  TorchOperatorsFixture() {
+    super(16);
+  }
 
   @BeforeAll
   static void register() throws Exception {
-    Sightline.load();
     String resource = Loader.getPlatform() + "/" + System.mapLibraryName("sightline_torch");
     System.load(Loader.cacheResource(SightlineConfig.class, resource).getAbsolutePath());
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
   }
 
   /** Results of an operator; arguments are tensors, numbers, booleans, null and lists of these. */

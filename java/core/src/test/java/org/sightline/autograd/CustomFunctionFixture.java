@@ -5,28 +5,24 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import java.util.List;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
+import org.sightline.ScopedTest;
 
 /** What the tests of {@link CustomFunction} share. */
-abstract class CustomFunctionFixture {
-  PointerScope scope;
-
-  @BeforeEach
-  void seed() {
-    scope = new PointerScope();
-    torch.manual_seed(7);
+abstract class CustomFunctionFixture extends ScopedTest {
+  CustomFunctionFixture() {
+    super(7);
   }
 
   @AfterEach
-  void closeScopeAndCheckLeaks() {
-    scope.close();
+  @Override
+  protected final void closeScope() {
+    super.closeScope();
     assertEquals(0, FunctionNode.alive(), "graph nodes left behind");
     assertEquals(0, GraphToken.alive(), "graph tokens left behind");
   }

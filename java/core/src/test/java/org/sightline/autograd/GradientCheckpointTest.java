@@ -18,8 +18,6 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -27,23 +25,9 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
+import org.sightline.Values;
 
-class GradientCheckpointTest {
-  private PointerScope scope;
-
-  @BeforeEach
-  void seed() {
-    scope = new PointerScope();
-    torch.manual_seed(7);
-  }
-
-  @AfterEach
-  void closeScopeAndCheckLeaks() {
-    scope.close();
-    assertEquals(0, FunctionNode.alive(), "graph nodes left behind");
-    assertEquals(0, GraphToken.alive(), "graph tokens left behind");
-  }
-
+class GradientCheckpointTest extends CustomFunctionFixture {
   /** A residual block with both kinds of dropout. */
   private static final class Block implements AutoCloseable {
     final LoraLinear linear;
@@ -100,27 +84,17 @@ class GradientCheckpointTest {
       Tensor noise = torch.randn(5, 8);
       y.mul(noise).sum().backward();
       List<List<Float>> gradients = new ArrayList<>();
-      gradients.add(inputNeedsGradient ? floats(leaf.grad()) : List.of());
+      gradients.add(inputNeedsGradient ? Values.floats(leaf.grad()) : List.of());
       for (Block block : List.of(first, second)) {
-        block.parameters().forEach(parameter -> gradients.add(floats(parameter.grad())));
+        block.parameters().forEach(parameter -> gradients.add(Values.floats(parameter.grad())));
       }
       return new Outcome(
-          floats(y),
+          Values.floats(y),
           gradients,
-          floats(torch.randn(3)),
+          Values.floats(torch.randn(3)),
           List.of(first.linear.randomPosition(), second.linear.randomPosition()),
           first.runs + second.runs);
     }
-  }
-
-  private static List<Float> floats(Tensor tensor) {
-    float[] values = new float[(int) tensor.numel()];
-    tensor.detach().contiguous().data_ptr_float().get(values);
-    List<Float> list = new ArrayList<>();
-    for (float value : values) {
-      list.add(value);
-    }
-    return list;
   }
 
   @ParameterizedTest
@@ -157,9 +131,9 @@ class GradientCheckpointTest {
           new BoolOptional(true),
           false,
           new org.bytedeco.pytorch.TensorArrayRefOptional());
-      List<Float> once = floats(block.linear.loraB().grad());
+      List<Float> once = Values.floats(block.linear.loraB().grad());
       y.backward();
-      List<Float> twice = floats(block.linear.loraB().grad());
+      List<Float> twice = Values.floats(block.linear.loraB().grad());
       for (int i = 0; i < once.size(); i++) {
         assertEquals(2 * once.get(i), twice.get(i));
       }

@@ -21,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.sightline.Values;
 
 class CheckpointStoreTest {
   @TempDir Path folder;
@@ -78,7 +79,7 @@ class CheckpointStoreTest {
     OptionalInt step = store.restore(List.of(b, a), warnings::add);
     assertEquals(step.orElseThrow(), a.number);
     assertEquals(-step.orElseThrow(), b.number);
-    return Toy.floats(a.tensor);
+    return Values.floats(a.tensor);
   }
 
   @Test

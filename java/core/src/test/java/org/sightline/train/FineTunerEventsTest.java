@@ -12,7 +12,6 @@ import org.junit.jupiter.api.Test;
 import org.sightline.train.FineTuneResult.End;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
-import org.sightline.train.Toy.ToyTeacher;
 
 /** What a run of {@link FineTuner} tells, how it is stopped, and how it ends. */
 class FineTunerEventsTest extends FineTunerFixture {
@@ -20,19 +19,15 @@ class FineTunerEventsTest extends FineTunerFixture {
   void tellsListenersInOrderAndEvaluatesPerOptimizerStep() {
     List<Batch> batches = Toy.batches(3, 4, 1);
     List<Batch> held = Toy.batches(2, 4, 50);
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
-                policy,
-                teacher,
-                config(Mode.ALIGN, 7)
-                    .gradientAccumulation(2)
-                    .logInterval(2)
-                    .evaluationInterval(3)
-                    .build())) {
+    try (Toys toys =
+        new Toys(
+            config(Mode.ALIGN, 7)
+                .gradientAccumulation(2)
+                .logInterval(2)
+                .evaluationInterval(3)
+                .build())) {
       Recorder recorder = new Recorder();
-      FineTuneResult result = tuner.run(Toy.cycle(batches), held::iterator, recorder);
+      FineTuneResult result = toys.tuner.run(Toy.cycle(batches), held::iterator, recorder);
       assertEquals(
           List.of(
               "begin 6 316",
@@ -51,16 +46,16 @@ class FineTunerEventsTest extends FineTunerFixture {
       assertEquals(0, result.skippedSteps());
       assertTrue(result.seconds() > 0);
       assertTrue(recorder.steps.get(0).samplesPerSecond() > 0);
-      assertEquals(14 + 3 * 2, policy.asked.size());
+      assertEquals(14 + 3 * 2, toys.policy.asked.size());
       // Evaluation runs without gradients and dropout, training with both.
-      assertEquals(List.of(false, true, false, true, false, true), policy.training);
-      assertEquals(6, policy.gradMode.stream().filter(on -> !on).count());
+      assertEquals(List.of(false, true, false, true, false, true), toys.policy.training);
+      assertEquals(6, toys.policy.gradMode.stream().filter(on -> !on).count());
       // Handed over means closed once per use.
       assertEquals(14, batches.stream().mapToInt(batch -> batch.closed).sum());
       assertEquals(6, held.stream().mapToInt(batch -> batch.closed).sum());
       // A second run counts on.
       Recorder second = new Recorder();
-      tuner.run(Toy.cycle(batches), second);
+      toys.tuner.run(Toy.cycle(batches), second);
       assertEquals(List.of(9, 11, 13, 14), second.steps.stream().map(StepEvent::step).toList());
       assertEquals(14, second.steps.get(0).totalSteps());
     }
@@ -71,13 +66,9 @@ class FineTunerEventsTest extends FineTunerFixture {
   void anIntervalReportsMeans() {
     List<List<StepEvent>> runs = new ArrayList<>();
     for (int interval : List.of(1, 3)) {
-      try (ToyPolicy policy = new ToyPolicy();
-          ToyTeacher teacher = new ToyTeacher();
-          FineTuner<Batch> tuner =
-              new FineTuner<>(
-                  policy, teacher, config(Mode.ALIGN, 3).logInterval(interval).build())) {
+      try (Toys toys = new Toys(config(Mode.ALIGN, 3).logInterval(interval).build())) {
         Recorder recorder = new Recorder();
-        tuner.run(Toy.cycle(Toy.batches(3, 4, 1)), recorder);
+        toys.tuner.run(Toy.cycle(Toy.batches(3, 4, 1)), recorder);
         runs.add(recorder.steps);
       }
     }
@@ -100,18 +91,18 @@ class FineTunerEventsTest extends FineTunerFixture {
   @Test
   void evaluationWeighsBatchesBySize() {
     Batch whole = Toy.batches(1, 9, 1).get(0);
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config(Mode.FREEZE, 1).build())) {
-      Evaluation one = tuner.evaluate(List.of(whole).iterator());
+    try (Toys toys = new Toys(config(Mode.FREEZE, 1).build())) {
+      Evaluation one = toys.tuner.evaluate(List.of(whole).iterator());
       Evaluation parts =
-          tuner.evaluate(List.of(whole.part(0, 4), whole.part(4, 4), whole.part(8, 1)).iterator());
+          toys.tuner.evaluate(
+              List.of(whole.part(0, 4), whole.part(4, 4), whole.part(8, 1)).iterator());
       assertEquals(3, parts.batches());
       assertEquals(one.actionLoss(), parts.actionLoss(), 1e-6);
       assertEquals(one.cosine().get(1), parts.cosine().get(1), 1e-6);
       IllegalArgumentException none =
           assertThrows(
-              IllegalArgumentException.class, () -> tuner.evaluate(List.<Batch>of().iterator()));
+              IllegalArgumentException.class,
+              () -> toys.tuner.evaluate(List.<Batch>of().iterator()));
       assertEquals("evaluation batches must be at least 1, found none", none.getMessage());
     }
   }

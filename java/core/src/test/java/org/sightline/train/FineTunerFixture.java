@@ -3,6 +3,9 @@ package org.sightline.train;
 import java.util.ArrayList;
 import java.util.List;
 import org.sightline.AdamW;
+import org.sightline.train.Toy.Batch;
+import org.sightline.train.Toy.ToyPolicy;
+import org.sightline.train.Toy.ToyTeacher;
 
 /** What the tests of {@link FineTuner} share. */
 abstract class FineTunerFixture {
@@ -13,6 +16,29 @@ abstract class FineTunerFixture {
         .alignment(List.of(1), Toy.PROJECTOR)
         .optimizer(FAST)
         .seed(3);
+  }
+
+  /** A toy policy and teacher and the tuner of both, closed together. */
+  static final class Toys implements AutoCloseable {
+    final ToyPolicy policy;
+    final ToyTeacher teacher = new ToyTeacher();
+    final FineTuner<Batch> tuner;
+
+    Toys(FineTuneConfig config) {
+      this(new ToyPolicy(), config);
+    }
+
+    Toys(ToyPolicy policy, FineTuneConfig config) {
+      this.policy = policy;
+      tuner = new FineTuner<>(policy, teacher, config);
+    }
+
+    @Override
+    public void close() {
+      tuner.close();
+      teacher.close();
+      policy.close();
+    }
   }
 
   /** What a run told its listener. */

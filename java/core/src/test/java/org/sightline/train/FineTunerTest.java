@@ -24,6 +24,7 @@ import org.sightline.AdamW;
 import org.sightline.AlignmentLoss;
 import org.sightline.AlignmentProjector;
 import org.sightline.ProjectorConfig;
+import org.sightline.Values;
 import org.sightline.train.FineTuneResult.End;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
@@ -33,14 +34,11 @@ class FineTunerTest extends FineTunerFixture {
   @Test
   void alignRaisesTheCosineAndLowersTheLoss() {
     List<Batch> batches = Toy.batches(4, 8, 1);
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(policy, teacher, config(Mode.ALIGN, 150).lambda(1).build())) {
-      Evaluation before = tuner.evaluate(batches.iterator());
+    try (Toys toys = new Toys(config(Mode.ALIGN, 150).lambda(1).build())) {
+      Evaluation before = toys.tuner.evaluate(batches.iterator());
       Recorder recorder = new Recorder();
-      FineTuneResult result = tuner.run(Toy.cycle(batches), recorder);
-      Evaluation after = tuner.evaluate(batches.iterator());
+      FineTuneResult result = toys.tuner.run(Toy.cycle(batches), recorder);
+      Evaluation after = toys.tuner.evaluate(batches.iterator());
       assertTrue(after.cosine().get(1) > before.cosine().get(1) + 0.3, before + " → " + after);
       assertTrue(after.actionLoss() < 0.5 * before.actionLoss(), before + " → " + after);
       assertTrue(
@@ -62,11 +60,8 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   private static Evaluation firstBatchUntrained(Batch batch) {
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(policy, teacher, config(Mode.DEFAULT, 1).build())) {
-      return tuner.evaluate(List.of(batch).iterator());
+    try (Toys toys = new Toys(config(Mode.DEFAULT, 1).build())) {
+      return toys.tuner.evaluate(List.of(batch).iterator());
     }
   }
 
@@ -111,10 +106,8 @@ class FineTunerTest extends FineTunerFixture {
       }
       norm = Math.sqrt(squares);
     }
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config)) {
-      StepEvent event = tuner.run(batches.iterator()).lastStep().orElseThrow();
+    try (Toys toys = new Toys(config)) {
+      StepEvent event = toys.tuner.run(batches.iterator()).lastStep().orElseThrow();
       assertEquals(expected, event.totalLoss(), 1e-6);
       assertEquals(norm, event.gradNorm(), 1e-5 * norm);
       double sum = -event.cosine().get(1) - event.cosine().get(2);
@@ -122,9 +115,9 @@ class FineTunerTest extends FineTunerFixture {
           reduction == LayerReduction.SUM ? sum : sum / 2,
           event.alignmentLoss().getAsDouble(),
           1e-6);
-      assertEquals(1, teacher.calls, "features are computed once, not per layer");
-      assertFalse(teacher.sawGradMode, "features are computed without a graph");
-      assertEquals(List.of(new TreeSet<>(List.of(1, 2))), policy.asked);
+      assertEquals(1, toys.teacher.calls, "features are computed once, not per layer");
+      assertFalse(toys.teacher.sawGradMode, "features are computed without a graph");
+      assertEquals(List.of(new TreeSet<>(List.of(1, 2))), toys.policy.asked);
     }
   }
 
@@ -132,20 +125,17 @@ class FineTunerTest extends FineTunerFixture {
   void defaultLeavesAlignmentOutButMeasuresIt() {
     List<Batch> batches = Toy.batches(2, 8, 1);
     List<List<Float>> withTeacher;
-    try (ToyPolicy policy = new ToyPolicy();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(policy, teacher, config(Mode.DEFAULT, 5).build())) {
-      FineTuneResult result = tuner.run(Toy.cycle(batches));
+    try (Toys toys = new Toys(config(Mode.DEFAULT, 5).build())) {
+      FineTuneResult result = toys.tuner.run(Toy.cycle(batches));
       StepEvent last = result.lastStep().orElseThrow();
-      assertEquals(0, teacher.calls);
+      assertEquals(0, toys.teacher.calls);
       assertEquals(OptionalDouble.empty(), last.alignmentLoss());
       assertEquals(Map.of(), last.cosine());
       assertEquals(last.actionLoss(), last.totalLoss());
-      assertEquals(Set.of(Set.of()), Set.copyOf(policy.asked), "no hidden state is kept");
-      withTeacher = Toy.bits(policy, "");
-      Evaluation evaluation = tuner.evaluate(batches.iterator());
-      assertEquals(2, teacher.calls);
+      assertEquals(Set.of(Set.of()), Set.copyOf(toys.policy.asked), "no hidden state is kept");
+      withTeacher = Toy.bits(toys.policy, "");
+      Evaluation evaluation = toys.tuner.evaluate(batches.iterator());
+      assertEquals(2, toys.teacher.calls);
       assertEquals(Set.of(1), evaluation.cosine().keySet());
       assertEquals(-evaluation.cosine().get(1), evaluation.alignmentLoss().getAsDouble(), 1e-6);
     }
@@ -203,15 +193,11 @@ class FineTunerTest extends FineTunerFixture {
       for (int i = 0; i < parts; i++) {
         micro.add(whole.part(i * 8L / parts, 8 / parts));
       }
-      try (ToyPolicy policy = new ToyPolicy();
-          ToyTeacher teacher = new ToyTeacher();
-          FineTuner<Batch> tuner =
-              new FineTuner<>(
-                  policy, teacher, config(Mode.ALIGN, 6).gradientAccumulation(parts).build())) {
+      try (Toys toys = new Toys(config(Mode.ALIGN, 6).gradientAccumulation(parts).build())) {
         Recorder recorder = new Recorder();
-        tuner.run(Toy.cycle(micro), recorder);
+        toys.tuner.run(Toy.cycle(micro), recorder);
         assertEquals(6, recorder.steps.size(), "events are per optimizer step");
-        results.add(Toy.bits(policy, ""));
+        results.add(Toy.bits(toys.policy, ""));
         events.add(recorder.steps.get(5));
       }
     }
@@ -233,20 +219,16 @@ class FineTunerTest extends FineTunerFixture {
         new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, Toy.PROJECTOR.compute(), 0);
     List<Batch> batches = Toy.batches(2, 8, 1);
     for (boolean train : List.of(false, true)) {
-      try (ToyPolicy policy = new ToyPolicy();
-          ToyTeacher teacher = new ToyTeacher();
-          FineTuner<Batch> tuner =
-              new FineTuner<>(
-                  policy,
-                  teacher,
-                  config(Mode.ALIGN, 3)
-                      .alignment(List.of(2), train ? trainable : Toy.PROJECTOR)
-                      .build())) {
-        AlignmentProjector projector = tuner.projectors().get(2);
-        List<Float> before = Toy.floats(projector.parameters().get("net.1.weight"));
+      try (Toys toys =
+          new Toys(
+              config(Mode.ALIGN, 3)
+                  .alignment(List.of(2), train ? trainable : Toy.PROJECTOR)
+                  .build())) {
+        AlignmentProjector projector = toys.tuner.projectors().get(2);
+        List<Float> before = Values.floats(projector.parameters().get("net.1.weight"));
         Recorder recorder = new Recorder();
-        tuner.run(Toy.cycle(batches), recorder);
-        List<Float> after = Toy.floats(projector.parameters().get("net.1.weight"));
+        toys.tuner.run(Toy.cycle(batches), recorder);
+        List<Float> after = Values.floats(projector.parameters().get("net.1.weight"));
         assertEquals(!train, before.equals(after));
         // 6 adapter tensors, 8 of the projector.
         assertEquals(train, recorder.order.get(0).startsWith("begin 14 "));
@@ -275,7 +257,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   private static List<Float> weight(FineTuner<?> tuner, int layer) {
-    return Toy.floats(tuner.projectors().get(layer).parameters().get("net.1.weight"));
+    return Values.floats(tuner.projectors().get(layer).parameters().get("net.1.weight"));
   }
 
   @Test
@@ -286,13 +268,10 @@ class FineTunerTest extends FineTunerFixture {
       List<List<Double>> losses = new ArrayList<>();
       for (int n : List.of(1, 1, 2)) {
         torch.set_num_threads(n);
-        try (ToyPolicy policy = new ToyPolicy(0.1);
-            ToyTeacher teacher = new ToyTeacher();
-            FineTuner<Batch> tuner =
-                new FineTuner<>(policy, teacher, config(Mode.ALIGN, 10).build())) {
+        try (Toys toys = new Toys(new ToyPolicy(0.1), config(Mode.ALIGN, 10).build())) {
           Recorder recorder = new Recorder();
-          tuner.run(Toy.cycle(Toy.batches(3, 16, 5)), recorder);
-          results.add(Toy.bits(policy, ""));
+          toys.tuner.run(Toy.cycle(Toy.batches(3, 16, 5)), recorder);
+          results.add(Toy.bits(toys.policy, ""));
           losses.add(recorder.steps.stream().map(StepEvent::totalLoss).toList());
         }
       }
@@ -316,17 +295,14 @@ class FineTunerTest extends FineTunerFixture {
       names = {"DEFAULT", "FREEZE"})
   void stepsAndEvaluationsLeaveNoNativeObjects(Mode mode) {
     List<Batch> batches = Toy.batches(2, 4, 1);
-    try (ToyPolicy policy = ToyPolicy.ofPlainOperations();
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
-                policy,
-                teacher,
-                config(mode, 20)
-                    .gradientAccumulation(2)
-                    .logInterval(5)
-                    .evaluationInterval(5)
-                    .build())) {
+    try (Toys toys =
+        new Toys(
+            ToyPolicy.ofPlainOperations(),
+            config(mode, 20)
+                .gradientAccumulation(2)
+                .logInterval(5)
+                .evaluationInterval(5)
+                .build())) {
       List<Long> counts = new ArrayList<>();
       TrainingListener counter =
           new TrainingListener() {
@@ -335,7 +311,7 @@ class FineTunerTest extends FineTunerFixture {
               counts.add(Pointer.totalCount());
             }
           };
-      tuner.run(Toy.cycle(batches), batches::iterator, counter);
+      toys.tuner.run(Toy.cycle(batches), batches::iterator, counter);
       assertEquals(4, counts.size());
       // Not equality: the collector may find what earlier tests left.
       assertTrue(counts.get(3) <= counts.get(1), () -> "after 5, 10, 15, 20 steps: " + counts);

@@ -9,6 +9,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.AdamW;
+import org.sightline.Values;
 import org.sightline.train.LearningRateSchedule.Constant;
 import org.sightline.train.LearningRateSchedule.Cosine;
 import org.sightline.train.LearningRateSchedule.Linear;
@@ -65,7 +66,7 @@ class LearningRateScheduleTest {
             .build();
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
-      List<Float> before = Toy.floats(policy.layers.get("head").loraB());
+      List<Float> before = Values.floats(policy.layers.get("head").loraB());
       List<Double> moved = new ArrayList<>();
       List<Double> rates = new ArrayList<>();
       TrainingListener listener =
@@ -73,7 +74,7 @@ class LearningRateScheduleTest {
             @Override
             public void step(StepEvent event) {
               rates.add(event.learningRate());
-              List<Float> now = Toy.floats(policy.layers.get("head").loraB());
+              List<Float> now = Values.floats(policy.layers.get("head").loraB());
               double most = 0;
               for (int i = 0; i < now.size(); i++) {
                 most = Math.max(most, Math.abs(now.get(i) - before.get(i)));

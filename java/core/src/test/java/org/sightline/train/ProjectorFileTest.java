@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.sightline.AlignmentProjector;
 import org.sightline.DType;
 import org.sightline.ProjectorConfig;
+import org.sightline.Values;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.Safetensors;
 import org.sightline.train.Toy.ToyPolicy;
@@ -68,7 +69,7 @@ class ProjectorFileTest {
     List<List<Float>> values = new ArrayList<>();
     projectors
         .values()
-        .forEach(p -> p.parameters().values().forEach(tensor -> values.add(Toy.floats(tensor))));
+        .forEach(p -> p.parameters().values().forEach(tensor -> values.add(Values.floats(tensor))));
     return values;
   }
 

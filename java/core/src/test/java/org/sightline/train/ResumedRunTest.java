@@ -20,7 +20,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.sightline.train.FineTuneResult.End;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
-import org.sightline.train.Toy.ToyTeacher;
 
 /** Runs that are resumed within one process; {@link KilledRunTest} has the real thing. */
 class ResumedRunTest {
@@ -132,13 +131,12 @@ class ResumedRunTest {
   void aRunThatWasStoppedStaysSo() throws IOException {
     List<Batch> held = Toy.batches(1, 4, 50);
     for (int i = 0; i < 2; i++) {
-      try (ToyPolicy policy = new ToyPolicy();
-          ToyTeacher teacher = new ToyTeacher();
-          FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, ToyRun.config(60))) {
+      try (FineTunerFixture.Toys toys = new FineTunerFixture.Toys(ToyRun.config(60))) {
         // No loss is better by that much: the second evaluation, at step 25, is one too many.
         EarlyStopping stopping = new EarlyStopping("action_loss", EarlyStopping.Goal.LOWER, 0, 1e6);
         FineTuneResult result =
-            tuner.run(new Toy.Stream(), held::iterator, new CheckpointStore(folder, 1), stopping);
+            toys.tuner.run(
+                new Toy.Stream(), held::iterator, new CheckpointStore(folder, 1), stopping);
         assertEquals(End.STOPPED, result.end());
         assertEquals(25, result.steps());
         assertTrue(stopping.reason().orElseThrow().endsWith(" at step 0"), "" + stopping.reason());
@@ -255,12 +253,11 @@ class ResumedRunTest {
   /** Dropout of projectors is off in an evaluation: two of them agree. */
   @Test
   void evaluationsAreWithoutDropout() {
-    try (ToyPolicy policy = new ToyPolicy(0.5);
-        ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, ToyRun.config(4))) {
-      tuner.run(new Toy.Stream());
-      Evaluation first = tuner.evaluate(Toy.batches(1, 4, 50).iterator());
-      Evaluation second = tuner.evaluate(Toy.batches(1, 4, 50).iterator());
+    try (FineTunerFixture.Toys toys =
+        new FineTunerFixture.Toys(new ToyPolicy(0.5), ToyRun.config(4))) {
+      toys.tuner.run(new Toy.Stream());
+      Evaluation first = toys.tuner.evaluate(Toy.batches(1, 4, 50).iterator());
+      Evaluation second = toys.tuner.evaluate(Toy.batches(1, 4, 50).iterator());
       assertEquals(first.cosine(), second.cosine());
       assertEquals(first.actionLoss(), second.actionLoss());
     }

@@ -19,6 +19,7 @@ import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
 import org.sightline.ProjectorConfig;
+import org.sightline.Values;
 
 /** A policy small enough to know by heart: x → vision → tanh (1) → middle → tanh (2) → head. */
 final class Toy {
@@ -260,21 +261,9 @@ final class Toy {
         .forEach(
             (name, parameter) -> {
               if (name.startsWith(prefix)) {
-                all.add(floats(parameter));
+                all.add(Values.floats(parameter));
               }
             });
     return all;
-  }
-
-  static List<Float> floats(Tensor tensor) {
-    try (PointerScope scope = new PointerScope()) {
-      float[] values = new float[(int) tensor.numel()];
-      tensor.detach().contiguous().data_ptr_float().get(values);
-      List<Float> list = new ArrayList<>();
-      for (float value : values) {
-        list.add(value);
-      }
-      return list;
-    }
   }
 }
