@@ -49,14 +49,7 @@ public final class RldsWriter implements Closeable {
         throw new IllegalArgumentException(
             "name: found '" + name + "', expected lower-case letters, digits and underscores");
       }
-      if (episodes < 1 || shards < 1 || shards > episodes) {
-        throw new IllegalArgumentException(
-            "found "
-                + episodes
-                + " episodes and "
-                + shards
-                + " shards, expected at least 1 of each and no more shards than episodes");
-      }
+      requireShards(episodes, shards);
       if (imageWidth < 1 || imageHeight < 1 || stateSize < 0) {
         throw new IllegalArgumentException(
             "found images of "
@@ -76,6 +69,22 @@ public final class RldsWriter implements Closeable {
   private TfRecordWriter shard;
   private int written;
   private long bytes;
+
+  /**
+   * Refuses shards that would stay empty.
+   *
+   * @throws IllegalArgumentException unless {@code 1 <= shards <= episodes}
+   */
+  public static void requireShards(int episodes, int shards) {
+    if (episodes < 1 || shards < 1 || shards > episodes) {
+      throw new IllegalArgumentException(
+          "found "
+              + episodes
+              + " episodes and "
+              + shards
+              + " shards, expected at least 1 of each and no more shards than episodes");
+    }
+  }
 
   /** Creates the folder and its {@code features.json}; removes a former dataset_info.json. */
   public RldsWriter(Path folder, Layout layout) throws IOException {

@@ -31,14 +31,7 @@ public final class TabletopGenerator {
   public record Options(int episodes, int shards, int imageSize, long seed) {
     /** Checks the numbers. */
     public Options {
-      if (episodes < 1 || shards < 1 || shards > episodes) {
-        throw new IllegalArgumentException(
-            "found "
-                + episodes
-                + " episodes and "
-                + shards
-                + " shards, expected at least 1 of each and no more shards than episodes");
-      }
+      RldsWriter.requireShards(episodes, shards);
       if (imageSize < 16 || imageSize > 1024) {
         throw new IllegalArgumentException(
             "imageSize: found " + imageSize + ", expected 16 to 1024 pixels");

@@ -99,8 +99,7 @@ class CheckpointCommandsTest {
 
   @Test
   void inspectWritesJsonForMachines() throws IOException {
-    Cli cli = Cli.succeed("inspect --json " + shared.resolve("base"));
-    JsonObject json = JsonParser.parseString(cli.out()).getAsJsonObject();
+    JsonObject json = Cli.run("inspect --json " + shared.resolve("base")).json();
     assertEquals(4_071_016, json.get("parameters").getAsLong());
     assertEquals(8_142_032, json.get("bytes").getAsLong());
     assertEquals(174, json.getAsJsonArray("tensor_list").size());
@@ -110,7 +109,7 @@ class CheckpointCommandsTest {
 
     Path file = folder.resolve("x.safetensors");
     Safetensors.write(file, Map.of("a", torch.zeros(2, 3)), Map.of("who", "me"));
-    json = JsonParser.parseString(Cli.run("inspect --json " + file).out()).getAsJsonObject();
+    json = Cli.run("inspect --json " + file).json();
     assertEquals("me", json.getAsJsonObject("metadata").get("who").getAsString());
     assertFalse(json.has("model"));
   }
@@ -158,8 +157,7 @@ class CheckpointCommandsTest {
     assertTrue(cli.out().contains("split val, shards 1, "), cli.out());
     assertTrue(cli.out().contains("bytes 0 B, shards_missing 1"), cli.out());
     assertTrue(cli.out().contains("tensor of float32 [7]"), cli.out());
-    JsonObject json =
-        JsonParser.parseString(Cli.run("inspect --json " + data).out()).getAsJsonObject();
+    JsonObject json = Cli.run("inspect --json " + data).json();
     assertEquals(
         25, json.getAsJsonArray("splits").get(0).getAsJsonObject().get("episodes").getAsLong());
   }

@@ -2,6 +2,8 @@ package org.sightline.vla.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -16,13 +18,14 @@ import java.util.Map;
 record Cli(int exitCode, String out, String err) {
   /** Arguments are separated by single spaces. */
   static Cli run(String arguments) {
+    return of(arguments.isEmpty() ? new String[0] : arguments.split(" "));
+  }
+
+  /** Arguments may have spaces of their own. */
+  static Cli of(String... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    int code =
-        Main.execute(
-            new PrintWriter(out),
-            new PrintWriter(err),
-            arguments.isEmpty() ? new String[0] : arguments.split(" "));
+    int code = Main.execute(new PrintWriter(out), new PrintWriter(err), arguments);
     return new Cli(code, out.toString(), err.toString());
   }
 
@@ -31,6 +34,12 @@ record Cli(int exitCode, String out, String err) {
     Cli cli = run(arguments);
     assertEquals(0, cli.exitCode, () -> arguments + "\n" + cli.out + cli.err);
     return cli;
+  }
+
+  /** What a run that ended well printed. */
+  JsonObject json() {
+    assertEquals(0, exitCode, err);
+    return JsonParser.parseString(out).getAsJsonObject();
   }
 
   /** Rows by column name; fields without quotes or commas in them. */

@@ -5,11 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
-import java.io.PrintWriter;
-import java.io.StringWriter;
-import java.util.Arrays;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -20,22 +15,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 class PlanCommandTest {
   private static final String PAPER = "--preset openvla-7b --dtype bfloat16 ";
 
-  private record Run(int exitCode, String out, String err) {
-    static Run of(String options) {
-      var out = new StringWriter();
-      var err = new StringWriter();
-      String[] args =
-          Stream.concat(Stream.of("plan"), Arrays.stream(options.strip().split("\\s+")))
-              .filter(arg -> !arg.isEmpty())
-              .toArray(String[]::new);
-      int exitCode = Main.execute(new PrintWriter(out, true), new PrintWriter(err, true), args);
-      return new Run(exitCode, out.toString(), err.toString());
-    }
-
-    JsonObject json() {
-      assertEquals(0, exitCode, err);
-      return JsonParser.parseString(out).getAsJsonObject();
-    }
+  private static Cli plan(String options) {
+    return Cli.run("plan " + options);
   }
 
   private static long group(JsonObject json, String name, String key) {
@@ -44,7 +25,7 @@ class PlanCommandTest {
 
   @Test
   void textTellsTheModelTheGroupsAndTheTensors() {
-    Run run = Run.of(PAPER);
+    Cli run = plan(PAPER);
     assertEquals(0, run.exitCode(), run.err());
     String text = run.out().replaceAll(" +", " ");
     assertTrue(text.contains("openvla-7b, 7,541,237,184 parameters in 982 tensors\n"), text);
@@ -60,7 +41,7 @@ class PlanCommandTest {
 
   @Test
   void jsonListsEveryTensorAndItsSumIsTheTotal() {
-    JsonObject json = Run.of(PAPER + "--json").json();
+    JsonObject json = plan(PAPER + "--json").json();
     long sum = 0;
     for (JsonElement element : json.getAsJsonArray("tensors")) {
       JsonObject tensor = element.getAsJsonObject();
@@ -75,30 +56,30 @@ class PlanCommandTest {
 
   @Test
   void optionsChangeWhatTheyName() {
-    JsonObject plain = Run.of(PAPER + "--json").json();
-    JsonObject again = Run.of(PAPER + "--json --gradient-checkpointing").json();
+    JsonObject plain = plan(PAPER + "--json").json();
+    JsonObject again = plan(PAPER + "--json --gradient-checkpointing").json();
     assertTrue(
         20 * group(again, "saved: decoder", "bytes") < 2 * group(plain, "saved: decoder", "bytes"));
-    JsonObject rank = Run.of(PAPER + "--json --rank 16").json();
+    JsonObject rank = plan(PAPER + "--json --rank 16").json();
     assertEquals(group(plain, "adapters", "bytes"), 2 * group(rank, "adapters", "bytes"));
-    JsonObject split = Run.of(PAPER + "--json --optimizer-state remainder").json();
+    JsonObject split = plan(PAPER + "--json --optimizer-state remainder").json();
     assertEquals(group(plain, "optimizer", "bytes") * 10, group(split, "optimizer", "bytes") * 12);
-    JsonObject batch = Run.of(PAPER + "--json --batch-size 16").json();
+    JsonObject batch = plan(PAPER + "--json --batch-size 16").json();
     assertEquals(2 * group(plain, "batch", "bytes"), group(batch, "batch", "bytes"));
-    JsonObject none = Run.of(PAPER + "--json --no-align").json();
+    JsonObject none = plan(PAPER + "--json --no-align").json();
     assertEquals(0, group(none, "teacher", "bytes") + group(none, "projector", "bytes"));
-    JsonObject two = Run.of(PAPER + "--json --layers 8,16").json();
+    JsonObject two = plan(PAPER + "--json --layers 8,16").json();
     assertEquals(2 * group(plain, "projector", "bytes"), group(two, "projector", "bytes"));
-    JsonObject fp32 = Run.of("--preset openvla-7b --json").json();
+    JsonObject fp32 = plan("--preset openvla-7b --json").json();
     assertEquals(2 * group(plain, "adapters", "bytes"), group(fp32, "adapters", "bytes"));
   }
 
   @Test
   void memoryThatIsThereDecidesTheExitCode() {
-    Run fits = Run.of(PAPER + "--memory 80GB");
+    Cli fits = plan(PAPER + "--memory 80GB");
     assertEquals(0, fits.exitCode(), fits.err());
     assertTrue(fits.out().matches("(?s).*fits +yes: [\\d.]+ GB of 80\\.0 GB\n.*"), fits.out());
-    Run not = Run.of(PAPER + "--memory 16GB");
+    Cli not = plan(PAPER + "--memory 16GB");
     assertEquals(2, not.exitCode());
     assertTrue(not.out().matches("(?s).*fits +no: [\\d.]+ GB of 16\\.0 GB\n.*"), not.out());
   }
@@ -107,7 +88,7 @@ class PlanCommandTest {
   @EnabledOnOs(OS.LINUX)
   void measuresRealSteps() {
     for (String options : new String[] {"", " --gradient-checkpointing", " --no-align"}) {
-      JsonObject json = Run.of("--batch-size 2 --rank 4 --json --measure 2" + options).json();
+      JsonObject json = plan("--batch-size 2 --rank 4 --json --measure 2" + options).json();
       assertTrue(json.get("seconds_per_step").getAsDouble() > 0);
       long baseline = json.get("measured_baseline_bytes").getAsLong();
       assertTrue(baseline > 0);
@@ -128,14 +109,14 @@ class PlanCommandTest {
         "--weights nowhere| --weights: no such file or folder: nowhere",
       })
   void unusableInputIsNamed(String options, String message) {
-    Run run = Run.of(options);
+    Cli run = plan(options);
     assertEquals(2, run.exitCode());
     assertTrue(run.err().contains("sightline: " + message), run.err());
   }
 
   @Test
   void anUnknownTeacherIsNamed() {
-    Run run = Run.of("--preset mid --teacher-preset clip");
+    Cli run = plan("--preset mid --teacher-preset clip");
     assertEquals(2, run.exitCode());
     assertTrue(run.err().contains("teacher preset must be one of ["), run.err());
   }

@@ -4,10 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
 import java.io.IOException;
-import java.io.PrintWriter;
-import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -51,8 +48,7 @@ class PolicyCommandsTest {
   }
 
   private static JsonObject json(String arguments) {
-    Cli cli = Cli.succeed(arguments + " --json");
-    return JsonParser.parseString(cli.out()).getAsJsonObject();
+    return Cli.run(arguments + " --json").json();
   }
 
   @Test
@@ -148,12 +144,7 @@ class PolicyCommandsTest {
   }
 
   private static JsonObject act(Path image, String instruction) {
-    StringWriter out = new StringWriter();
-    StringWriter err = new StringWriter();
-    int code =
-        Main.execute(
-            new PrintWriter(out),
-            new PrintWriter(err),
+    return Cli.of(
             "act",
             "--image",
             image.toString(),
@@ -161,9 +152,8 @@ class PolicyCommandsTest {
             instruction,
             "--adapter",
             adapter.toString(),
-            "--json");
-    assertEquals(0, code, err.toString());
-    return JsonParser.parseString(out.toString()).getAsJsonObject();
+            "--json")
+        .json();
   }
 
   private static Step step() throws IOException {

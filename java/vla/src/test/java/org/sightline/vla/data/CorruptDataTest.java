@@ -14,34 +14,19 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.formats.TfRecordWriter;
 
 /** Damaged shards: a named error with file and offset, or skipped and counted. */
-class CorruptDataTest {
+class CorruptDataTest extends TokenizerFixture {
   private static final int[] LENGTHS = {3, 2, 4, 1, 5};
-  private static PromptTokenizer tokenizer;
 
-  @TempDir Path folder;
   private Path shard;
   private byte[] good;
   private long[] offsets;
-
-  @BeforeAll
-  static void open() throws IOException {
-    tokenizer = HuggingFacePromptTokenizer.embedded();
-  }
-
-  @AfterAll
-  static void close() {
-    tokenizer.close();
-  }
 
   @BeforeEach
   void write() throws IOException {

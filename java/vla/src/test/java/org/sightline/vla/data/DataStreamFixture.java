@@ -1,29 +1,12 @@
 package org.sightline.vla.data;
 
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What the tests of data streams share: toy datasets, read as a run reads them. */
-abstract class DataStreamFixture {
-  static PromptTokenizer tokenizer;
-
-  @TempDir Path folder;
-
-  @BeforeAll
-  static void open() throws IOException {
-    tokenizer = HuggingFacePromptTokenizer.embedded();
-  }
-
-  @AfterAll
-  static void close() {
-    tokenizer.close();
-  }
+abstract class DataStreamFixture extends TokenizerFixture {
 
   VlaData mixture(VlaDataLoader.Options options, Double... shares) throws IOException {
     List<RldsDataset> datasets = new ArrayList<>();

@@ -22,26 +22,10 @@ import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
-class VlaDataTest {
+class VlaDataTest extends TokenizerFixture {
   private static final ActionTokenizer ACTIONS = new ActionTokenizer(1024);
-  private static PromptTokenizer tokenizer;
-
-  @TempDir Path folder;
-
-  @BeforeAll
-  static void open() throws IOException {
-    tokenizer = HuggingFacePromptTokenizer.embedded();
-  }
-
-  @AfterAll
-  static void close() {
-    tokenizer.close();
-  }
 
   private static long[] longs(Tensor tensor) {
     long[] values = new long[(int) tensor.numel()];
@@ -53,14 +37,6 @@ class VlaDataTest {
     float[] values = new float[(int) tensor.numel()];
     tensor.data_ptr_float().get(values);
     return values;
-  }
-
-  private static long[] shape(Tensor tensor) {
-    long[] sizes = new long[(int) tensor.dim()];
-    for (int i = 0; i < sizes.length; i++) {
-      sizes[i] = tensor.size(i);
-    }
-    return sizes;
   }
 
   @Test
@@ -91,9 +67,9 @@ class VlaDataTest {
       long[] longPrompt = Prompt.ids(tokenizer, longer.instruction());
       int width = longPrompt.length + 8;
       assertTrue(shortPrompt.length < longPrompt.length);
-      assertArrayEquals(new long[] {2, width}, shape(batch.inputIds()));
-      assertArrayEquals(new long[] {2, 6, 8, 8}, shape(batch.pixelValues()));
-      assertArrayEquals(new long[] {2, 7}, shape(batch.actions()));
+      assertArrayEquals(new long[] {2, width}, batch.inputIds().shape());
+      assertArrayEquals(new long[] {2, 6, 8, 8}, batch.pixelValues().shape());
+      assertArrayEquals(new long[] {2, 7}, batch.actions().shape());
       assertEquals(torch.ScalarType.Long, batch.labels().scalar_type().intern());
       assertEquals(torch.ScalarType.Float, batch.pixelValues().scalar_type().intern());
 

@@ -138,6 +138,11 @@ class TabletopGeneratorTest {
                 IllegalArgumentException.class, () -> new TabletopGenerator.Options(1, 1, 8, 0))
             .getMessage());
     assertThrows(IllegalArgumentException.class, () -> new TabletopGenerator.Options(0, 1, 64, 0));
-    assertThrows(IllegalArgumentException.class, () -> new TabletopGenerator.Options(2, 3, 64, 0));
+    assertEquals(
+        "found 2 episodes and 3 shards, expected at least 1 of each and no more shards than"
+            + " episodes",
+        assertThrows(
+                IllegalArgumentException.class, () -> new TabletopGenerator.Options(2, 3, 64, 0))
+            .getMessage());
   }
 }

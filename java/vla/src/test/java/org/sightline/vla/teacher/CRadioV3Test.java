@@ -92,13 +92,8 @@ class CRadioV3Test {
     x = ReferenceViT.join(prefix, add(x, positions, null));
     for (int i = 0; i < DEPTH; i++) {
       String block = model + "blocks." + i + ".";
-      double[][] qkv = vit.linearOf(vit.norm(x, block + "norm1"), block + "attn.qkv");
-      double[][] attended =
-          vit.attend(
-              columns(qkv, 0, WIDTH),
-              columns(qkv, WIDTH, 2 * WIDTH),
-              columns(qkv, 2 * WIDTH, 3 * WIDTH),
-              block + "attn.proj");
+      double[][] h = vit.norm(x, block + "norm1");
+      double[][] attended = vit.attend(h, block + "attn.qkv", block + "attn.proj");
       x = vit.residual(x, attended, gamma == null ? null : block + "ls1." + gamma);
       double[][] mlp =
           vit.mlp(

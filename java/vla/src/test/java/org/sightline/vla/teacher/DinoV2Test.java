@@ -1,7 +1,6 @@
 package org.sightline.vla.teacher;
 
 import static org.sightline.vla.model.ReferenceMath.add;
-import static org.sightline.vla.model.ReferenceMath.columns;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -146,18 +145,13 @@ class DinoV2Test {
         String attention = block + "attention.attention.";
         attended =
             vit.attend(
-                vit.linearOf(h, attention + "query"),
-                vit.linearOf(h, attention + "key"),
-                vit.linearOf(h, attention + "value"),
+                h,
+                attention + "query",
+                attention + "key",
+                attention + "value",
                 block + names.out());
       } else {
-        double[][] qkv = vit.linearOf(h, block + "attn.qkv");
-        attended =
-            vit.attend(
-                columns(qkv, 0, WIDTH),
-                columns(qkv, WIDTH, 2 * WIDTH),
-                columns(qkv, 2 * WIDTH, 3 * WIDTH),
-                block + names.out());
+        attended = vit.attend(h, block + "attn.qkv", block + names.out());
       }
       x = vit.residual(x, attended, block + names.layerScale(1));
       h = vit.norm(x, block + "norm2");

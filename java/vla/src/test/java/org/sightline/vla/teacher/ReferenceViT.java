@@ -2,6 +2,7 @@ package org.sightline.vla.teacher;
 
 import static org.sightline.vla.model.ReferenceMath.add;
 import static org.sightline.vla.model.ReferenceMath.attention;
+import static org.sightline.vla.model.ReferenceMath.columns;
 import static org.sightline.vla.model.ReferenceMath.layerNorm;
 import static org.sightline.vla.model.ReferenceMath.linear;
 import static org.sightline.vla.model.ReferenceMath.map;
@@ -52,8 +53,23 @@ final class ReferenceViT {
     return layerNorm(x, get(module + ".weight"), get(module + ".bias"), eps);
   }
 
-  /** softmax(QKᵀ)V over all tokens, and the output projection. */
-  double[][] attend(double[][] q, double[][] k, double[][] v, String out) {
+  /** softmax(QKᵀ)V over all tokens, and the output projection; the modules by their names. */
+  double[][] attend(double[][] x, String q, String k, String v, String out) {
+    return attend(linearOf(x, q), linearOf(x, k), linearOf(x, v), out);
+  }
+
+  /** The same where one module makes Q, K and V side by side. */
+  double[][] attend(double[][] x, String qkv, String out) {
+    double[][] all = linearOf(x, qkv);
+    int width = all[0].length / 3;
+    return attend(
+        columns(all, 0, width),
+        columns(all, width, 2 * width),
+        columns(all, 2 * width, 3 * width),
+        out);
+  }
+
+  private double[][] attend(double[][] q, double[][] k, double[][] v, String out) {
     return linearOf(attention(q, k, v, heads, (query, key) -> true), out);
   }
 

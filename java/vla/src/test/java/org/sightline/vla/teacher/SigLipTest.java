@@ -1,7 +1,6 @@
 package org.sightline.vla.teacher;
 
 import static org.sightline.vla.model.ReferenceMath.add;
-import static org.sightline.vla.model.ReferenceMath.columns;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -112,9 +111,10 @@ class SigLipTest {
           vit.residual(
               x,
               vit.attend(
-                  vit.linearOf(h, layer + "self_attn.q_proj"),
-                  vit.linearOf(h, layer + "self_attn.k_proj"),
-                  vit.linearOf(h, layer + "self_attn.v_proj"),
+                  h,
+                  layer + "self_attn.q_proj",
+                  layer + "self_attn.k_proj",
+                  layer + "self_attn.v_proj",
                   layer + "self_attn.out_proj"),
               null);
       h = vit.norm(x, layer + "layer_norm2");
@@ -135,17 +135,9 @@ class SigLipTest {
             pixels);
     for (int i = 0; i < DEPTH; i++) {
       String block = trunk + "blocks." + i + ".";
-      double[][] qkv = vit.linearOf(vit.norm(x, block + "norm1"), block + "attn.qkv");
-      x =
-          vit.residual(
-              x,
-              vit.attend(
-                  columns(qkv, 0, WIDTH),
-                  columns(qkv, WIDTH, 2 * WIDTH),
-                  columns(qkv, 2 * WIDTH, 3 * WIDTH),
-                  block + "attn.proj"),
-              null);
-      double[][] h = vit.norm(x, block + "norm2");
+      double[][] h = vit.norm(x, block + "norm1");
+      x = vit.residual(x, vit.attend(h, block + "attn.qkv", block + "attn.proj"), null);
+      h = vit.norm(x, block + "norm2");
       x =
           vit.residual(
               x, vit.mlp(h, block + "mlp.fc1", block + "mlp.fc2", ReferenceMath::gelu), null);

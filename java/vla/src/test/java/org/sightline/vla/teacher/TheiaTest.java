@@ -84,9 +84,10 @@ class TheiaTest {
           vit.residual(
               x,
               vit.attend(
-                  vit.linearOf(h, layer + "attention.attention.query"),
-                  vit.linearOf(h, layer + "attention.attention.key"),
-                  vit.linearOf(h, layer + "attention.attention.value"),
+                  h,
+                  layer + "attention.attention.query",
+                  layer + "attention.attention.key",
+                  layer + "attention.attention.value",
                   layer + "attention.output.dense"),
               null);
       h = vit.norm(x, layer + "layernorm_after");
