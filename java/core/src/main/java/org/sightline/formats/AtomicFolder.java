@@ -1,13 +1,17 @@
 package org.sightline.formats;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /** Makes a folder that appears with all its files or not at all. */
@@ -18,12 +22,14 @@ public final class AtomicFolder {
     void write(Path folder) throws IOException;
   }
 
+  private static final String LOCK = ".lock";
+
   private AtomicFolder() {}
 
   /**
    * Runs {@code body} on a hidden folder beside {@code folder} and renames that when it is complete
    * and durable. If anything fails nothing is left, and a process that is killed leaves only the
-   * hidden folder, {@code .NAME.PID.tmp}.
+   * hidden folder, {@code .NAME.PID.tmp}, which the next call for this {@code folder} takes away.
    *
    * @param folder must not exist, or be empty; its parents are created
    * @throws FileAlreadyExistsException if it exists and is not an empty folder
@@ -35,10 +41,12 @@ public final class AtomicFolder {
     Path temporary =
         parent.resolve("." + target.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
     delete(temporary);
-    try {
-      Files.createDirectory(temporary);
+    clearLeftovers(parent, target.getFileName().toString());
+    Files.createDirectory(temporary);
+    try (FileChannel alive = lock(temporary)) {
       body.write(temporary);
       AtomicFile.syncFolder(temporary);
+      Files.delete(temporary.resolve(LOCK));
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
     } catch (FileSystemException e) {
       requireFree(folder); // something else may have filled it meanwhile
@@ -47,6 +55,37 @@ public final class AtomicFolder {
       delete(temporary);
     }
     AtomicFile.syncFolder(parent);
+  }
+
+  /** Shows that the folder is still being written, to other machines too; ends with the process. */
+  private static FileChannel lock(Path temporary) throws IOException {
+    FileChannel channel =
+        FileChannel.open(
+            temporary.resolve(LOCK), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    try {
+      channel.tryLock();
+    } catch (IOException e) {
+      // A file system without locks: then nobody finds this folder abandoned either.
+    }
+    return channel;
+  }
+
+  /** Deletes what processes left that were killed while they wrote this very folder. */
+  private static void clearLeftovers(Path parent, String name) throws IOException {
+    Pattern form = Pattern.compile("\\." + Pattern.quote(name) + "\\.\\d+\\.tmp");
+    List<Path> drafts;
+    try (Stream<Path> files = Files.list(parent)) {
+      drafts = files.filter(f -> form.matcher(f.getFileName().toString()).matches()).toList();
+    }
+    for (Path draft : drafts) {
+      try (FileChannel channel = FileChannel.open(draft.resolve(LOCK), StandardOpenOption.WRITE)) {
+        if (channel.tryLock() != null) {
+          delete(draft);
+        }
+      } catch (OverlappingFileLockException | IOException e) {
+        // Another thread is at it, or it cannot be told whether anyone is: it stays.
+      }
+    }
   }
 
   /**

@@ -4,9 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -77,6 +80,27 @@ class AtomicFolderTest {
     assertEquals(List.of("x"), names(late));
     assertEquals(List.of("mine"), names(target));
     assertEquals(List.of("late", "model"), names(parent));
+  }
+
+  @Test
+  void whatKilledProcessesLeftIsTakenAwayAndNothingElse() throws IOException {
+    Path abandoned = Files.createDirectory(parent.resolve(".model.123.tmp"));
+    Files.writeString(abandoned.resolve(".lock"), "");
+    Files.writeString(abandoned.resolve("model-00001-of-00002.safetensors"), "half");
+    Path busy = Files.createDirectory(parent.resolve(".model.124.tmp"));
+    Files.createDirectory(parent.resolve(".model.125.tmp")); // without a lock: not ours to judge
+    Files.writeString(
+        Files.createDirectory(parent.resolve(".model.v2.126.tmp")).resolve(".lock"), "");
+    try (FileChannel writer =
+            FileChannel.open(
+                busy.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        FileLock held = writer.lock()) {
+      AtomicFolder.write(
+          parent.resolve("model"), draft -> Files.writeString(draft.resolve("one"), "1"));
+    }
+    assertEquals(
+        List.of(".model.124.tmp", ".model.125.tmp", ".model.v2.126.tmp", "model"), names(parent));
+    assertEquals(List.of("one"), names(parent.resolve("model")));
   }
 
   private static List<String> names(Path folder) throws IOException {
