@@ -50,7 +50,7 @@ final class ActCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws Exception {
-    BaseModel.requireExists("--image", image);
+    OptionChecks.isFile("--image", image);
     if (instruction.isBlank()) {
       throw new IllegalArgumentException("--instruction must say what to do, found nothing");
     }

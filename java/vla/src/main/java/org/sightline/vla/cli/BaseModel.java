@@ -29,7 +29,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
    * @param preset name of a shape, or null for the folder's own or nano
    */
   static BaseModel of(String option, List<Path> weights, String preset) throws IOException {
-    weights.forEach(path -> requireExists(option, path));
+    weights.forEach(path -> OptionChecks.exists(option, path));
     boolean folder = weights.size() == 1 && Files.exists(weights.get(0).resolve("config.json"));
     if (!folder) {
       OpenVlaConfig config = OpenVlaConfig.ofPreset(preset == null ? "nano" : preset);
@@ -52,12 +52,6 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
                 .formatted(weights.get(0).resolve("config.json"), preset));
       }
       return new BaseModel(config, weights);
-    }
-  }
-
-  static void requireExists(String option, Path path) {
-    if (path != null && !Files.exists(path)) {
-      throw new IllegalArgumentException(option + ": no such file or folder: " + path);
     }
   }
 

@@ -24,7 +24,11 @@ final class ByteCount implements ITypeConverter<Long> {
       power = 0;
     }
     BigDecimal unit = BigDecimal.valueOf(form.group(3).isEmpty() ? 1000 : 1024).pow(power);
-    return new BigDecimal(form.group(1)).multiply(unit).longValue();
+    BigDecimal bytes = new BigDecimal(form.group(1)).multiply(unit);
+    if (bytes.compareTo(BigDecimal.valueOf(Long.MAX_VALUE)) > 0) {
+      throw new TypeConversionException("found \"" + text + "\", expected less than 2^63 bytes");
+    }
+    return bytes.longValue();
   }
 
   /** In decimal units with three digits: 15.1 GB. */

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -59,12 +60,13 @@ final class ConfigFile {
    *     what was found and what was expected
    */
   static ConfigFile read(Path file, Set<String> known) throws IOException {
-    return of(file.toString(), Files.readString(file), known, null);
+    OptionChecks.isFile("--config", file);
+    return of(file.toString(), text(file), known, null);
   }
 
   /** As {@link #read}, of what stands under one key of a file; the rest of it is not looked at. */
   static ConfigFile readUnder(String key, Path file, Set<String> known) throws IOException {
-    return of(file.toString(), Files.readString(file), known, key);
+    return of(file.toString(), text(file), known, key);
   }
 
   /** Reads a file that is part of the program. */
@@ -74,6 +76,14 @@ final class ConfigFile {
         throw new IOException(name + " is missing in the program");
       }
       return of(name, new String(in.readAllBytes(), StandardCharsets.UTF_8), known, null);
+    }
+  }
+
+  private static String text(Path file) throws IOException {
+    try {
+      return Files.readString(file);
+    } catch (CharacterCodingException e) {
+      throw new IllegalArgumentException(file + ": expected text in UTF-8, found other bytes", e);
     }
   }
 

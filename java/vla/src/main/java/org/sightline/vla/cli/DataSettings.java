@@ -34,20 +34,15 @@ record DataSettings(
   DataSettings {
     folders = List.copyOf(folders);
     shares = List.copyOf(shares);
-    folders.forEach(folder -> BaseModel.requireExists("--data", folder));
-    requireAtLeastZero("--views", views);
-    requireAtLeastZero("--data-threads", threads);
-    requireAtLeastZero("--shuffle-buffer", shuffleBuffer);
+    folders.forEach(folder -> OptionChecks.exists("--data", folder));
+    OptionChecks.atLeast("--views", views, 0);
+    OptionChecks.atLeast("--data-threads", threads, 0);
+    OptionChecks.atLeast("--shuffle-buffer", shuffleBuffer, 0);
+    OptionChecks.canBeFolder("--teacher-cache", teacherCache);
     if (teacherCache != null && augment && views == 0) {
       throw new IllegalArgumentException(
           "--teacher-cache needs --views of 1 or more, or --no-augment, found --views 0: each epoch"
               + " would show new pictures");
-    }
-  }
-
-  private static void requireAtLeastZero(String option, int value) {
-    if (value < 0) {
-      throw new IllegalArgumentException(option + " must be at least 0, found " + value);
     }
   }
 

@@ -3,11 +3,13 @@ package org.sightline.vla.cli;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** Turns exceptions into one line for the user and an exit code. */
 final class Errors {
@@ -18,6 +20,20 @@ final class Errors {
   static final int USER = 2;
 
   private Errors() {}
+
+  /** A command line that does not parse: the message last, not above a page of options. */
+  static int usage(ParameterException e) {
+    CommandLine command = e.getCommandLine();
+    PrintWriter err = command.getErr();
+    if (command.getParent() == null) {
+      command.usage(err); // Short: what commands there are.
+    }
+    err.println(command.getColorScheme().errorText("sightline: " + e.getMessage()));
+    UnmatchedArgumentException.printSuggestions(e, err);
+    err.println("\"" + command.getCommandSpec().qualifiedName() + " --help\" lists the options.");
+    err.flush();
+    return USER;
+  }
 
   static int report(Throwable error, CommandLine commandLine, boolean stacktrace) {
     PrintWriter err = commandLine.getErr();
@@ -40,7 +56,8 @@ final class Errors {
         || error instanceof IOException
         || error instanceof UncheckedIOException
         || error instanceof ParameterException
-        || error instanceof TrainingMemoryException;
+        || error instanceof TrainingMemoryException
+        || error instanceof OutOfMemoryError;
   }
 
   private static String message(Throwable error) {
@@ -49,6 +66,14 @@ final class Errors {
     }
     if (error instanceof NoSuchFileException missing) {
       return missing.getFile() + ": no such file or folder";
+    }
+    if (error instanceof AccessDeniedException denied) {
+      return denied.getFile() + ": permission denied";
+    }
+    if (error instanceof OutOfMemoryError) {
+      return "the Java heap is too small ("
+          + error.getMessage()
+          + "): lower --batch-size, or start java with a larger -Xmx";
     }
     if (error instanceof FileSystemException file) {
       String reason = file.getReason() == null ? "cannot be used" : file.getReason();

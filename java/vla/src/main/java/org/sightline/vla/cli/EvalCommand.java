@@ -67,7 +67,11 @@ final class EvalCommand implements Callable<Integer> {
   @Option(names = "--split-seed", defaultValue = "7", description = "Training's --seed.")
   private long splitSeed;
 
-  @Option(names = "--camera", paramLabel = "KEY", defaultValue = "image_0")
+  @Option(
+      names = "--camera",
+      paramLabel = "KEY",
+      defaultValue = "image_0",
+      description = "Image of the observations the policy sees.")
   private String camera;
 
   @Option(names = "--batch-size", defaultValue = "8", description = "Samples per forward pass.")
@@ -80,10 +84,10 @@ final class EvalCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws Exception {
-    BaseModel.requireExists("--data", data);
-    if (batchSize < 1) {
-      throw new IllegalArgumentException("--batch-size must be at least 1, found " + batchSize);
-    }
+    OptionChecks.exists("--data", data);
+    OptionChecks.atLeast("--batch-size", batchSize, 1);
+    OptionChecks.belowOne("--eval-fraction", evalFraction);
+    policy.requireThere();
     RldsDataset dataset = RldsDataset.open(data, split, RldsKeys.BRIDGE.withCamera(camera));
     int[] episodes = episodes(dataset);
     try (LoadedPolicy loaded = policy.open()) {

@@ -70,7 +70,7 @@ final class ExportCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           "--max-shard-size must be at least 1 byte, found " + maxShardBytes);
     }
-    BaseModel.requireExists("--adapter", adapter);
+    OptionChecks.exists("--adapter", adapter);
     Sightline.load();
     try (HuggingFaceCheckpoint base = base().open()) {
       CheckpointExport.write(base, adapter, output, maxShardBytes);

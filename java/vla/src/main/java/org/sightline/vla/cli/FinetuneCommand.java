@@ -1,6 +1,7 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -13,7 +14,6 @@ import org.sightline.LoraInit;
 import org.sightline.Sightline;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
-import org.sightline.vla.data.PromptTokenizer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -172,27 +172,33 @@ final class FinetuneCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     FinetuneSettings settings = settings();
-    if (run.resume != null) {
+    boolean resumed = run.resume != null;
+    if (resumed) {
       requireNothingBesideResume();
+    } else {
+      OutputFolder.requireUsable(output, overwrite);
     }
+    MemoryCheck.require(settings);
     Sightline.load();
-    try (PromptTokenizer tokenizer = FinetuneJob.tokenizer(settings)) {
-      if (run.resume == null) {
-        OutputFolder.prepare(output, overwrite);
-      }
+    // What is wrong with the input is found here, while the output folder is as it was.
+    try (FinetuneJob job = FinetuneJob.open(settings, spec.commandLine().getOut())) {
+      Files.createDirectories(output);
       try (RunLock lock = RunLock.of(output)) {
-        if (run.resume == null) {
-          RunFile.write(output, spec);
-        } else {
+        if (resumed) {
+          job.requireStepsAhead();
           RunFile.addResumption(output, spec);
+        } else {
+          OutputFolder.requireUsable(output, overwrite); // Another run may have come first.
+          OutputFolder.clear(output, settings.teacher() == null);
+          RunFile.write(output, spec);
         }
-        return run(new FinetuneJob(settings, spec.commandLine().getOut()), tokenizer);
+        return run(job);
       }
     }
   }
 
   /** Control-C lets the step under way finish and its checkpoint be written. */
-  private static int run(FinetuneJob job, PromptTokenizer tokenizer) throws IOException {
+  private static int run(FinetuneJob job) throws IOException {
     CountDownLatch ended = new CountDownLatch(1);
     Thread stop =
         new Thread(
@@ -207,7 +213,7 @@ final class FinetuneCommand implements Callable<Integer> {
             "stop");
     Runtime.getRuntime().addShutdownHook(stop);
     try {
-      return job.run(tokenizer) ? 0 : INTERRUPTED;
+      return job.run() ? 0 : INTERRUPTED;
     } finally {
       ended.countDown();
       try {
@@ -231,6 +237,11 @@ final class FinetuneCommand implements Callable<Integer> {
   }
 
   private FinetuneSettings settings() throws IOException {
+    OptionChecks.atLeast("--rank", rank, 1);
+    OptionChecks.positive("--alpha", alpha);
+    OptionChecks.belowOne("--dropout", dropout);
+    OptionChecks.notNegative("--lr", learningRate);
+    OptionChecks.notNegative("--clip", clip);
     AdamW.Config adamW = AdamW.Config.defaults();
     return new FinetuneSettings(
         modes,

@@ -37,14 +37,57 @@ import org.sightline.vla.teacher.cache.FeatureStore;
  * plot.png} and {@code report.html}; and what had to be made: {@code data/}, {@code
  * teacher.safetensors}. Called again on the same folder, it goes on where it was broken off.
  */
-final class FinetuneJob {
+final class FinetuneJob implements AutoCloseable {
+  /** The random teacher of a job that was given none. */
+  static final String TEACHER = "teacher.safetensors";
+
   private final FinetuneSettings settings;
   private final PrintWriter out;
+  private final PromptTokenizer tokenizer;
+  private VlaData data; // null until it is rendered
+  private VisionTeacher vision; // null until it is drawn
+  private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
   private volatile boolean interrupted;
 
-  FinetuneJob(FinetuneSettings settings, PrintWriter out) {
+  private FinetuneJob(FinetuneSettings settings, PrintWriter out, PromptTokenizer tokenizer) {
     this.settings = settings;
     this.out = out;
+    this.tokenizer = tokenizer;
+  }
+
+  /**
+   * Reads and checks what the settings name: tokenizer, datasets, teacher. Nothing is written to
+   * the output folder, so that bad input leaves nothing there.
+   */
+  static FinetuneJob open(FinetuneSettings settings, PrintWriter out) throws IOException {
+    var job = new FinetuneJob(settings, out, settings.base().tokenizer(settings.tokenizer()));
+    try {
+      if (!settings.data().folders().isEmpty()) {
+        job.data = job.data(settings.data().folders());
+      }
+      if (settings.teacher() != null) {
+        job.openTeacher(settings.teacher());
+      }
+      return job;
+    } catch (IOException | RuntimeException | Error e) {
+      job.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Passes unless a mode has gone further than the settings ask for: steps cannot be undone.
+   *
+   * @throws IllegalArgumentException naming both numbers
+   */
+  void requireStepsAhead() throws IOException {
+    for (Mode mode : settings.modes()) {
+      ModeRun run = new ModeRun(settings, mode, out, () -> interrupted);
+      OptionChecks.atLeast(
+          "--steps (mode %s is there already)".formatted(lowerCase(mode)),
+          settings.steps(),
+          run.stepsDone());
+    }
   }
 
   /** Asks the job to end soon, from any thread; what it has done is saved. */
@@ -52,48 +95,52 @@ final class FinetuneJob {
     interrupted = true;
   }
 
-  /** A tokenizer of the model's ids: asked for first, as nothing may be written before it fits. */
-  static PromptTokenizer tokenizer(FinetuneSettings settings) throws IOException {
-    return settings.base().tokenizer(settings.tokenizer());
+  /** Runs what is not done yet; false if it was interrupted. */
+  boolean run() throws IOException {
+    if (teacher == null) {
+      openTeacher(drawnTeacher());
+    }
+    if (data == null) {
+      data = data(List.of(rendered()));
+    }
+    describe(data, vision);
+    List<ModeResult> results = new ArrayList<>();
+    for (Mode mode : settings.modes()) {
+      ModeRun run = new ModeRun(settings, mode, out, () -> interrupted);
+      Optional<ModeResult> result = run.done();
+      if (result.isEmpty()) {
+        try (OpenVla model = model()) {
+          result = run.run(model, teacher, data);
+        }
+      }
+      if (result.isEmpty()) {
+        out.println("Interrupted; to go on: finetune --resume " + settings.output());
+        out.flush();
+        return false;
+      }
+      results.add(result.get());
+    }
+    RunPlot.write(settings.output().resolve("plot.png"), results);
+    RunReport.write(
+        settings.output().resolve("report.html"),
+        RunFile.read(settings.output()),
+        results,
+        settings.randomness());
+    report(results);
+    DataReport.corruption(out, data);
+    if (teacher instanceof CachedTeacher cache) {
+      DataReport.cache(out, cache);
+    }
+    out.flush();
+    return true;
   }
 
-  /** Runs what is not done yet; false if it was interrupted. */
-  boolean run(PromptTokenizer tokenizer) throws IOException {
-    Path teacherFile = teacherFile();
-    VisionTeacher vision = teacher(teacherFile);
-    try (Teacher<VlaBatch> teacher = cached(vision, teacherFile)) {
-      VlaData data = data(tokenizer);
-      describe(data, vision);
-      List<ModeResult> results = new ArrayList<>();
-      for (Mode mode : settings.modes()) {
-        ModeRun run = new ModeRun(settings, mode, out, () -> interrupted);
-        Optional<ModeResult> result = run.done();
-        if (result.isEmpty()) {
-          try (OpenVla model = model()) {
-            result = run.run(model, teacher, data);
-          }
-        }
-        if (result.isEmpty()) {
-          out.println("Interrupted; to go on: finetune --resume " + settings.output());
-          out.flush();
-          return false;
-        }
-        results.add(result.get());
-      }
-      RunPlot.write(settings.output().resolve("plot.png"), results);
-      RunReport.write(
-          settings.output().resolve("report.html"),
-          RunFile.read(settings.output()),
-          results,
-          settings.randomness());
-      report(results);
-      DataReport.corruption(out, data);
-      if (teacher instanceof CachedTeacher cache) {
-        DataReport.cache(out, cache);
-      }
-      out.flush();
-      return true;
+  @Override
+  public void close() {
+    if (teacher != null) {
+      teacher.close();
     }
+    tokenizer.close();
   }
 
   private void report(List<ModeResult> results) {
@@ -122,58 +169,47 @@ final class FinetuneJob {
     }
   }
 
-  private Path teacherFile() throws IOException {
-    Path file = settings.teacher();
-    if (file == null) {
-      file = settings.output().resolve("teacher.safetensors");
-      if (!Files.exists(file)) {
-        TeacherFile.writeRandom(
-            file, TeacherConfig.nano("random, seed " + settings.seed()), settings.seed());
-      }
+  private Path drawnTeacher() throws IOException {
+    Path file = settings.output().resolve(TEACHER);
+    if (!Files.exists(file)) {
+      TeacherFile.writeRandom(
+          file, TeacherConfig.nano("random, seed " + settings.seed()), settings.seed());
     }
     return file;
   }
 
-  private VisionTeacher teacher(Path file) throws IOException {
-    return VisionTeacher.open(
-        file, settings.teacherPreset(), settings.model().dino().grid(), settings.dtype());
-  }
-
-  /** The teacher, behind a cache of its features if one is wanted. */
-  private Teacher<VlaBatch> cached(VisionTeacher teacher, Path file) throws IOException {
+  /** Opens the teacher, and before it the cache of its features if one is wanted. */
+  private void openTeacher(Path file) throws IOException {
+    int grid = settings.model().dino().grid();
+    vision = VisionTeacher.open(file, settings.teacherPreset(), grid, settings.dtype());
+    teacher = vision;
     Path cache = settings.data().teacherCache();
-    if (cache == null) {
-      return teacher;
-    }
-    try {
-      int grid = settings.model().dino().grid();
+    if (cache != null) {
       String identity =
           FeatureKind.identify(
-              file, teacher.config().toString(), "grid " + grid, lowerCase(settings.dtype()));
+              file, vision.config().toString(), "grid " + grid, lowerCase(settings.dtype()));
       ImageTransform images = settings.data().images(settings.model().dino().imageSize());
       FeatureKind kind =
           new FeatureKind(
-              identity, images.describe(settings.seed()), (long) grid * grid, teacher.width());
-      return new CachedTeacher(teacher, FeatureStore.open(cache, kind), settings.dtype());
-    } catch (IOException | RuntimeException e) {
-      teacher.close();
-      throw e;
+              identity, images.describe(settings.seed()), (long) grid * grid, vision.width());
+      teacher = new CachedTeacher(vision, FeatureStore.open(cache, kind), settings.dtype());
     }
   }
 
-  private VlaData data(PromptTokenizer tokenizer) throws IOException {
-    DataSettings source = settings.data();
-    List<Path> folders = source.folders();
-    if (folders.isEmpty()) {
-      folders = List.of(settings.output().resolve("data"));
-      if (!Files.exists(folders.get(0))) {
-        // Under its name only when it is whole: a run may be killed here too.
-        Path unfinished = settings.output().resolve(".data.tmp");
-        OutputFolder.delete(unfinished);
-        TabletopGenerator.generate(unfinished, TabletopGenerator.Options.defaults());
-        Files.move(unfinished, folders.get(0), StandardCopyOption.ATOMIC_MOVE);
-      }
+  private Path rendered() throws IOException {
+    Path folder = settings.output().resolve("data");
+    if (!Files.exists(folder)) {
+      // Under its name only when it is whole: a run may be killed here too.
+      Path unfinished = settings.output().resolve(".data.tmp");
+      OutputFolder.delete(unfinished);
+      TabletopGenerator.generate(unfinished, TabletopGenerator.Options.defaults());
+      Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
     }
+    return folder;
+  }
+
+  private VlaData data(List<Path> folders) throws IOException {
+    DataSettings source = settings.data();
     RldsKeys keys = RldsKeys.BRIDGE.withCamera(source.camera());
     List<RldsDataset> datasets = new ArrayList<>();
     for (Path folder : folders) {

@@ -63,18 +63,15 @@ record FinetuneSettings(
     if (modes.stream().distinct().count() != modes.size()) {
       throw new IllegalArgumentException("--modes must be distinct, found " + modes);
     }
-    for (int layer : alignedLayers) {
-      if (layer < 0 || layer > base.config().text().layers()) {
-        throw new IllegalArgumentException(
-            "--layers must be in 0..%d for %s, found %d"
-                .formatted(base.config().text().layers(), base.config().preset(), layer));
-      }
+    OptionChecks.layers(alignedLayers, base.config());
+    if (alignedLayers.stream().distinct().count() != alignedLayers.size()) {
+      throw new IllegalArgumentException("--layers must be distinct, found " + alignedLayers);
     }
     if (!(evalFraction > 0 && evalFraction < 1)) {
       throw new IllegalArgumentException(
           "--eval-fraction must be between 0 and 1, found " + evalFraction);
     }
-    BaseModel.requireExists("--teacher", teacher);
+    OptionChecks.exists("--teacher", teacher);
     if (teacherPreset != null && teacher == null) {
       throw new IllegalArgumentException(
           "--teacher-preset needs --teacher, the weights of %s".formatted(teacherPreset));
@@ -84,22 +81,17 @@ record FinetuneSettings(
           "--teacher-preset must be one of %s, found \"%s\""
               .formatted(VisionTeacher.presets(), teacherPreset));
     }
-    BaseModel.requireExists("--tokenizer", tokenizer);
-    requirePositive("--steps", steps);
-    requirePositive("--batch-size", batchSize);
-    requirePositive("--accumulate", gradientAccumulation);
-    requirePositive("--evaluations", evaluations);
-    requirePositive("--projector-size", projectorSize);
+    OptionChecks.exists("--tokenizer", tokenizer);
+    OptionChecks.atLeast("--steps", steps, 1);
+    OptionChecks.atLeast("--batch-size", batchSize, 1);
+    OptionChecks.atLeast("--accumulate", gradientAccumulation, 1);
+    OptionChecks.atLeast("--evaluations", evaluations, 1);
+    OptionChecks.atLeast("--projector-size", projectorSize, 1);
+    OptionChecks.notNegative("--lambda", lambda);
     if (run.projectorDropout() > 0 && !trainProjector) {
       throw new IllegalArgumentException(
           "--projector-dropout must be 0 without --train-projector, found "
               + run.projectorDropout());
-    }
-  }
-
-  private static void requirePositive(String option, int value) {
-    if (value < 1) {
-      throw new IllegalArgumentException(option + " must be at least 1, found " + value);
     }
   }
 

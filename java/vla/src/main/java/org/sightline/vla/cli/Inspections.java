@@ -48,7 +48,18 @@ final class Inspections {
     if (Files.exists(path.resolve("dataset_info.json"))) {
       return dataset(path);
     }
+    if (Files.isDirectory(path) && !isModel(path)) {
+      throw new IllegalArgumentException(
+          path
+              + ": found no adapter_config.json, dataset_info.json, model.safetensors or"
+              + " model.safetensors.index.json, expected one");
+    }
     return checkpoint(path);
+  }
+
+  private static boolean isModel(Path folder) {
+    return Files.exists(folder.resolve("model.safetensors"))
+        || Files.exists(folder.resolve("model.safetensors.index.json"));
   }
 
   private static Inspection checkpoint(Path path) throws IOException {

@@ -62,6 +62,7 @@ public final class Main implements Runnable {
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
+            .setParameterExceptionHandler((e, arguments) -> Errors.usage(e))
             .setExecutionExceptionHandler(
                 (e, commandLine, parsed) -> Errors.report(e, commandLine, main.stacktrace));
     String command = Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst().orElse("");
@@ -72,7 +73,11 @@ public final class Main implements Runnable {
         return Errors.report(e, line, Arrays.asList(args).contains("--stacktrace"));
       }
     }
-    return line.execute(args);
+    try {
+      return line.execute(args);
+    } catch (Error e) { // Which picocli lets pass: too small a heap, natives that are missing.
+      return Errors.report(e, line, main.stacktrace);
+    }
   }
 
   @Override

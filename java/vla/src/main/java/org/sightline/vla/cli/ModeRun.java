@@ -78,14 +78,27 @@ final class ModeRun {
     return result;
   }
 
+  /** Steps of the result if there is one, else of the newest checkpoint. */
+  int stepsDone() throws IOException {
+    Optional<ModeResult> result = ModeResult.read(mode, folder);
+    if (result.isPresent()) {
+      return result.get().summary().steps();
+    }
+    List<Integer> checkpoints = checkpoints().steps();
+    return checkpoints.isEmpty() ? 0 : checkpoints.get(checkpoints.size() - 1);
+  }
+
+  private CheckpointStore checkpoints() {
+    return new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints());
+  }
+
   /** Trains from the start or a checkpoint; empty if it was interrupted. */
   Optional<ModeResult> run(OpenVla model, Teacher<VlaBatch> teacher, VlaData data)
       throws IOException {
     Files.createDirectories(folder);
     ModeResult.delete(folder);
     model.setGradientCheckpointing(settings.run().gradientCheckpointing());
-    CheckpointStore checkpoints =
-        new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints());
+    CheckpointStore checkpoints = checkpoints();
     EarlyStopping stopping =
         settings.run().stop() == null ? null : settings.run().stop().listener();
     try (FineTuner<VlaBatch> tuner = new FineTuner<>(model, teacher, config(teacher));

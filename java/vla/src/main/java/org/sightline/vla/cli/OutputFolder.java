@@ -12,22 +12,34 @@ import org.sightline.train.Mode;
 final class OutputFolder {
   private OutputFolder() {}
 
-  static void prepare(Path folder, boolean overwrite) throws IOException {
-    if (Files.exists(folder) && !Files.isDirectory(folder)) {
-      throw new IllegalArgumentException("--output must be a folder, found the file " + folder);
+  /** Passes if a job may write there; changes nothing. */
+  static void requireUsable(Path folder, boolean overwrite) throws IOException {
+    OptionChecks.canBeFolder("--output", folder);
+    if (overwrite || !Files.exists(folder)) {
+      return;
     }
-    Files.createDirectories(folder);
     try (Stream<Path> files = Files.list(folder)) {
-      if (!overwrite && files.findAny().isPresent()) {
+      if (files.anyMatch(file -> !file.endsWith(RunLock.NAME))) {
         throw new IllegalArgumentException(
             "--output must be an empty folder, found files in "
                 + folder
                 + " (--overwrite allows that, --resume goes on with the run in it)");
       }
     }
+  }
+
+  /**
+   * Takes away what an earlier run left and must not be taken for a part of this one. Only under
+   * the folder's {@link RunLock}: the earlier run might still be writing.
+   *
+   * @param randomTeacher whether this run draws a teacher of its own
+   */
+  static void clear(Path folder, boolean randomTeacher) throws IOException {
+    if (randomTeacher) {
+      Files.deleteIfExists(folder.resolve(FinetuneJob.TEACHER));
+    }
     for (Mode mode : Mode.values()) {
       Path run = folder.resolve(mode.name().toLowerCase(Locale.ROOT));
-      // What an earlier run left must not be taken for a part of this one.
       ModeResult.delete(run);
       delete(run.resolve(ModeRun.CHECKPOINTS));
       delete(run.resolve(ModeRun.BEST));

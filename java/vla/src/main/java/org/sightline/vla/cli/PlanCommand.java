@@ -123,11 +123,16 @@ final class PlanCommand implements Callable<Integer> {
   }
 
   private StepSettings settings() throws IOException {
+    OptionChecks.atLeast("--batch-size", batchSize, 1);
+    OptionChecks.atLeast("--rank", rank, 1);
+    OptionChecks.atLeast("--projector-size", projectorSize, 1);
+    OptionChecks.atLeast("--text-tokens", textTokens, StepSettings.LABELLED_TOKENS + 1);
     OpenVlaConfig model =
         weights.isEmpty()
             ? OpenVlaConfig.ofPreset(preset == null ? "nano" : preset)
             : BaseModel.of("--weights", weights, preset).config();
     List<Integer> aligned = layers == null ? List.of(model.alignedLayer()) : layers;
+    OptionChecks.layers(aligned, model);
     return new StepSettings(
         model,
         batchSize,

@@ -1,6 +1,7 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.DType;
@@ -60,11 +61,22 @@ final class PolicyOptions {
   @Option(names = "--seed", defaultValue = "7", description = "Of a random base model.")
   private long seed;
 
+  /** Passes if what is named is there: before other things take time. */
+  void requireThere() {
+    OptionChecks.exists("--adapter", adapter);
+    if (adapter != null && !Files.exists(adapter.resolve("adapter_config.json"))) {
+      throw new IllegalArgumentException(
+          "--adapter must be a PEFT folder, such as one mode's of finetune: found no"
+              + " adapter_config.json in "
+              + adapter);
+    }
+    OptionChecks.exists("--tokenizer", tokenizer);
+    OptionChecks.exists("--statistics", statistics);
+  }
+
   /** Opens everything named, and checks that it fits together. */
   LoadedPolicy open() throws IOException {
-    BaseModel.requireExists("--adapter", adapter);
-    BaseModel.requireExists("--tokenizer", tokenizer);
-    BaseModel.requireExists("--statistics", statistics);
+    requireThere();
     BaseModel base = BaseModel.of("--weights", weights, preset);
     Sightline.load();
     return LoadedPolicy.open(

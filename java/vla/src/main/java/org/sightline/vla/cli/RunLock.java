@@ -9,7 +9,7 @@ import java.nio.file.StandardOpenOption;
 
 /** Keeps two processes from writing one run; the system gives it up when the process dies. */
 final class RunLock implements AutoCloseable {
-  private static final String NAME = ".lock";
+  static final String NAME = ".lock";
 
   private final FileChannel channel;
 

@@ -97,6 +97,7 @@ final class RunOptions {
 
   /** What was asked for, checked. */
   RunSettings settings() {
+    OptionChecks.atLeast("--warmup", warmup, 0);
     LearningRateSchedule rate =
         switch (schedule) {
           case CONSTANT -> new LearningRateSchedule.Constant(warmup);

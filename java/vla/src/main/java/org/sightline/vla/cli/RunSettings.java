@@ -1,5 +1,6 @@
 package org.sightline.vla.cli;
 
+import java.util.List;
 import org.sightline.train.EarlyStopping;
 import org.sightline.train.LearningRateSchedule;
 
@@ -16,11 +17,18 @@ record RunSettings(
     Stop stop,
     double projectorDropout,
     boolean gradientCheckpointing) {
+  /** What evaluations measure. */
+  private static final List<String> METRICS =
+      List.of("action_loss", "alignment_loss", "token_accuracy", "action_l1");
+
   /** Settings of an {@link EarlyStopping}. */
   record Stop(String metric, EarlyStopping.Goal goal, int patience, double minDelta) {
     Stop {
-      if (patience < 0) {
-        throw new IllegalArgumentException("--early-stop must be at least 0, found " + patience);
+      OptionChecks.atLeast("--early-stop", patience, 0);
+      OptionChecks.notNegative("--early-stop-delta", minDelta);
+      if (!METRICS.contains(metric)) {
+        throw new IllegalArgumentException(
+            "--early-stop-metric must be one of %s, found %s".formatted(METRICS, metric));
       }
     }
 
@@ -30,15 +38,9 @@ record RunSettings(
   }
 
   RunSettings {
-    requireAtLeast("--log-interval", logInterval, 1);
-    requireAtLeast("--checkpoint-interval", checkpointInterval, 0);
-    requireAtLeast("--keep-checkpoints", keepCheckpoints, 1);
-  }
-
-  private static void requireAtLeast(String option, int value, int least) {
-    if (value < least) {
-      throw new IllegalArgumentException(
-          option + " must be at least " + least + ", found " + value);
-    }
+    OptionChecks.atLeast("--log-interval", logInterval, 1);
+    OptionChecks.atLeast("--checkpoint-interval", checkpointInterval, 0);
+    OptionChecks.atLeast("--keep-checkpoints", keepCheckpoints, 1);
+    OptionChecks.belowOne("--projector-dropout", projectorDropout);
   }
 }

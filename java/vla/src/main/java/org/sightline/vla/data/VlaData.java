@@ -97,6 +97,7 @@ public record VlaData(
     List<EpisodeSet> eval = new ArrayList<>();
     for (int i = 0; i < datasets.size(); i++) {
       RldsDataset dataset = datasets.get(i);
+      requireEnough(dataset, evalFraction);
       EpisodeSplit split = EpisodeSplit.of(dataset.size(), evalFraction, training.seed());
       DatasetScan scan = DatasetScan.of(dataset);
       ActionStatistics statistics = scan.statistics(split.train());
@@ -124,6 +125,23 @@ public record VlaData(
       ActionStatistics statistics,
       double share) {
     return new EpisodeSet(dataset, episodes, scan.steps(episodes), statistics, share);
+  }
+
+  private static void requireEnough(RldsDataset dataset, double evalFraction) {
+    int least = evalFraction > 0 ? 2 : 1;
+    if (dataset.size() < least) {
+      CorruptionLog log = dataset.corruption();
+      throw new IllegalArgumentException(
+          "dataset %s: found %d readable episodes, expected at least %d%s%s"
+              .formatted(
+                  dataset.name(),
+                  dataset.size(),
+                  least,
+                  least == 2 ? ", one of them held out for evaluation" : "",
+                  log.records() == 0
+                      ? ""
+                      : "; skipped " + log.records() + ", first: " + log.messages().get(0)));
+    }
   }
 
   private static void check(List<RldsDataset> datasets, List<Double> shares) {

@@ -63,6 +63,12 @@ public final class VlaDataLoader {
       return new Options(batchSize, 0, 0, false, false, 0, 0, DEFAULT_READ_AHEAD);
     }
 
+    /** The same with another batch size. */
+    public Options withBatchSize(int steps) {
+      return new Options(
+          steps, shuffleBuffer, seed, dropLast, augmented, views, threads, readAhead);
+    }
+
     /** The same with another shuffle buffer. */
     public Options withShuffleBuffer(int steps) {
       return new Options(batchSize, steps, seed, dropLast, augmented, views, threads, readAhead);
@@ -93,6 +99,24 @@ public final class VlaDataLoader {
     this.sets = List.copyOf(sets);
     this.batcher = batcher;
     this.options = options;
+    int most = Integer.MAX_VALUE / batcher.images().length();
+    if (rows() > most) { // The pixels of a batch are one Java array.
+      throw new IllegalArgumentException(
+          "batchSize: found "
+              + options.batchSize()
+              + ", expected at most "
+              + most
+              + " for images of "
+              + batcher.images().size()
+              + " pixels a side");
+    }
+  }
+
+  /** Steps of a batch: where an incomplete one is let through, no more than there are. */
+  private int rows() {
+    return options.dropLast()
+        ? options.batchSize()
+        : (int) Math.max(1, Math.min(options.batchSize(), steps()));
   }
 
   /** Number of episodes. */
@@ -129,7 +153,12 @@ public final class VlaDataLoader {
         (stream, batches) -> {
           int threads = options.threads();
           BatchAssembler assembler =
-              new BatchAssembler(stream, batcher, options, Math.max(0, threads - 1), batches);
+              new BatchAssembler(
+                  stream,
+                  batcher,
+                  options.withBatchSize(rows()),
+                  Math.max(0, threads - 1),
+                  batches);
           return threads == 0 ? assembler : new Prefetcher(assembler, options.readAhead());
         });
   }

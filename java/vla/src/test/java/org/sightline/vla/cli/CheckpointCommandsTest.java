@@ -255,7 +255,7 @@ class CheckpointCommandsTest {
       value = {
         "inspect                                 | Missing required parameter: 'PATH'",
         "inspect OUT/none                        | OUT/none: no such file or folder",
-        "inspect OUT                             | OUT: found neither model.safetensors nor",
+        "inspect OUT                             | OUT: found no adapter_config.json, dataset_info",
         "export --adapter OUT/none --output OUT/x | --adapter: no such file or folder: OUT/none",
         "export --output OUT/x                   | --weights must name the base model",
         "export --output OUT/x --weights OUT/no  | --weights: no such file or folder: OUT/no",

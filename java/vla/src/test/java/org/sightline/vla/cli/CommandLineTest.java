@@ -5,13 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.Sightline;
+import picocli.CommandLine;
 
 /** Help, versions, exit codes and what users read when something is wrong. */
 class CommandLineTest {
@@ -62,8 +68,30 @@ class CommandLineTest {
         "finetune --output OUT --layers 5  | --layers must be in 0..4 for nano, found 5",
         "finetune --output OUT --eval-fraction 1 | --eval-fraction must be between 0 and 1, found"
             + " 1.0",
-        "finetune --output OUT --rank 0    | rank",
-        "finetune --output OUT --lr -1     | learningRate",
+        "finetune --output OUT --layers 1,1 | --layers must be distinct, found [1, 1]",
+        "finetune --output OUT --rank 0    | --rank must be at least 1, found 0",
+        "finetune --output OUT --rank 10000000 | a step needs at least",
+        "finetune --output OUT --batch-size 2000000000 | a step needs at least",
+        "finetune --output OUT --alpha 0   | --alpha must be finite and above 0, found 0.0",
+        "finetune --output OUT --dropout 1 | --dropout must be in [0, 1), found 1.0",
+        "finetune --output OUT --lr -1     | --lr must be finite and at least 0, found -1.0",
+        "finetune --output OUT --clip NaN  | --clip must be finite and at least 0, found NaN",
+        "finetune --output OUT --lambda -1 | --lambda must be finite and at least 0, found -1.0",
+        "finetune --output OUT --warmup -1 | --warmup must be at least 0, found -1",
+        "finetune --output OUT --early-stop 1 --early-stop-delta -1 | --early-stop-delta must be"
+            + " finite and at least 0, found -1.0",
+        "finetune --output OUT --early-stop 1 --early-stop-metric acc | --early-stop-metric must be"
+            + " one of [action_loss, alignment_loss, token_accuracy, action_l1], found acc",
+        "finetune --output OUT --train-projector --projector-dropout 2 | --projector-dropout must be"
+            + " in [0, 1), found 2.0",
+        "finetune --output OUT --step 3    | Possible solutions: --steps",
+        "finetune --output OUT --config OUT | --config must be a file, found the folder ",
+        "finetune --output OUT --data =1   | --data must name a file or folder, found nothing",
+        "finetune --output= --steps 1      | --output must name a folder, found nothing",
+        "eval --data OUT --adapter OUT     | --adapter must be a PEFT folder",
+        "eval --data OUT --eval-fraction 3 | --eval-fraction must be in [0, 1), found 3.0",
+        "act --image OUT --instruction go  | --image must be a file, found the folder ",
+        "plan --memory 99999999999TB       | expected less than 2^63 bytes",
         "finetune --output OUT --data OUT/none | --data: no such file or folder: ",
         "finetune --output OUT --data OUT=1,OUT | --data must have a share for every folder or for"
             + " none, found ",
@@ -87,12 +115,43 @@ class CommandLineTest {
         "finetune --output OUT --weights OUT/none.safetensors | --weights: no such file or folder:"
             + " ",
       })
-  void unusableInputIsExitCode2AndOneLineThatNamesIt(String arguments, String expected) {
+  void unusableInputIsExitCode2AndOneLineThatNamesIt(String arguments, String expected)
+      throws IOException {
     String given = arguments == null ? "" : arguments.strip().replace("OUT", folder.toString());
     Cli cli = Cli.run(given);
     assertEquals(2, cli.exitCode(), cli.err());
     assertTrue(cli.err().contains(expected), cli.err());
     assertFalse(cli.err().contains("\tat "), "a stack trace was printed: " + cli.err());
+    try (Stream<Path> files = Files.list(folder)) {
+      assertEquals(List.of(), files.toList(), "nothing may be written");
+    }
+  }
+
+  @Test
+  void aWrongOptionIsNotBuriedUnderTheListOfOptions() {
+    Cli cli = Cli.run("finetune --output %s --stepz 3".formatted(folder));
+    assertEquals(2, cli.exitCode());
+    assertTrue(cli.err().startsWith("sightline: Unknown options: '--stepz', '3'"), cli.err());
+    assertTrue(cli.err().contains("\"sightline finetune --help\""), cli.err());
+    assertTrue(cli.err().lines().count() <= 3, cli.err());
+  }
+
+  @Test
+  void whatTheSystemRefusesIsSaidInWords() {
+    CommandLine line = new CommandLine(CommandLine.Model.CommandSpec.create());
+    assertEquals(
+        "/x/.lock: permission denied", reported(line, new AccessDeniedException("/x/.lock"), 2));
+    assertTrue(
+        reported(line, new OutOfMemoryError("Java heap space"), 2)
+            .startsWith("the Java heap is too small (Java heap space): lower --batch-size"));
+    assertTrue(reported(line, new UnsatisfiedLinkError("no jni"), 1).startsWith("no jni"));
+  }
+
+  private static String reported(CommandLine line, Throwable error, int exitCode) {
+    StringWriter err = new StringWriter();
+    line.setErr(new PrintWriter(err));
+    assertEquals(exitCode, Errors.report(error, line, false));
+    return err.toString().strip().replaceFirst("^sightline: ", "");
   }
 
   @Test

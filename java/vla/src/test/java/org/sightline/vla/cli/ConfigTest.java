@@ -127,7 +127,7 @@ class ConfigTest {
         "output: OUT#steps: many     | run.yaml, line 2: Invalid value for option '--steps': 'many' is not an int",
         "output: OUT#dtype: float8   | run.yaml, line 2: Invalid value for option '--dtype': expected one of [FLOAT32, BFLOAT16]",
         "steps: 1                    | Missing required option: '--output=DIR'",
-        "output: OUT#warmup: -1      | warmupSteps must be at least 0, found -1",
+        "output: OUT#warmup: -1      | --warmup must be at least 0, found -1",
         "output: OUT#log-interval: 0 | --log-interval must be at least 1, found 0",
         "output: OUT#early-stop: -1  | --early-stop must be at least 0, found -1",
         "output: OUT#keep-checkpoints: 0 | --keep-checkpoints must be at least 1, found 0",
@@ -155,7 +155,7 @@ class ConfigTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "finetune --config OUT/none.yaml   | none.yaml: no such file or folder",
+        "finetune --config OUT/none.yaml   | --config: no such file or folder: OUT/none.yaml",
         "finetune --recipe ours            | --recipe must be one of [blindvla], found ours",
         "finetune --recipe blindvla --output OUT/x | --layers must be in 0..4 for nano, found 16",
         "finetune --resume OUT             | --resume: OUT holds no run.json, expected the folder of an earlier run",
@@ -167,6 +167,14 @@ class ConfigTest {
     assertEquals(2, cli.exitCode(), cli.err());
     String text = expected.replace("OUT", folder.toString());
     assertTrue(cli.err().contains(text), cli.err());
+  }
+
+  @Test
+  void aFileThatIsNoTextIsNamed() throws IOException {
+    Path file = Files.write(folder.resolve("run.yaml"), new byte[] {(byte) 0xc3, 0x28});
+    Cli cli = Cli.run("finetune --config " + file);
+    assertEquals(2, cli.exitCode());
+    assertTrue(cli.err().contains(file + ": expected text in UTF-8"), cli.err());
   }
 
   @Test

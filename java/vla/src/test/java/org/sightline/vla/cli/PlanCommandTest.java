@@ -101,10 +101,10 @@ class PlanCommandTest {
       delimiter = '|',
       value = {
         "--preset big| preset must be openvla-7b, mid or nano, found \"big\"",
-        "--rank 0| rank must be positive, found 0",
-        "--batch-size 0| batchSize must be positive, found 0",
-        "--layers 5| alignedLayers must be in 0..4, found 5",
-        "--text-tokens 8| textTokens must exceed labelledTokens 8, found 8",
+        "--rank 0| --rank must be at least 1, found 0",
+        "--batch-size 0| --batch-size must be at least 1, found 0",
+        "--layers 5| --layers must be in 0..4 for nano, found 5",
+        "--text-tokens 8| --text-tokens must be at least 9, found 8",
         "--measure 0| --measure must be at least 1, found 0",
         "--weights nowhere| --weights: no such file or folder: nowhere",
       })

@@ -75,6 +75,13 @@ class ResumeTest {
     assertArrayEquals(before, Files.readAllBytes(adapter));
     Cli more = Cli.succeed("finetune --resume " + moved + " --steps 7");
     assertTrue(more.out().contains("align         7 "), more.out());
+    // Fewer cannot be undone, and are not noted down.
+    Cli fewer = Cli.run("finetune --resume " + moved + " --steps 3");
+    assertEquals(2, fewer.exitCode());
+    assertTrue(
+        fewer.err().contains("--steps (mode default is there already) must be at least 7, found 3"),
+        fewer.err());
+    assertEquals(7, RunFile.read(moved).getAsJsonObject("options").get("steps").getAsInt());
   }
 
   private static void assertLogs(Path output) throws IOException {

@@ -1,6 +1,7 @@
 package org.sightline.vla.data;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -119,6 +120,21 @@ class DataStreamTest extends DataStreamFixture {
         assertEquals(count, batches.position().batches());
       }
     }
+  }
+
+  @Test
+  void anEvaluationBatchHoldsAtMostWhatThereIsAndATrainingBatchWhatAnArrayCan() throws IOException {
+    VlaData data = mixture(VlaDataLoader.Options.evaluation(Integer.MAX_VALUE));
+    try (BatchIterator batches = data.train().epoch(0)) {
+      try (VlaBatch batch = batches.next()) {
+        assertEquals(17, batch.inputIds().size(0));
+      }
+      assertFalse(batches.hasNext());
+    }
+    VlaDataLoader.Options huge = VlaDataLoader.Options.training(Integer.MAX_VALUE, 1);
+    assertEquals(
+        "batchSize: found 2147483647, expected at most 9942053 for images of 6 pixels a side",
+        assertThrows(IllegalArgumentException.class, () -> mixture(huge)).getMessage());
   }
 
   @Test

@@ -1,0 +1,79 @@
+package org.sightline.vla.cli;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.sightline.vla.model.OpenVlaConfig;
+
+/**
+ * Checks of single options. They are made before anything is written or takes time, and speak of
+ * the option as the user typed it; the classes behind check again, in their own words.
+ */
+final class OptionChecks {
+  private OptionChecks() {}
+
+  static void atLeast(String option, int value, int least) {
+    if (value < least) {
+      throw new IllegalArgumentException(
+          option + " must be at least " + least + ", found " + value);
+    }
+  }
+
+  static void notNegative(String option, double value) {
+    if (!(value >= 0 && Double.isFinite(value))) {
+      throw new IllegalArgumentException(option + " must be finite and at least 0, found " + value);
+    }
+  }
+
+  static void positive(String option, double value) {
+    if (!(value > 0 && Double.isFinite(value))) {
+      throw new IllegalArgumentException(option + " must be finite and above 0, found " + value);
+    }
+  }
+
+  /** Hidden states of a model, 0 those of its embeddings. */
+  static void layers(List<Integer> layers, OpenVlaConfig model) {
+    for (int layer : layers) {
+      if (layer < 0 || layer > model.text().layers()) {
+        throw new IllegalArgumentException(
+            "--layers must be in 0..%d for %s, found %d"
+                .formatted(model.text().layers(), model.preset(), layer));
+      }
+    }
+  }
+
+  /** The share of values that a dropout drops. */
+  static void belowOne(String option, double value) {
+    if (!(value >= 0 && value < 1)) {
+      throw new IllegalArgumentException(option + " must be in [0, 1), found " + value);
+    }
+  }
+
+  /** A null stands for an option that was not given. */
+  static void exists(String option, Path path) {
+    if (path != null && path.toString().isEmpty()) {
+      throw new IllegalArgumentException(option + " must name a file or folder, found nothing");
+    }
+    if (path != null && !Files.exists(path)) {
+      throw new IllegalArgumentException(option + ": no such file or folder: " + path);
+    }
+  }
+
+  /** As {@link #exists}, and it is no folder. */
+  static void isFile(String option, Path path) {
+    exists(option, path);
+    if (path != null && Files.isDirectory(path)) {
+      throw new IllegalArgumentException(option + " must be a file, found the folder " + path);
+    }
+  }
+
+  /** A folder, or a name that is still free. */
+  static void canBeFolder(String option, Path path) {
+    if (path != null && path.toString().isEmpty()) {
+      throw new IllegalArgumentException(option + " must name a folder, found nothing");
+    }
+    if (path != null && Files.exists(path) && !Files.isDirectory(path)) {
+      throw new IllegalArgumentException(option + " must be a folder, found the file " + path);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+package org.sightline.vla.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.sightline.vla.tabletop.TabletopGenerator;
+
+/** What {@code --overwrite} may take away, and when. */
+class OutputFolderTest {
+  @TempDir private Path folder;
+  private Path output;
+  private Path data;
+
+  @BeforeEach
+  void anEarlierRun() throws IOException {
+    data = folder.resolve("data");
+    TabletopGenerator.generate(data, new TabletopGenerator.Options(3, 1, 64, 3));
+    output = folder.resolve("out");
+    Path checkpoint = output.resolve("default/checkpoints/step-000000010");
+    Files.createDirectories(checkpoint);
+    Files.writeString(checkpoint.resolve("state.json"), "{}");
+    Files.writeString(output.resolve("default/result.json"), "{}");
+    Files.writeString(output.resolve("run.json"), "{}");
+    Files.writeString(output.resolve("teacher.safetensors"), "old");
+  }
+
+  private void refused(String data, String message) throws IOException {
+    var before = contents();
+    Cli cli =
+        Cli.run(
+            "finetune --output %s --overwrite --modes default --steps 1 --data %s"
+                .formatted(output, data));
+    assertEquals(2, cli.exitCode(), cli.out());
+    assertTrue(cli.err().contains(message), cli.err());
+    assertEquals(before, contents());
+  }
+
+  private TreeMap<Path, String> contents() throws IOException {
+    var files = new TreeMap<Path, String>();
+    try (Stream<Path> tree = Files.walk(output)) {
+      for (Path file : tree.filter(Files::isRegularFile).toList()) {
+        if (!file.endsWith(RunLock.NAME)) {
+          files.put(file, Files.readString(file));
+        }
+      }
+    }
+    return files;
+  }
+
+  @Test
+  void aRunThatIsStillWritingLosesNothing() throws IOException {
+    try (RunLock lock = RunLock.of(output)) {
+      refused(data.toString(), output + " is in use: another run writes to it");
+    }
+  }
+
+  @Test
+  void dataThatCannotBeReadCostsNothing() throws IOException {
+    try (Stream<Path> files = Files.list(data)) {
+      Path shard = files.filter(f -> f.toString().contains("tfrecord")).findAny().orElseThrow();
+      byte[] bytes = Files.readAllBytes(shard);
+      Files.write(shard, java.util.Arrays.copyOf(bytes, bytes.length / 2));
+    }
+    refused(data.toString(), "truncated record");
+  }
+
+  @Test
+  void nothingOfTheEarlierRunIsTakenForThisOnes() throws IOException {
+    OutputFolder.clear(output, false);
+    assertFalse(Files.exists(output.resolve("default/checkpoints")));
+    assertFalse(Files.exists(output.resolve("default/result.json")));
+    assertEquals("old", Files.readString(output.resolve("teacher.safetensors")));
+    // Drawn from another seed, perhaps.
+    OutputFolder.clear(output, true);
+    assertFalse(Files.exists(output.resolve("teacher.safetensors")));
+  }
+}
