@@ -65,12 +65,12 @@ void zero_gradients(const AlignmentCall& call) {
   }
 }
 
-// No thread for work (about 30 us) that is done before it wakes up.
+// No thread for work that is done before it wakes up.
 int useful_threads(const Projector& w, int64_t tokens, bool gradients, int threads) {
-  constexpr double kProductsPerThread = 1 << 19;
   const double token = static_cast<double>(w.p) * static_cast<double>(w.d + w.p + w.z);
   const double products = token * static_cast<double>(tokens) * (gradients ? 2 : 1);
-  return std::min(threads, 1 + static_cast<int>(std::min(products / kProductsPerThread, 1e6)));
+  return std::min(threads, 1 + static_cast<int>(std::min(
+                                   products / static_cast<double>(kProductsPerThread), 1e6)));
 }
 
 // Everything a call needs, over the workspace of a given thread count.

@@ -4,7 +4,10 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <new>
+#include <thread>
 
 #include "cpu/gemm/pack.h"
 
@@ -17,8 +20,6 @@ constexpr int64_t kMc = 192, kTileRows = 3 * kMc, kNc = 512;
 // At most so many columns leave too little work to pack the rows of A for.
 constexpr int64_t kThin = 64;
 static_assert(kNc + kMaxPanelWidth <= kMaxFetchLanes);
-// Products (about 30 us of work) below which another thread would wake up too late to help.
-constexpr int64_t kProductsPerThread = int64_t{1} << 19;
 
 // One line more, so that rows a power of two long do not share cache sets.
 int64_t leading(int64_t columns) { return round_up(columns, kRowPad) + kRowPad; }
@@ -31,34 +32,43 @@ struct Scratch {
   const float** rows;
 };
 
-// Every thread's scratch, one after the other.
-Scratch scratch_layout(const GemmKernels& gemm, void* base, int thread, int64_t* bytes) {
-  ScratchLayout layout(base);
+int64_t b_capacity(const GemmKernels& gemm) {
+  return round_up(kNc, gemm.nr) / gemm.nr * panel_bytes(gemm, gemm.nr, kGemmKc);
+}
+
+// The scratch of thread `thread`; every thread's lies after the one before.
+Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread) {
   Scratch scratch{};
   for (int i = 0; i <= thread; ++i) {
     const int64_t mc = round_up(kMc, gemm.mr), nc = round_up(kNc, gemm.nr);
     const int64_t tile_rows = round_up(kTileRows, gemm.mr);
     scratch.a = layout.take<char>(mc / gemm.mr * panel_bytes(gemm, gemm.mr, kGemmKc) + kPanelSlack);
-    scratch.b = layout.take<char>(nc / gemm.nr * panel_bytes(gemm, gemm.nr, kGemmKc) + kPanelSlack);
+    scratch.b = layout.take<char>(b_capacity(gemm) + kPanelSlack);
     scratch.c = layout.take<float>(tile_rows * leading(nc));
     scratch.fetch = layout.take<float>(kFetchFloats);
     scratch.rows = layout.take<const float*>(tile_rows);
   }
-  if (bytes) *bytes = layout.bytes();
   return scratch;
 }
 
 // Tiles as large as the caches like, smaller where threads would idle. Shapes change no bit.
 struct Partition {
-  int64_t mc, nc, m_tiles, n_tiles;
+  int64_t mc = 0, nc = 0, m_tiles = 0, n_tiles = 0;
 
   Partition(const Gemm& problem, const GemmKernels& gemm, int threads) {
+    if (problem.m == 0 || problem.n == 0) return;
     int64_t m_parts = (problem.m + kTileRows - 1) / kTileRows,
             n_parts = (problem.n + kNc - 1) / kNc;
     const int64_t m_panels = (problem.m + gemm.mr - 1) / gemm.mr;
     const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
+    // Every part of m computes B's rows again.
+    bool computed_b = false;
+    for (int t = 0; t < problem.term_count; ++t) {
+      computed_b |= !problem.terms[t].packed && problem.terms[t].b.fetch != nullptr;
+    }
     while (threads > 1 && m_parts * n_parts < 3 * threads) {
-      const bool can_split_n = n_parts * 4 <= n_panels, can_split_m = m_parts * 4 <= m_panels;
+      const bool can_split_n = n_parts * 4 <= n_panels,
+                 can_split_m = m_parts * 4 <= m_panels && !(computed_b && n_parts >= threads);
       if (can_split_n && (!can_split_m || n_panels / n_parts >= m_panels / m_parts)) {
         n_parts *= 2;
       } else if (can_split_m) {
@@ -97,26 +107,86 @@ void multiply_blocks(const GemmKernels& gemm, const GemmTerm& term, const Scratc
   }
 }
 
-void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Scratch& scratch,
-                  const GemmTile& tile) {
+// One product of a sequence under way.
+struct Job {
+  const Gemm* problem;
+  Partition partition;
+  int64_t first_tile;  // in the numbering that runs through all jobs
+  std::atomic<int64_t> tiles_left;
+
+  Job(const Gemm& gemm_problem, const GemmKernels& gemm, int threads, int64_t first)
+      : problem(&gemm_problem),
+        partition(gemm_problem, gemm, threads),
+        first_tile(first),
+        tiles_left(tiles()) {}
+
+  int64_t tiles() const { return partition.m_tiles * partition.n_tiles; }
+  GemmTile tile(int64_t index, float* data) const {
+    // m runs fastest: threads at work at the same time read the same columns of B.
+    const int64_t row = index % partition.m_tiles * partition.mc;
+    const int64_t column = index / partition.m_tiles * partition.nc;
+    return {data,   leading(partition.nc),
+            row,    std::min(partition.mc, problem->m - row),
+            column, std::min(partition.nc, problem->n - column)};
+  }
+};
+
+// Tiles are dealt in order, so what is waited for is in the hands of threads that run, and mostly
+// done already. The others may be on this thread's core: it gives way rather than spin.
+void wait_for(const Job* jobs, int count) {
+  for (int i = 0; i < count; ++i) {
+    while (jobs[i].tiles_left.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  }
+}
+
+// What a thread has in scratch.b: all of B at these columns, if it is small enough to stay from
+// tile to tile, down the rows.
+struct ResidentB {
+  const Gemm* problem = nullptr;
+  int64_t column = 0;
+};
+
+bool fits_scratch(const Gemm& problem, const GemmKernels& gemm, int64_t columns) {
+  int64_t bytes = 0;
+  for (int t = 0; t < problem.term_count; ++t) {
+    for (int64_t k0 = 0; k0 < problem.terms[t].k; k0 += kGemmKc) {
+      bytes += panel_bytes(gemm, gemm.nr, std::min(kGemmKc, problem.terms[t].k - k0));
+    }
+  }
+  return round_up(columns, gemm.nr) / gemm.nr * bytes <= b_capacity(gemm);
+}
+
+void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Job* jobs,
+                  const Scratch& scratch, const GemmTile& tile, ResidentB& resident) {
+  const bool stays = fits_scratch(problem, gemm, tile.columns);
+  const bool is_there = stays && resident.problem == &problem && resident.column == tile.column;
+  const auto wait_at = [&](int term) {
+    if (term == problem.waits_at) wait_for(jobs, problem.needs);
+  };
+  char* next_b = scratch.b;
   bool accumulate = false;
   for (int t = 0; t < problem.term_count; ++t) {
     const GemmTerm& term = problem.terms[t];
+    wait_at(t);
     for (int64_t k0 = 0; k0 < term.k; k0 += kGemmKc) {
       const int64_t k = std::min(kGemmKc, term.k - k0);
-      const char* b = scratch.b;
+      const char* b = next_b;
       if (term.packed) {
         const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
         b = static_cast<const char*>(term.packed->data) + panels * panel_bytes(gemm, gemm.nr, k0) +
             tile.column / gemm.nr * panel_bytes(gemm, gemm.nr, k);
-      } else {
-        pack_block(gemm, term.b, gemm.nr, tile.column, tile.columns, k0, k, scratch.b,
-                   scratch.fetch);
+      } else if (!is_there) {
+        pack_block(gemm, term.b, gemm.nr, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
+      }
+      if (stays && !term.packed) {
+        next_b += round_up(tile.columns, gemm.nr) / gemm.nr * panel_bytes(gemm, gemm.nr, k);
       }
       multiply_blocks(gemm, term, scratch, tile, k0, k, b, accumulate);
       accumulate = true;
     }
   }
+  wait_at(problem.term_count);
+  resident = {stays ? &problem : nullptr, tile.column};
   if (!accumulate) {
     for (int64_t i = 0; i < tile.rows; ++i) {
       std::memset(tile.data + i * tile.ld, 0, static_cast<size_t>(tile.columns) * sizeof(float));
@@ -124,39 +194,52 @@ void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Scratch& s
   }
 }
 
-}  // namespace
-
-int64_t gemm_workspace_bytes(const Kernels& kernels, DType compute, int threads) {
-  int64_t bytes;
-  scratch_layout(kernels.gemm(compute), nullptr, threads - 1, &bytes);
-  return bytes;
+int useful_threads(const Gemm* sequence, int count, int threads) {
+  double products = 0;
+  for (int i = 0; i < count; ++i) {
+    int64_t k = 0;
+    for (int t = 0; t < sequence[i].term_count; ++t) k += sequence[i].terms[t].k;
+    products += static_cast<double>(sequence[i].m) * static_cast<double>(sequence[i].n * k);
+  }
+  if (products >= static_cast<double>(threads * kProductsPerThread)) return threads;
+  return 1 + static_cast<int>(products / static_cast<double>(kProductsPerThread));
 }
 
-void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int threads) {
-  if (problem.m == 0 || problem.n == 0) return;
-  const GemmKernels& gemm = kernels.gemm(problem.compute);
-  int64_t k = 0;
-  for (int t = 0; t < problem.term_count; ++t) k += problem.terms[t].k;
-  const double products = static_cast<double>(problem.m) * static_cast<double>(problem.n * k);
-  if (products < static_cast<double>(threads * kProductsPerThread)) {
-    threads = 1 + static_cast<int>(products / static_cast<double>(kProductsPerThread));
+}  // namespace
+
+int64_t gemm_workspace_bytes(const Kernels& kernels, DType compute, int threads, int count) {
+  ScratchLayout layout(nullptr);
+  layout.take<Job>(count);
+  take_scratch(layout, kernels.gemm(compute), threads - 1);
+  return layout.bytes();
+}
+
+void gemm(const Kernels& kernels, const Gemm* sequence, int count, void* workspace, int threads) {
+  if (count == 0) return;
+  const GemmKernels& gemm = kernels.gemm(sequence->compute);
+  threads = useful_threads(sequence, count, threads);
+  ScratchLayout layout(workspace);
+  Job* jobs = layout.take<Job>(count);
+  int64_t tiles = 0;
+  for (int i = 0; i < count; ++i) {
+    const Job* job = new (&jobs[i]) Job(sequence[i], gemm, threads, tiles);
+    tiles += job->tiles();
   }
-  const Partition partition(problem, gemm, threads);
-  const int64_t tiles = partition.m_tiles * partition.n_tiles;
   threads = static_cast<int>(std::min<int64_t>(threads, tiles));
+  if (tiles == 0) return;
+  std::atomic<int64_t> next_tile{0};
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    const Scratch scratch = scratch_layout(gemm, workspace, omp_get_thread_num(), nullptr);
-    // m runs fastest: threads at work at the same time read the same columns of B.
-#pragma omp for schedule(dynamic, 1) nowait
-    for (int64_t index = 0; index < tiles; ++index) {
-      const int64_t row = index % partition.m_tiles * partition.mc;
-      const int64_t column = index / partition.m_tiles * partition.nc;
-      const GemmTile tile{scratch.c, leading(partition.nc),
-                          row,       std::min(partition.mc, problem.m - row),
-                          column,    std::min(partition.nc, problem.n - column)};
-      compute_tile(problem, gemm, scratch, tile);
-      problem.epilogue(problem.user, kernels, tile);
+    ScratchLayout own = layout;
+    const Scratch scratch = take_scratch(own, gemm, omp_get_thread_num());
+    ResidentB resident;
+    Job* job = jobs;
+    for (int64_t index; (index = next_tile.fetch_add(1, std::memory_order_relaxed)) < tiles;) {
+      while (index >= job->first_tile + job->tiles()) ++job;
+      const GemmTile tile = job->tile(index - job->first_tile, scratch.c);
+      compute_tile(*job->problem, gemm, jobs, scratch, tile, resident);
+      job->problem->epilogue(job->problem->user, kernels, tile);
+      job->tiles_left.fetch_sub(1, std::memory_order_release);
     }
   }
 }

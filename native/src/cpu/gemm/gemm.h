@@ -20,6 +20,9 @@
 namespace sightline {
 
 constexpr int64_t kGemmKc = 256;  // k per cache block, and length of one fp32 summation chain
+// Multiplications (about 50 us of one core) below which a thread that sleeps would wake up too late
+// to help.
+constexpr int64_t kProductsPerThread = int64_t{1} << 21;
 
 // Replaces reading: writes storage row `row`, columns [column, column + n), as fp32 to dst (n
 // elements; kRowPad more may be written). For operands that are computed while they are packed: a
@@ -84,13 +87,21 @@ struct Gemm {
   int term_count = 0;
   GemmEpilogue epilogue = nullptr;
   const void* user = nullptr;
+  // In a sequence: how many of its first products are complete before term `waits_at` is touched,
+  // or, if that is term_count, before the epilogue runs.
+  int needs = 0, waits_at = 0;
 };
 
-// Scratch that gemm() needs for any problem of this compute type.
-int64_t gemm_workspace_bytes(const Kernels&, DType compute, int threads);
-// Nothing happens where m or n is 0; with k = 0 in all terms the epilogue gets zeros. Fewer threads
-// than asked for (nested parallelism) is fine.
-void gemm(const Kernels&, const Gemm&, void* workspace, int threads);
+// Scratch that gemm() needs for any `count` problems of this compute type.
+int64_t gemm_workspace_bytes(const Kernels&, DType compute, int threads, int count = 1);
+// Products of one compute type, in order, by one team of threads: waking a team costs as much as a
+// small product. A product may read the results of earlier ones that it says it needs. Nothing
+// happens where m or n is 0; with k = 0 in all terms the epilogue gets zeros. Fewer threads than
+// asked for (nested parallelism) is fine.
+void gemm(const Kernels&, const Gemm* sequence, int count, void* workspace, int threads);
+inline void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int threads) {
+  gemm(kernels, &problem, 1, workspace, threads);
+}
 
 // The usual epilogue: out (+)= scale * C + bias, rounded once.
 struct StoreEpilogue {

@@ -1,7 +1,5 @@
 #include "cpu/lora/operands.h"
 
-#include <cstring>
-
 #include "common/philox.h"
 
 namespace sightline::cpu {
@@ -27,20 +25,6 @@ void fetch_dropped_x(const void* user, int64_t row, int64_t column, int64_t n, f
   dropped.kernels->row.load(dst, element(x.data, x.dtype, index), x.dtype, n);
   dropped.kernels->row.dropout(dst, n, dropped.seed, kDropoutLora, static_cast<uint64_t>(row),
                                static_cast<uint64_t>(column), dropped.dropout);
-}
-
-// A tile [rows of x, stacked ranks] to the s of each linear.
-void scatter_s(const void* user, const Kernels&, const GemmTile& tile) {
-  const Stack& stack = *static_cast<const Stack*>(user);
-  for_each_part(stack, tile.column, tile.column + tile.columns,
-                [&](const LoraViews& linear, int64_t row, int64_t first, int64_t count) {
-                  float* s = static_cast<float*>(linear.s.data) + first;
-                  const float* from = tile.data + (row - tile.column);
-                  for (int64_t i = 0; i < tile.rows; ++i) {
-                    std::memcpy(s + (tile.row + i) * linear.s.row_stride, from + i * tile.ld,
-                                static_cast<size_t>(count) * sizeof(float));
-                  }
-                });
 }
 
 }  // namespace
@@ -73,23 +57,6 @@ Operand dropped_x(const DroppedX& dropped, bool along_k) {
     x.user = &dropped;
   }
   return x;
-}
-
-void multiply_by_a(const Stack& stack, const DroppedX& x, void* workspace, int threads) {
-  if (stack.count == 0) return;
-  GemmTerm term;
-  term.a = dropped_x(x, true);
-  term.b = stacked_a(stack, true);
-  term.k = x.x->cols;
-  Gemm problem;
-  problem.m = x.x->total_rows();
-  problem.n = stack.rank();
-  problem.compute = x.x->dtype;
-  problem.terms = &term;
-  problem.term_count = 1;
-  problem.epilogue = scatter_s;
-  problem.user = &stack;
-  gemm(*stack.kernels, problem, workspace, threads);
 }
 
 }  // namespace sightline::cpu

@@ -42,9 +42,6 @@ struct DroppedX {
 // drop(x) [M,K]; x itself where dropout is 0. Keep `dropped` alive as long as the operand.
 Operand dropped_x(const DroppedX& dropped, bool along_k);
 
-// drop(x) A^T of every linear in the stack, each into its `s` [M,r] fp32.
-void multiply_by_a(const Stack& stack, const DroppedX& x, void* workspace, int threads);
-
 // Rows of a stacked product to the adapters they belong to: calls part(linear, stack row, first row
 // within the linear, count) for each linear that [begin, end) touches.
 template <typename Part>
