@@ -1,6 +1,5 @@
 package org.sightline;
 
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -67,14 +66,17 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
       Tensor hiddenStates, long firstToken, Tensor teacherFeatures, Tensor tokenWeights) {
     checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
     refresh();
-    return lifetime.use(
-        () -> {
-          AlignmentFunction function =
-              new AlignmentFunction(
-                  kernel, firstToken, teacherFeatures, tokenWeights, training, dropoutSeeds.next());
-          Tensor loss = function.apply(inputs(hiddenStates)).get(0);
-          return new Result(loss, Tensors.release(function.takeCosine()));
-        });
+    List<Tensor> trainable = projector.config().trainable() ? parameters : List.of();
+    AlignmentFunction function =
+        new AlignmentFunction(
+            kernel,
+            trainable,
+            firstToken,
+            teacherFeatures,
+            tokenWeights,
+            training,
+            dropoutSeeds.next());
+    return lifetime.use(() -> function.apply(hiddenStates));
   }
 
   /**
@@ -133,16 +135,6 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     if (cosine != null) {
       Tensors.bumpVersion(cosine);
     }
-  }
-
-  /** What the loss is differentiable in. */
-  private Tensor[] inputs(Tensor hiddenStates) {
-    if (!projector.config().trainable()) {
-      return new Tensor[] {hiddenStates};
-    }
-    List<Tensor> inputs = new ArrayList<>(parameters);
-    inputs.add(0, hiddenStates);
-    return inputs.toArray(Tensor[]::new);
   }
 
   /** Switches the dropout of a trainable projector on (as it is at first) or off. */

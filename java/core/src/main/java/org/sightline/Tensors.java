@@ -1,22 +1,28 @@
 package org.sightline;
 
+import static java.util.function.Function.identity;
+import static java.util.stream.Collectors.toMap;
+
 import java.util.Arrays;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.Device;
-import org.bytedeco.pytorch.DeviceOptional;
-import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.Layout;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Small helpers around libtorch tensors. */
 final class Tensors {
+  /** Kept, as they cost more than the tensors made with them. */
+  private static final Map<ScalarType, TensorOptions> OPTIONS =
+      Stream.of(ScalarType.Float, ScalarType.BFloat16, ScalarType.Short)
+          .collect(toMap(identity(), dtype -> own(new TensorOptions(dtype))));
+
   private Tensors() {}
 
   static Scalar scalar(double value) {
@@ -85,13 +91,8 @@ final class Tensors {
 
   /** An uninitialised tensor on the device of {@code like}. */
   static Tensor empty(Tensor like, ScalarType dtype, long... shape) {
-    try (Device device = like.device();
-        DeviceOptional place = new DeviceOptional(device);
-        TensorOptions type = new TensorOptions(dtype);
-        TensorOptions options = type.device(place);
-        MemoryFormatOptional format = new MemoryFormatOptional()) {
-      return torch.empty(shape, options, format);
-    }
+    // What the options leave open is taken from the tensor.
+    return like.new_empty(shape, OPTIONS.get(dtype));
   }
 
   /** The tensor itself if elements of its last dimension lie side by side, else a copy. */

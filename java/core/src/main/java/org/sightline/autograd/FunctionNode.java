@@ -158,7 +158,8 @@ final class FunctionNode {
     }
   }
 
-  private static Edge edgeOf(Tensor tensor) {
+  /** The edge that leads to what a tensor was computed from, or to its gradient. */
+  static Edge edgeOf(Tensor tensor) {
     if (tensor.is_leaf()) {
       // A leaf's edge leads to its AccumulateGrad node, which only an operation on it reveals.
       return tensor.view_as(tensor).grad_fn().next_edge(0);

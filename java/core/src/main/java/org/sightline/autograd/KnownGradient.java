@@ -1,0 +1,170 @@
+package org.sightline.autograd;
+
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.Edge;
+import org.bytedeco.pytorch.FunctionPreHook;
+import org.bytedeco.pytorch.Node;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * Scalars whose gradients are computed together with them, such as a loss with a fused kernel. They
+ * enter libtorch's graph as one of its own nodes, which multiplies the gradient by what comes from
+ * above: the backward pass runs no Java code and, on a GPU, waits for nothing.
+ *
+ * <pre>{@code
+ * private static final KnownGradient GRADIENT = new KnownGradient("SquaredNorm");
+ *
+ * Tensor squaredNorm(Tensor x) {
+ *   try (NoGradGuard noGrad = new NoGradGuard()) {
+ *     value = x.square().sum();
+ *     gradient = x.mul(new Scalar(2));
+ *   }
+ *   return GRADIENT.attach(value, List.of(x), List.of(gradient));
+ * }
+ * }</pre>
+ *
+ * <p>Gradients are first order only: with {@code create_graph} the first backward pass succeeds,
+ * one through its result is refused with a message. For functions of another kind there is {@link
+ * CustomFunction}.
+ *
+ * <p>How it works: {@code mul} of an empty tensor costs nothing, yet leaves a node that has saved
+ * the other factor, here the gradient. The node's next edge is pointed at the input and the value
+ * is made its output. The saved gradient is itself the output of an operation that refuses to be
+ * differentiated, so that libtorch will not take it for a constant.
+ *
+ * <p>Thread-safe.
+ */
+public final class KnownGradient {
+  /** Broadcasts with tensors of any shape of fewer dimensions, to nothing. */
+  private static final long[] EMPTY = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+  private static final long[] SCALAR = {};
+  private static final int CPU = -1;
+
+  private final String name;
+  private final ConcurrentMap<Integer, Tensor> empties = new ConcurrentHashMap<>();
+  private final Refusing refusing = Handles.own(new Refusing());
+  private Tensor refusal;
+
+  /**
+   * A kind of value.
+   *
+   * @param name for error messages
+   */
+  public KnownGradient(String name) {
+    this.name = Objects.requireNonNull(name, "name");
+  }
+
+  /**
+   * Makes {@code value} differentiable. Call it while gradients are recorded.
+   *
+   * @param value scalar, without a graph so far
+   * @param inputs that require gradients; null or others where {@code gradients} has null
+   * @param gradients ∂value/∂input for each input, of its shape, dtype and device, or null; kept
+   *     for the backward pass, not to be used otherwise from now on
+   * @return the value with its graph: {@code value} itself if there is one gradient, of its dtype
+   * @throws IllegalArgumentException if {@code value} is no scalar or a gradient's shape is not its
+   *     input's
+   */
+  public Tensor attach(Tensor value, List<Tensor> inputs, List<Tensor> gradients) {
+    if (value.dim() != 0) {
+      throw new IllegalArgumentException(
+          name + ": value must be a scalar, found " + TensorSpec.of(value));
+    }
+    if (gradients.size() != inputs.size()) {
+      throw new IllegalArgumentException(
+          name + ": expected " + inputs.size() + " gradients, found " + gradients.size());
+    }
+    Tensor sum = null;
+    for (int i = 0; i < inputs.size(); i++) {
+      Tensor gradient = gradients.get(i);
+      if (gradient == null) {
+        continue;
+      }
+      requireSameShape(i, inputs.get(i), gradient);
+      // An output has one node: further gradients come in with zeros that are added.
+      Tensor part = attach(sum == null ? value : torch.zeros_like(value), inputs.get(i), gradient);
+      sum = sum == null ? part : sum.add(part);
+    }
+    return sum == null ? value : sum;
+  }
+
+  private Tensor attach(Tensor value, Tensor input, Tensor gradient) {
+    // What comes from above must not be rounded to a narrower dtype before it is multiplied, as a
+    // scalar would be: a vector is not.
+    boolean widens = gradient.scalar_type().intern() != value.scalar_type().intern();
+    Tensor output = widens ? value.view(1) : value;
+    try (PointerScope scope = new PointerScope()) {
+      Tensor rows = gradient.dim() == 0 ? gradient.unsqueeze(0) : gradient;
+      rows.narrow(0, 0, 0).copy_(refusal());
+      Node node = empty(gradient).mul(gradient).grad_fn();
+      node.set_next_edge(0, FunctionNode.edgeOf(input));
+      node.set_next_edge(1, new Edge());
+      node.clear_input_metadata();
+      torch.create_gradient_edge(output, node);
+    }
+    return widens ? output.view(SCALAR) : output;
+  }
+
+  private void requireSameShape(int index, Tensor input, Tensor gradient) {
+    boolean same = gradient.dim() == input.dim() && gradient.dim() < EMPTY.length;
+    for (int d = 0; same && d < input.dim(); d++) {
+      same = gradient.size(d) == input.size(d);
+    }
+    if (!same) {
+      throw new IllegalArgumentException(
+          name
+              + ": gradient of input "
+              + index
+              + " must be "
+              + TensorSpec.of(input)
+              + " of at most "
+              + (EMPTY.length - 1)
+              + " dimensions, found "
+              + TensorSpec.of(gradient));
+    }
+  }
+
+  /** One on each device: it must be where the gradient is. */
+  private Tensor empty(Tensor gradient) {
+    return empties.computeIfAbsent(
+        gradient.is_cpu() ? CPU : deviceOf(gradient),
+        key -> {
+          try (PointerScope scope = new PointerScope()) {
+            return Handles.own(gradient.new_empty(EMPTY).set_requires_grad(true));
+          }
+        });
+  }
+
+  private static int deviceOf(Tensor tensor) {
+    try (Device device = tensor.device()) {
+      return device.type().value << Byte.SIZE | Byte.toUnsignedInt(device.index());
+    }
+  }
+
+  private synchronized Tensor refusal() {
+    if (refusal == null) {
+      try (PointerScope scope = new PointerScope()) {
+        refusal = Handles.own(torch.zeros(SCALAR).set_requires_grad(true).neg());
+        refusal.grad_fn().add_pre_hook(refusing);
+      }
+    }
+    return refusal;
+  }
+
+  /** libtorch holds it weakly, like all hooks of Java. */
+  private final class Refusing extends FunctionPreHook {
+    @Override
+    public TensorVector apply(TensorVector gradients) {
+      throw new UnsupportedOperationException(
+          name + ": its backward is not differentiable (create_graph = true)");
+    }
+  }
+}
