@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.GradMode;
-import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.autograd.KnownGradient;
@@ -32,8 +31,8 @@ record AlignmentFunction(
     Tensor loss = null;
     Tensor cosine = null;
     try (PointerScope scope = new PointerScope()) {
-      Tensor hidden = withContiguousRows(hiddenStates);
-      Tensor t = withContiguousRows(teacher);
+      Tensor hidden = Tensors.withContiguousRows(hiddenStates);
+      Tensor t = Tensors.withContiguousRows(teacher);
       loss = Tensors.own(Tensors.empty(hidden, ScalarType.Float));
       cosine = Tensors.own(Tensors.empty(hidden, ScalarType.Float, t.size(0), t.size(1)));
       Tensor gradient = wanted ? gradientOf(hidden, t.size(1)) : null;
@@ -90,12 +89,6 @@ record AlignmentFunction(
     inputs.add(hiddenStates);
     gradients.add(gradient);
     return GRADIENT.attach(loss, inputs, gradients);
-  }
-
-  private static Tensor withContiguousRows(Tensor tensor) {
-    try (NoGradGuard noGrad = new NoGradGuard()) {
-      return Tensors.withContiguousRows(tensor);
-    }
   }
 
   /** Zero at the tokens the kernel does not write. */

@@ -95,14 +95,17 @@ final class Tensors {
     return like.new_empty(shape, OPTIONS.get(dtype));
   }
 
-  /** The tensor itself if elements of its last dimension lie side by side, else a copy. */
-  static Tensor withContiguousRows(Tensor given) {
-    Tensor tensor = given.is_neg() ? given.resolve_neg() : given;
+  /** The tensor itself if elements of its last dimension lie side by side, else a detached copy. */
+  static Tensor withContiguousRows(Tensor tensor) {
     long last = tensor.dim() - 1;
-    if (last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1) {
+    boolean contiguous = last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1;
+    boolean negated = tensor.is_neg();
+    if (contiguous && !negated) {
       return tensor;
     }
-    return tensor.contiguous();
+    Tensor stored = tensor.detach();
+    stored = negated ? stored.resolve_neg() : stored;
+    return contiguous ? stored : stored.contiguous();
   }
 
   /**

@@ -36,7 +36,7 @@ import org.bytedeco.pytorch.global.torch;
  *
  * <p>How it works: {@code mul} of an empty tensor costs nothing, yet leaves a node that has saved
  * the other factor, here the gradient. The node's next edge is pointed at the input and the value
- * is made its output. The saved gradient is itself the output of an operation that refuses to be
+ * is made its output. The saved gradient is itself made the output of a node that refuses to be
  * differentiated, so that libtorch will not take it for a constant.
  *
  * <p>Thread-safe.
@@ -49,9 +49,7 @@ public final class KnownGradient {
   private static final int CPU = -1;
 
   private final String name;
-  private final ConcurrentMap<Integer, Tensor> empties = new ConcurrentHashMap<>();
-  private final Refusing refusing = Handles.own(new Refusing());
-  private Tensor refusal;
+  private final ConcurrentMap<Integer, Constants> constants = new ConcurrentHashMap<>();
 
   /**
    * A kind of value.
@@ -102,13 +100,12 @@ public final class KnownGradient {
     boolean widens = gradient.scalar_type().intern() != value.scalar_type().intern();
     Tensor output = widens ? value.view(1) : value;
     try (PointerScope scope = new PointerScope()) {
-      Tensor rows = gradient.dim() == 0 ? gradient.unsqueeze(0) : gradient;
-      rows.narrow(0, 0, 0).copy_(refusal());
-      Node node = empty(gradient).mul(gradient).grad_fn();
+      Constants constants = constants(gradient);
+      makeOutputOf(constants.refusal().neg().grad_fn(), gradient);
+      Node node = constants.empty().mul(gradient).grad_fn();
       node.set_next_edge(0, FunctionNode.edgeOf(input));
       node.set_next_edge(1, new Edge());
-      node.clear_input_metadata();
-      torch.create_gradient_edge(output, node);
+      makeOutputOf(node, output);
     }
     return widens ? output.view(SCALAR) : output;
   }
@@ -132,15 +129,24 @@ public final class KnownGradient {
     }
   }
 
-  /** One on each device: it must be where the gradient is. */
-  private Tensor empty(Tensor gradient) {
-    return empties.computeIfAbsent(
-        gradient.is_cpu() ? CPU : deviceOf(gradient),
-        key -> {
-          try (PointerScope scope = new PointerScope()) {
-            return Handles.own(gradient.new_empty(EMPTY).set_requires_grad(true));
-          }
-        });
+  private static void makeOutputOf(Node node, Tensor output) {
+    node.clear_input_metadata();
+    torch.create_gradient_edge(output, node);
+  }
+
+  private Constants constants(Tensor gradient) {
+    return constants.computeIfAbsent(
+        gradient.is_cpu() ? CPU : deviceOf(gradient), key -> newConstants(gradient));
+  }
+
+  private Constants newConstants(Tensor like) {
+    try (PointerScope scope = new PointerScope()) {
+      Tensor empty = like.new_empty(EMPTY).set_requires_grad(true);
+      Tensor refusal = like.new_zeros(SCALAR).set_requires_grad(true).neg();
+      Refusing refusing = Handles.own(new Refusing());
+      refusal.grad_fn().add_pre_hook(refusing);
+      return new Constants(Handles.own(empty), Handles.own(refusal), refusing);
+    }
   }
 
   private static int deviceOf(Tensor tensor) {
@@ -149,17 +155,15 @@ public final class KnownGradient {
     }
   }
 
-  private synchronized Tensor refusal() {
-    if (refusal == null) {
-      try (PointerScope scope = new PointerScope()) {
-        refusal = Handles.own(torch.zeros(SCALAR).set_requires_grad(true).neg());
-        refusal.grad_fn().add_pre_hook(refusing);
-      }
-    }
-    return refusal;
-  }
+  /**
+   * What is the same for all gradients on a device.
+   *
+   * @param empty broadcasts with a gradient to nothing
+   * @param refusal a scalar that must not be differentiated
+   * @param refusing the hook that sees to it; libtorch holds it weakly, like all hooks of Java
+   */
+  private record Constants(Tensor empty, Tensor refusal, Refusing refusing) {}
 
-  /** libtorch holds it weakly, like all hooks of Java. */
   private final class Refusing extends FunctionPreHook {
     @Override
     public TensorVector apply(TensorVector gradients) {
