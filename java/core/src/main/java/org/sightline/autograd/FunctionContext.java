@@ -52,10 +52,11 @@ public final class FunctionContext {
       return;
     }
     for (Tensor tensor : tensors) {
+      Objects.requireNonNull(tensor, "saved tensor");
       // Detached, so that a saved tensor never keeps a piece of graph (and thereby itself) alive.
-      Tensor detached = Objects.requireNonNull(tensor, "saved tensor").detach();
-      saved.add(Handles.own(detached));
-      savedVersions.add(detached._version());
+      Tensor kept = tensor.requires_grad() ? tensor.detach() : new Tensor(tensor);
+      saved.add(Handles.own(kept));
+      savedVersions.add(kept._version());
     }
   }
 

@@ -192,7 +192,8 @@ final class FunctionNode {
       if (output.isDifferentiable()) {
         Tensor slot = gradients.get(next++);
         if (slot.defined()) {
-          gradient = Handles.own(slot.detach());
+          // The slot itself goes when the vector is resized.
+          gradient = Handles.own(new Tensor(slot));
           any = true;
         }
       }

@@ -2,12 +2,12 @@ package org.sightline.autograd;
 
 import java.util.Arrays;
 import java.util.List;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Shape, dtype and device of a tensor. */
@@ -25,20 +25,26 @@ final class TensorSpec {
   }
 
   static TensorSpec of(Tensor tensor) {
-    try (PointerScope scope = new PointerScope()) {
-      long[] shape = new long[(int) tensor.dim()];
-      for (int i = 0; i < shape.length; i++) {
-        shape[i] = tensor.size(i);
-      }
-      Device device = tensor.device();
-      // Enums coming from native code are fresh objects; intern() finds the constant.
-      ScalarType dtype = tensor.scalar_type().intern();
+    long[] shape = new long[(int) tensor.dim()];
+    for (int i = 0; i < shape.length; i++) {
+      shape[i] = tensor.size(i);
+    }
+    // Enums coming from native code are fresh objects; intern() finds the constant.
+    ScalarType dtype = tensor.scalar_type().intern();
+    if (tensor.is_cpu()) {
+      return new TensorSpec(shape, dtype, DeviceType.CPU.value, (byte) -1);
+    }
+    try (Device device = tensor.device()) {
       return new TensorSpec(shape, dtype, device.type().value, device.index());
     }
   }
 
   static TensorSpec[] of(List<Tensor> tensors) {
-    return tensors.stream().map(TensorSpec::of).toArray(TensorSpec[]::new);
+    TensorSpec[] specs = new TensorSpec[tensors.size()];
+    for (int i = 0; i < specs.length; i++) {
+      specs[i] = of(tensors.get(i));
+    }
+    return specs;
   }
 
   /** Whether libtorch can carry gradients of this dtype. */
