@@ -56,6 +56,24 @@ struct TorchTensorFunctions {
 
 }  // namespace sightline_binding
 
+/* Tells libtorch's autograd that `tensor`, an at::Tensor*, was written to, with the function its
+ * own operations call. Returns 0, or 1 if this libtorch has none of that name: it is not part of
+ * the stable C ABI. */
+static inline int sightline_torch_bump_version(const void* tensor) {
+  static void (*const bump)(const void*) = [] {
+    void* library = dlopen("libtorch_cpu.so", RTLD_NOLOAD | RTLD_LAZY);
+    void* found = nullptr;
+    if (library != nullptr) {
+      found = dlsym(library, "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE");
+      dlclose(library);
+    }
+    return reinterpret_cast<void (*)(const void*)>(found);
+  }();
+  if (bump == nullptr) return 1;
+  bump(tensor);
+  return 0;
+}
+
 /* Describes `tensor`, an at::Tensor*, in *out, whose shape and strides have room for `max_dims`; of
  * dimension 1, which there is then, the part [first, first + length), or all of it if length < 0.
  * Returns 0, or what stands in the way: 1 the functions of libtorch, 2 the number of dimensions, 3

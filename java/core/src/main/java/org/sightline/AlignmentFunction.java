@@ -38,17 +38,16 @@ record AlignmentFunction(
       Tensor gradient = wanted ? gradientOf(hidden, t.size(1)) : null;
       List<Tensor> weightGradients = weightsWanted ? likeParameters() : null;
       kernel.loss(
-          new AlignmentKernel.Call(
-              hidden,
-              firstToken,
-              t,
-              tokenWeights,
-              loss,
-              cosine,
-              gradient,
-              weightGradients,
-              training,
-              dropoutSeed));
+          hidden,
+          firstToken,
+          t,
+          tokenWeights,
+          loss,
+          cosine,
+          gradient,
+          weightGradients,
+          training,
+          dropoutSeed);
       Tensor result = inGraph(loss, hiddenStates, gradient, weightGradients);
       if (result != loss) {
         loss.close();

@@ -22,28 +22,6 @@ final class AlignmentKernel implements AutoCloseable {
           "net.7.weight",
           "net.7.bias");
 
-  /**
-   * One call's tensors.
-   *
-   * @param hidden [B,S,D], of which tokens firstToken … firstToken + N - 1 are used
-   * @param tokenWeight [B,N] fp32, or null
-   * @param loss fp32 scalar, written
-   * @param cosine [B,N] fp32, written, or null
-   * @param hiddenGradient [B,S,D], written at those tokens, or null
-   * @param weightGradients one per parameter, written, or null
-   */
-  record Call(
-      Tensor hidden,
-      long firstToken,
-      Tensor teacher,
-      Tensor tokenWeight,
-      Tensor loss,
-      Tensor cosine,
-      Tensor hiddenGradient,
-      List<Tensor> weightGradients,
-      boolean training,
-      long dropoutSeed) {}
-
   private static final ThreadLocal<Frame> FRAMES = ThreadLocal.withInitial(Frame::new);
 
   private final sl_alignment handle;
@@ -74,36 +52,52 @@ final class AlignmentKernel implements AutoCloseable {
     }
   }
 
-  void loss(Call call) {
+  /**
+   * One call, without garbage.
+   *
+   * @param hidden [B,S,D], of which tokens firstToken … firstToken + N - 1 are used
+   * @param tokenWeight [B,N] fp32, or null
+   * @param loss fp32 scalar, written
+   * @param cosine [B,N] fp32, written, or null
+   * @param hiddenGradient [B,S,D], written at those tokens, or null
+   * @param weightGradients one per parameter, written, or null
+   */
+  void loss(
+      Tensor hidden,
+      long firstToken,
+      Tensor teacher,
+      Tensor tokenWeight,
+      Tensor loss,
+      Tensor cosine,
+      Tensor hiddenGradient,
+      List<Tensor> weightGradients,
+      boolean training,
+      long dropoutSeed) {
     Frame frame = FRAMES.get();
-    long tokens = call.teacher().size(1);
-    long first = call.firstToken();
+    long tokens = teacher.size(1);
     frame
         .args
-        .hidden(frame.hidden.ofNarrowed("hiddenStates", call.hidden(), first, tokens))
-        .teacher(frame.teacher.of("teacherFeatures", call.teacher()))
+        .hidden(frame.hidden.ofNarrowed("hiddenStates", hidden, firstToken, tokens))
+        .teacher(frame.teacher.of("teacherFeatures", teacher))
         .token_weight(
-            call.tokenWeight() == null
-                ? null
-                : frame.tokenWeight.of("tokenWeights", call.tokenWeight()))
+            tokenWeight == null ? null : frame.tokenWeight.of("tokenWeights", tokenWeight))
         .grad_scale(null)
-        .loss(frame.loss.of("loss", call.loss()))
-        .cosine(call.cosine() == null ? null : frame.cosine.of("cosine", call.cosine()))
+        .loss(frame.loss.of("loss", loss))
+        .cosine(cosine == null ? null : frame.cosine.of("cosine", cosine))
         .grad_hidden(
-            call.hiddenGradient() == null
+            hiddenGradient == null
                 ? null
                 : frame.gradient.ofNarrowed(
-                    "gradient of hiddenStates", call.hiddenGradient(), first, tokens))
+                    "gradient of hiddenStates", hiddenGradient, firstToken, tokens))
         .grad_weights(
-            call.weightGradients() == null
+            weightGradients == null
                 ? null
-                : frame.weightGradients.of("gradient of ", call.weightGradients()))
+                : frame.weightGradients.of("gradient of ", weightGradients))
         .accumulate_hidden(0)
         .accumulate_weights(0)
-        .training(call.training() ? 1 : 0)
-        .dropout_seed(call.dropoutSeed());
-    NativeCalls.check(
-        sightline.sl_alignment_loss(handle, CallContext.of(call.hidden()), frame.args));
+        .training(training ? 1 : 0)
+        .dropout_seed(dropoutSeed);
+    NativeCalls.check(sightline.sl_alignment_loss(handle, CallContext.of(hidden), frame.args));
   }
 
   @Override

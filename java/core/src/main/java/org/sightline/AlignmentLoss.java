@@ -108,28 +108,32 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
     Objects.requireNonNull(loss, "loss");
     Objects.requireNonNull(hiddenGradient, "hiddenGradient");
-    Tensors.requireShape("loss", loss);
-    Tensors.requireShape("hiddenGradient", hiddenGradient, Tensors.shape(hiddenStates));
+    if (loss.dim() != 0) {
+      Tensors.requireShape("loss", loss);
+    }
+    Tensors.requireShapeOf(hiddenStates, "hiddenGradient", hiddenGradient);
+    long batch = hiddenStates.size(0);
+    long tokens = teacherFeatures.size(1);
     if (cosine != null) {
-      Tensors.requireShape("cosine", cosine, hiddenStates.size(0), teacherFeatures.size(1));
+      requireTokens("cosine", cosine, batch, tokens);
     }
     refresh();
-    lifetime.use(
-        () -> {
-          kernel.loss(
-              new AlignmentKernel.Call(
-                  hiddenStates,
-                  firstToken,
-                  teacherFeatures,
-                  tokenWeights,
-                  loss,
-                  cosine,
-                  hiddenGradient,
-                  null,
-                  training,
-                  dropoutSeeds.next()));
-          return null;
-        });
+    lifetime.enter();
+    try {
+      kernel.loss(
+          hiddenStates,
+          firstToken,
+          teacherFeatures,
+          tokenWeights,
+          loss,
+          cosine,
+          hiddenGradient,
+          null,
+          training,
+          dropoutSeeds.next());
+    } finally {
+      lifetime.leave();
+    }
     Tensors.bumpVersion(loss);
     Tensors.bumpVersion(hiddenGradient);
     if (cosine != null) {
@@ -210,8 +214,15 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
               + " tokens");
     }
     if (weights != null) {
-      Tensors.requireShape("tokenWeights", weights, batch, tokens);
+      requireTokens("tokenWeights", weights, batch, tokens);
       Tensors.requireStored("tokenWeights", weights);
+    }
+  }
+
+  private static void requireTokens(String name, Tensor t, long batch, long tokens) {
+    // Asked first, as the list of what is expected is garbage.
+    if (t.dim() != 2 || t.size(0) != batch || t.size(1) != tokens) {
+      Tensors.requireShape(name, t, batch, tokens);
     }
   }
 

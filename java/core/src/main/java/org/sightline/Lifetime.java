@@ -31,13 +31,25 @@ final class Lifetime {
 
   /** Runs {@code action} while the object is open; it is not closed meanwhile. */
   <T> T use(Supplier<T> action) {
-    lock.readLock().lock();
+    enter();
     try {
-      check();
       return action.get();
     } finally {
-      lock.readLock().unlock();
+      leave();
     }
+  }
+
+  /** Begins a use, which {@link #leave} ends: {@link #use} for calls that make no garbage. */
+  void enter() {
+    lock.readLock().lock();
+    if (closedAt != null) {
+      lock.readLock().unlock();
+      check();
+    }
+  }
+
+  void leave() {
+    lock.readLock().unlock();
   }
 
   /** As {@link #use}, with no other use at the same time. */

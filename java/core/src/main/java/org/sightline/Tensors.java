@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch.Layout;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.TorchTensor;
 
 /** Small helpers around libtorch tensors. */
 final class Tensors {
@@ -54,6 +55,17 @@ final class Tensors {
     }
   }
 
+  /** As {@link #requireShape} with the shape of {@code like}, without garbage if it fits. */
+  static void requireShapeOf(Tensor like, String name, Tensor tensor) {
+    boolean same = tensor.dim() == like.dim();
+    for (int i = 0; same && i < like.dim(); i++) {
+      same = tensor.size(i) == like.size(i);
+    }
+    if (!same) {
+      requireShape(name, tensor, shape(like));
+    }
+  }
+
   static void requireDims(String name, Tensor tensor, int expected, String layout) {
     if (tensor.dim() != expected) {
       throw new IllegalArgumentException(
@@ -74,7 +86,8 @@ final class Tensors {
 
   /** Refuses sparse and other layouts, which have no strides. */
   static void requireStrided(String name, Tensor tensor) {
-    Layout found = tensor.layout().intern();
+    // Asking for the layout makes an object; what has a storage is strided.
+    Layout found = tensor.has_storage() ? Layout.Strided : tensor.layout().intern();
     if (found != Layout.Strided) {
       throw new IllegalArgumentException(name + " must be Strided, found " + found);
     }
@@ -113,8 +126,10 @@ final class Tensors {
    * backward pass would not notice that a saved tensor is no longer what it was.
    */
   static void bumpVersion(Tensor tensor) {
-    try (TensorImpl impl = tensor.unsafeGetTensorImpl()) {
-      impl.bump_version();
+    if (!TorchTensor.bumpVersion(tensor)) {
+      try (TensorImpl impl = tensor.unsafeGetTensorImpl()) {
+        impl.bump_version();
+      }
     }
   }
 

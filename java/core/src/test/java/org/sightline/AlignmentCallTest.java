@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -130,5 +132,27 @@ class AlignmentCallTest extends ScopedTest {
 
   private static void assertMessage(String expected, Runnable action) {
     assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
+  }
+
+  @Test
+  void makesNoGarbage() {
+    Tensor hidden = torch.randn(2, 6, 13);
+    Tensor teacher = torch.randn(2, 5, 5);
+    Tensor weights = torch.rand(2, 5);
+    Tensor loss = number();
+    Tensor cosine = torch.zeros(2, 5);
+    Tensor gradient = torch.zeros(2, 6, 13);
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    int calls = 1000;
+    long before = 0;
+    for (int call = -calls; call < calls; call++) {
+      if (call == 0) {
+        before = threads.getCurrentThreadAllocatedBytes();
+      }
+      alignment.lossAndGradient(hidden, 1, teacher, weights, loss, cosine, gradient);
+    }
+    long bytes = threads.getCurrentThreadAllocatedBytes() - before;
+    // Less than one object in ten calls; what there is comes from the measuring.
+    assertTrue(bytes < calls, bytes + " bytes in " + calls + " calls");
   }
 }

@@ -47,4 +47,17 @@ public final class TorchTensor {
       @Cast("int64_t") long first,
       @Cast("int64_t") long length,
       sl_tensor out);
+
+  /**
+   * Tells libtorch's autograd that a tensor was written to, without garbage.
+   *
+   * @return whether this libtorch has a function for it
+   */
+  public static boolean bumpVersion(Pointer tensor) {
+    return bump(tensor) == 0;
+  }
+
+  @NoException
+  @Name("sightline_torch_bump_version")
+  private static native int bump(@Cast("const void*") Pointer tensor);
 }
