@@ -7,7 +7,7 @@ using namespace sightline;
 TEST(same_bits_for_every_thread_count) {
   for (DType compute : {kF32, kBf16}) {
     for (bool trainable : {false, true}) {
-      AlignmentProblem problem({3, 111, 70, 90, 50}, {kF32, kF32, kF32, kF32, compute});
+      AlignmentProblem problem({3, 125, 70, 90, 50}, {kF32, kF32, kF32, kF32, compute});
       problem.options.trainable = problem.with_weight_gradients = trainable;
       problem.options.dropout = trainable ? 0.1f : 0.f;
       problem.training = trainable;
@@ -31,7 +31,7 @@ TEST(same_bits_for_every_thread_count) {
 }
 
 TEST(inside_a_parallel_region) {
-  AlignmentProblem alone({2, 40, 30, 20, 10}, {});
+  AlignmentProblem alone({2, 160, 90, 80, 40}, {});  // enough work for three threads
   AlignmentProblem::Handle handle(alone);
   CHECK_EQ(alone.run(handle), SL_OK);
   std::vector<AlignmentProblem> nested(4, alone);
