@@ -32,6 +32,18 @@ if(SIGHTLINE_HAVE_CUDA)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   endif()
+  # How sources of CUDA are compiled, those of the tests' libraries included.
+  function(sightline_cuda_target target)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
+                                                 ${PROJECT_SOURCE_DIR}/src)
+    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xptxas=-v>)
+    set_target_properties(${target} PROPERTIES
+      CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+      CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+  endfunction()
+
   # wgmma and the tensor copy engine: compiled for sm_90a alone, chosen at run time.
   add_library(sightline_cuda_hopper OBJECT
     src/cuda/alignment/hopper_bf16.cu
@@ -60,15 +72,11 @@ if(SIGHTLINE_HAVE_CUDA)
     src/cuda/runtime/workspace.cpp
     $<TARGET_OBJECTS:sightline_cuda_hopper>)
   foreach(target sightline_cuda_hopper sightline_cuda)
-    target_include_directories(${target} PRIVATE include src)
-    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+    sightline_cuda_target(${target})
     target_compile_options(${target} PRIVATE
       $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror>
-      $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xptxas=-v;-Werror=all-warnings>
+      $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>
       $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas>)
-    set_target_properties(${target} PROPERTIES
-      CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-      CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
     if(CMAKE_HOST_UNIX)  # keeps ptxas's report for the test that reads it
       set_target_properties(${target} PROPERTIES RULE_LAUNCH_COMPILE
         "${CMAKE_CURRENT_LIST_DIR}/ptxas_log.sh <OBJECT>")

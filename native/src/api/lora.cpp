@@ -53,13 +53,18 @@ int64_t row_count(const sl_tensor& x) {
   return rows;
 }
 
-sl_status check_input(const sl_tensor* x, double dropout) {
+// What forward and backward share but for the linears themselves.
+sl_status check_call(const sl_context* context, const sl_tensor* x, double dropout,
+                     const sl_lora_linear* linears, int64_t count) {
+  SL_TRY(check_context(context));
   SL_TRY(check_tensor({"x"}, x, 1, 3, "[...,K]"));
   SL_TRY(check_dim_positive({"x"}, *x, x->ndim - 1));
-  return check_probability({"dropout"}, dropout);
+  SL_TRY(check_probability({"dropout"}, dropout));
+  SL_TRY(check_count(count));
+  return check_pointer({kLinears}, linears);
 }
 
-// What forward and backward share: weight, bias, a, b, scale and s.
+// Of each linear: weight, bias, a, b, scale and s.
 sl_status check_linear(const sl_tensor& x, const sl_lora_linear& linear, int64_t i) {
   const int64_t k = x.shape[x.ndim - 1];
   SL_TRY(check_adapter(arg("a", i), linear.a, arg("b", i), linear.b, k, "columns of x", x.device,
@@ -125,12 +130,18 @@ LoraViews parameters_of(const sl_lora_linear& linear) {
   return views;
 }
 
+LoraCall call_of(const sl_tensor* x, double dropout, const std::vector<LoraViews>& views) {
+  LoraCall call{};
+  call.x = view3(x);
+  call.dropout = static_cast<float>(dropout);
+  call.linears = views.data();
+  call.count = static_cast<int64_t>(views.size());
+  return call;
+}
+
 sl_status forward(const sl_context* context, const sl_tensor* x, double dropout,
                   const sl_lora_linear* linears, int64_t count) {
-  SL_TRY(check_context(context));
-  SL_TRY(check_input(x, dropout));
-  SL_TRY(check_count(count));
-  SL_TRY(check_pointer({kLinears}, linears));
+  SL_TRY(check_call(context, x, dropout, linears, count));
   for (int64_t i = 0; i < count; ++i) {
     SL_TRY(check_linear(*x, linears[i], i));
     SL_TRY(check_rows_like_x(arg("y", i), linears[i].y, *x, linears[i].b->shape[0], "rows of b"));
@@ -151,11 +162,7 @@ sl_status forward(const sl_context* context, const sl_tensor* x, double dropout,
     views[i] = parameters_of(linears[i]);
     views[i].y = view3(linears[i].y);
   }
-  LoraCall call{};
-  call.x = view3(x);
-  call.dropout = static_cast<float>(dropout);
-  call.linears = views.data();
-  call.count = count;
+  const LoraCall call = call_of(x, dropout, views);
   return in_context(context,
                     [&](const sl_context& used) { return backend->lora_forward(used, call); });
 }
@@ -163,10 +170,7 @@ sl_status forward(const sl_context* context, const sl_tensor* x, double dropout,
 sl_status backward(const sl_context* context, const sl_tensor* x, double dropout,
                    const sl_lora_linear* linears, int64_t count, sl_tensor* dx,
                    int32_t accumulate_dx, int32_t accumulate_weights) {
-  SL_TRY(check_context(context));
-  SL_TRY(check_input(x, dropout));
-  SL_TRY(check_count(count));
-  SL_TRY(check_pointer({kLinears}, linears));
+  SL_TRY(check_call(context, x, dropout, linears, count));
   for (int64_t i = 0; i < count; ++i) {
     const sl_lora_linear& linear = linears[i];
     SL_TRY(check_linear(*x, linear, i));
@@ -203,11 +207,7 @@ sl_status backward(const sl_context* context, const sl_tensor* x, double dropout
     views[i].da = view2(linears[i].da);
     views[i].db = view2(linears[i].db);
   }
-  LoraCall call{};
-  call.x = view3(x);
-  call.dropout = static_cast<float>(dropout);
-  call.linears = views.data();
-  call.count = count;
+  LoraCall call = call_of(x, dropout, views);
   call.dx = view3(dx);
   call.accumulate_dx = accumulate_dx == 1;
   call.accumulate_weights = accumulate_weights == 1;

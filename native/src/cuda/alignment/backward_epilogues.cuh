@@ -179,13 +179,7 @@ struct LayerNormBackwardEpilogue {
     float h[8];
     p.hidden.load(token, column, h);
     elements(p, NoColumns{}, constants, h, x, sums);
-    if (p.accumulate) {
-      float old[8];
-      p.grad.load(token, column, old);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] += old[i];
-    }
-    p.grad.store(token, column, x);
+    p.grad.put(token, column, x, p.accumulate);
   }
 };
 
@@ -227,13 +221,7 @@ struct StoreEpilogue {
   static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
                               const float4& constants, float (&x)[8], RowSums& sums) {
     elements(p, c, constants, x, x, sums);
-    if (p.accumulate) {
-      float old[8];
-      p.out.load(static_cast<uint32_t>(row), column, old);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] += old[i];
-    }
-    p.out.store(static_cast<uint32_t>(row), column, x);
+    p.out.put(static_cast<uint32_t>(row), column, x, p.accumulate);
   }
 };
 

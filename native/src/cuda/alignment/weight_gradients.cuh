@@ -14,6 +14,22 @@ namespace sightline::cuda {
 constexpr int kSegmentRows = 128;
 constexpr int kSegmentColumns = 256;  // 32 lanes of eight columns
 
+// The rows and columns of a matrix that a block sums.
+struct Segment {
+  int index, begin, first_column;  // of the segments of rows, its first row
+
+  SL_DEVICE explicit Segment(int padded_columns) {
+    const int column_blocks = ceil_div(padded_columns, kSegmentColumns);
+    index = ptx::block_id() / column_blocks;
+    begin = index * kSegmentRows;
+    first_column = ptx::block_id() % column_blocks * kSegmentColumns;
+  }
+
+  static int blocks(int rows, int padded_columns) {
+    return ceil_div(rows, kSegmentRows) * ceil_div(padded_columns, kSegmentColumns);
+  }
+};
+
 // Sums x over the block's eight warps (rows) and stores [1, 256] at `out` (columns below `limit`).
 SL_DEVICE void store_segment(float (&x)[8], float* out, int first_column, int limit) {
   float* shared = reinterpret_cast<float*>(ptx::shared_memory());  // [8][256]
@@ -41,28 +57,23 @@ struct ColumnSumsKernel {
     float* partial;
   };
 
-  static int blocks(const Params& p) {
-    return ceil_div(p.rows, kSegmentRows) * ceil_div(p.padded_columns, kSegmentColumns);
-  }
+  static int blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
-    const int column_blocks = ceil_div(p.padded_columns, kSegmentColumns);
-    const int segment = ptx::block_id() / column_blocks;
-    const int first_column = ptx::block_id() % column_blocks * kSegmentColumns;
-    const int column = first_column + 8 * (ptx::thread_id() % 32);
-    const int begin = segment * kSegmentRows;
+    const Segment segment(p.padded_columns);
+    const int column = segment.first_column + 8 * (ptx::thread_id() % 32);
     float sum[8] = {};
-    for (int row = begin + ptx::thread_id() / 32; row < begin + kSegmentRows && row < p.rows;
-         row += 8) {
+    for (int row = segment.begin + ptx::thread_id() / 32;
+         row < segment.begin + kSegmentRows && row < p.rows; row += 8) {
       if (column >= p.padded_columns) break;
       float x[8];
       load8(p.in + row * p.stride + column, x);
 #pragma unroll
       for (int i = 0; i < 8; ++i) sum[i] += x[i];
     }
-    store_segment(sum, p.partial + static_cast<int64_t>(segment) * p.padded_columns, first_column,
-                  p.padded_columns);
+    store_segment(sum, p.partial + static_cast<int64_t>(segment.index) * p.padded_columns,
+                  segment.first_column, p.padded_columns);
   }
 };
 
@@ -84,24 +95,19 @@ struct LayerNormWeightGradientKernel {
     float* partial_beta;
   };
 
-  static int blocks(const Params& p) {
-    return ceil_div(p.rows, kSegmentRows) * ceil_div(p.padded_columns, kSegmentColumns);
-  }
+  static int blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
-    const int column_blocks = ceil_div(p.padded_columns, kSegmentColumns);
-    const int segment = ptx::block_id() / column_blocks;
-    const int first_column = ptx::block_id() % column_blocks * kSegmentColumns;
-    const int column = first_column + 8 * (ptx::thread_id() % 32);
-    const int begin = segment * kSegmentRows;
+    const Segment segment(p.padded_columns);
+    const int column = segment.first_column + 8 * (ptx::thread_id() % 32);
     float sum_gamma[8] = {}, sum_beta[8] = {};
     if (column < p.padded_columns) {
       float gamma[8], beta[8];
       load8(p.gamma + column, gamma);
       load8(p.beta + column, beta);
-      for (int row = begin + ptx::thread_id() / 32; row < begin + kSegmentRows && row < p.rows;
-           row += 8) {
+      for (int row = segment.begin + ptx::thread_id() / 32;
+           row < segment.begin + kSegmentRows && row < p.rows; row += 8) {
         const int64_t at = static_cast<int64_t>(row) * p.padded_columns + column;
         float g[8], w[8], dw[8];
         load8(p.g + at, g);
@@ -113,18 +119,12 @@ struct LayerNormWeightGradientKernel {
           sum_beta[i] = fmaf(w[i], db1, sum_beta[i]);
           dw[i] = fmaf(g[i], gamma[i], db1 * beta[i]);
         }
-        if (p.accumulate) {
-          float old[8];
-          p.dw1.load(row, column, old);
-#pragma unroll
-          for (int i = 0; i < 8; ++i) dw[i] += old[i];
-        }
-        p.dw1.store(row, column, dw);
+        p.dw1.put(row, column, dw, p.accumulate);
       }
     }
-    const int64_t out = static_cast<int64_t>(segment) * p.padded_columns;
-    store_segment(sum_gamma, p.partial_gamma + out, first_column, p.padded_columns);
-    store_segment(sum_beta, p.partial_beta + out, first_column, p.padded_columns);
+    const int64_t out = static_cast<int64_t>(segment.index) * p.padded_columns;
+    store_segment(sum_gamma, p.partial_gamma + out, segment.first_column, p.padded_columns);
+    store_segment(sum_beta, p.partial_beta + out, segment.first_column, p.padded_columns);
   }
 };
 
@@ -159,13 +159,7 @@ struct ReduceSegmentsKernel {
 #pragma unroll
     for (int i = 0; i < 8; ++i) sum[i] *= scale;
     if (p.plain != nullptr) store8(p.plain + column, sum);
-    if (p.accumulate) {
-      float old[8];
-      p.out.load(0, column, old);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) sum[i] += old[i];
-    }
-    p.out.store(0, column, sum);
+    p.out.put(0, column, sum, p.accumulate);
   }
 };
 

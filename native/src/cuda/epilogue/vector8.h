@@ -114,6 +114,17 @@ struct UserRows {
     }
   }
 
+  // x, added to what stands there if `accumulate`.
+  SL_HOST_DEVICE void put(uint32_t row, int column, float (&x)[8], bool accumulate) const {
+    if (accumulate) {
+      float old[8];
+      load(row, column, old);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) x[i] += old[i];
+    }
+    store(row, column, x);
+  }
+
   template <class T, int kCount>
   SL_HOST_DEVICE void load_as(uint32_t row, int column, float (&x)[kCount]) const {
     const T* from = static_cast<const T*>(data) + offset(row) + column;

@@ -159,14 +159,8 @@ struct PortableGemm
       }
     }
     ptx::sync_threads();
-    apply_epilogue<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
-                                                       problem.m, problem.n, thread);
-    if constexpr (Epilogue::kRowSums > 0) {
-      ptx::sync_threads();
-      if (thread < kTileM) {
-        finish_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m, tile.n);
-      }
-    }
+    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
+                                                    problem.m, problem.n, tile.n, thread);
   }
 
   // The four k-steps of a stage, 32 bytes of k each; at the end of a term, those that are not

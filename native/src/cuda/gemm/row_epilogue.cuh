@@ -153,4 +153,17 @@ SL_DEVICE void finish_slot(const typename Epilogue::Params& p, const float4* slo
   }
 }
 
+// A whole staged tile through its epilogue, row sums included.
+template <class Epilogue, int kRows, int kColumns, int kThreads>
+SL_DEVICE void finish_tile(const typename Epilogue::Params& p, StagedTile<kColumns> tile,
+                           float4* slots, int first_row, int first_column, int m, int n, int tile_n,
+                           int thread) {
+  apply_epilogue<Epilogue, kRows, kColumns, kThreads>(p, tile, slots, first_row, first_column, m, n,
+                                                      thread);
+  if constexpr (Epilogue::kRowSums > 0) {
+    ptx::sync_threads();
+    if (thread < kRows) finish_slot<Epilogue>(p, slots + thread, first_row + thread, m, tile_n);
+  }
+}
+
 }  // namespace sightline::cuda

@@ -209,14 +209,8 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
       }
     }
     ptx::sync_threads();
-    apply_epilogue<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
-                                                       problem.m, problem.n, thread);
-    if constexpr (Epilogue::kRowSums > 0) {
-      ptx::sync_threads();
-      if (thread < kTileM) {
-        finish_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m, tile.n);
-      }
-    }
+    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
+                                                    problem.m, problem.n, tile.n, thread);
   }
 
   static SL_DEVICE void multiply(const float* block_a, const float* block_b,

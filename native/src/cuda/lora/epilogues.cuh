@@ -48,18 +48,13 @@ struct LoraEpilogue {
   static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
                               const float4& constants, float (&x)[8], RowSums& sums) {
     elements(p, c, constants, x, x, sums);
-    float other[8];
     if (p.addend != nullptr) {
+      float other[8];
       load8(p.addend + row * p.addend_stride + column, other);
 #pragma unroll
       for (int i = 0; i < 8; ++i) x[i] += other[i];
     }
-    if (p.accumulate) {
-      p.out.load(static_cast<uint32_t>(row), column, other);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] += other[i];
-    }
-    p.out.store(static_cast<uint32_t>(row), column, x);
+    p.out.put(static_cast<uint32_t>(row), column, x, p.accumulate);
   }
 };
 

@@ -135,13 +135,7 @@ struct ReduceGradientKernel {
       }
 #pragma unroll
       for (int i = 0; i < 8; ++i) x[i] *= p.factor;
-      if (p.accumulate) {
-        float old[8];
-        p.out.load(static_cast<uint32_t>(row), column, old);
-#pragma unroll
-        for (int i = 0; i < 8; ++i) x[i] += old[i];
-      }
-      p.out.store(static_cast<uint32_t>(row), column, x);
+      p.out.put(static_cast<uint32_t>(row), column, x, p.accumulate);
     });
   }
 };
