@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/views.h"
+#include "numbers.h"
 #include "sightline/sightline.h"
 
 namespace abi {
@@ -23,42 +24,8 @@ inline constexpr sl_dtype kFloat16{SL_FLOAT, 16, 1};
 inline constexpr sl_dtype kInt16{SL_INT, 16, 1};
 inline constexpr DType kBothDTypes[] = {DType::kFloat32, DType::kBFloat16};
 
-inline float from_bf16(uint16_t value) {
-  const uint32_t bits = static_cast<uint32_t>(value) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
-// Nearest, ties to even; written another way than the library's.
-inline uint16_t to_bf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  const uint32_t low = bits & 0xffff;
-  uint32_t high = bits >> 16;
-  if (low > 0x8000 || (low == 0x8000 && (high & 1))) ++high;
-  return static_cast<uint16_t>(high);
-}
-
-inline float from_fp16(uint16_t value) {
-  const int exponent = value >> 10 & 31, fraction = value & 1023;
-  const double sign = value & 0x8000 ? -1. : 1.;
-  if (exponent == 31) return static_cast<float>(fraction != 0 ? NAN : sign * INFINITY);
-  const double steps = exponent == 0 ? fraction : fraction + 1024;
-  return static_cast<float>(sign * std::ldexp(steps, std::max(exponent, 1) - 25));
-}
-
-// Nearest, ties to even.
-inline uint16_t to_fp16(float value) {
-  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-  if (std::isnan(value)) return 0x7e00;
-  const double magnitude = std::abs(static_cast<double>(value));
-  if (magnitude >= 65520.) return sign | 0x7c00;
-  const int exponent = magnitude < 0x1p-14 ? -14 : std::ilogb(magnitude);
-  const auto steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
-  return static_cast<uint16_t>(sign | (steps + ((exponent + 14) << 10)));  // carries as it should
-}
+using numbers::from_bf16, numbers::from_fp16, numbers::relative_error, numbers::round_to_bf16,
+    numbers::to_bf16, numbers::to_fp16;
 
 // xorshift*: the same numbers on every platform.
 class Random {
@@ -192,17 +159,6 @@ class Tensor {
 };
 
 using TensorPtr = std::unique_ptr<Tensor>;
-
-// |actual - expected| / |expected|, Frobenius.
-inline double relative_error(const std::vector<double>& actual,
-                             const std::vector<double>& expected) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-    norm += expected[i] * expected[i];
-  }
-  return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
-}
 
 inline bool message_has(const char* text) {
   return std::string(sl_last_error()).find(text) != std::string::npos;

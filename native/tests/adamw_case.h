@@ -98,7 +98,7 @@ struct Parameter {
       p[i] = p[i] + step_size * m[i] / denominator;
       // Without a master the rounded parameter is all that survives the step.
       if (kept == Kept::kParam && param.dtype() == DType::kBFloat16) {
-        p[i] = from_bf16(to_bf16(p[i]));
+        p[i] = round_to_bf16(p[i]);
       }
     }
   }
@@ -110,7 +110,7 @@ struct Parameter {
       const auto e = static_cast<int64_t>(i);
       const double rounded = param.dtype() == DType::kFloat32 ? p[i]
                              : kept == Kept::kRemainder       ? rounded_away(p[i])
-                                                              : from_bf16(to_bf16(p[i]));
+                                                              : round_to_bf16(p[i]);
       count += param.at(e) != rounded || exp_avg.at(e) != m[i] || exp_avg_sq.at(e) != v[i] ||
                (kept == Kept::kMaster && master.at(e) != p[i]) ||
                (kept == Kept::kRemainder && joined(param, remainder, e) != bits_of(p[i]));

@@ -38,6 +38,27 @@ inline double reference_silu_derivative(double u) {
   return s + u * s * (1 - s);
 }
 
+inline ReferenceProjector zeros_like(ReferenceProjector w) {
+  for (Values* v : {&w.gamma, &w.beta, &w.w1, &w.b1, &w.w2, &w.b2, &w.w3, &w.b3}) {
+    v->assign(v->size(), 0.);
+  }
+  return w;
+}
+
+// LayerNorm before its weight and bias.
+struct NormalisedRow {
+  Values xhat;
+  double rstd;
+};
+inline NormalisedRow normalised(const double* h, size_t d, double eps) {
+  double mean = 0, variance = 0;
+  for (size_t i = 0; i < d; ++i) mean += h[i] / static_cast<double>(d);
+  for (size_t i = 0; i < d; ++i) variance += (h[i] - mean) * (h[i] - mean) / static_cast<double>(d);
+  NormalisedRow row{Values(d), 1 / std::sqrt(variance + eps)};
+  for (size_t i = 0; i < d; ++i) row.xhat[i] = (h[i] - mean) * row.rstd;
+  return row;
+}
+
 // y = x w^T + b
 inline Values reference_linear(const Values& x, const Values& w, const Values& b) {
   const size_t in = x.size(), out = b.size();
@@ -81,33 +102,16 @@ inline Values reference_mask(const ReferenceInput& in, uint32_t stream, int64_t 
 
 inline ReferenceResult reference_alignment(const ReferenceProjector& w, const ReferenceInput& in) {
   ReferenceResult r;
-  r.weights = {w.d,
-               w.p,
-               w.z,
-               Values(w.gamma.size()),
-               Values(w.beta.size()),
-               Values(w.w1.size()),
-               Values(w.b1.size()),
-               Values(w.w2.size()),
-               Values(w.b2.size()),
-               Values(w.w3.size()),
-               Values(w.b3.size())};
+  r.weights = zeros_like(w);
   double total = 0;
   for (double m : in.weight) total += m;
   const size_t d = static_cast<size_t>(w.d), z_size = static_cast<size_t>(w.z);
   for (int64_t token = 0; token < in.tokens; ++token) {
     const double* h = &in.hidden[static_cast<size_t>(token) * d];
     const double* t = &in.teacher[static_cast<size_t>(token) * z_size];
-    double mean = 0, variance = 0;
-    for (size_t i = 0; i < d; ++i) mean += h[i] / static_cast<double>(d);
-    for (size_t i = 0; i < d; ++i)
-      variance += (h[i] - mean) * (h[i] - mean) / static_cast<double>(d);
-    const double rstd = 1 / std::sqrt(variance + in.ln_eps);
-    Values xhat(d), y(d);
-    for (size_t i = 0; i < d; ++i) {
-      xhat[i] = (h[i] - mean) * rstd;
-      y[i] = xhat[i] * w.gamma[i] + w.beta[i];
-    }
+    const auto [xhat, rstd] = normalised(h, d, in.ln_eps);
+    Values y(d);
+    for (size_t i = 0; i < d; ++i) y[i] = xhat[i] * w.gamma[i] + w.beta[i];
     const Values u = reference_linear(y, w.w1, w.b1);
     const Values mask1 = reference_mask(in, kDropoutProjector1, token, u.size());
     Values a1(u.size());
@@ -174,22 +178,15 @@ ReferenceResult mirrored_alignment(const ReferenceProjector& w, const ReferenceI
   }
   folded.w1 = rounded(folded.w1), folded.w2 = rounded(w.w2), folded.w3 = rounded(w.w3);
   ReferenceResult r;
+  r.weights = zeros_like(w);
   ReferenceProjector& g = r.weights;
-  g = {w.d,       w.p,           w.z,       Values(d),           Values(d),          Values(p * d),
-       Values(p), Values(p * p), Values(p), Values(w.w3.size()), Values(w.b3.size())};
   double total = 0;
   for (double m : in.weight) total += m;
   const size_t z_size = static_cast<size_t>(w.z);
   for (int64_t token = 0; token < in.tokens; ++token) {
     const double* h = &in.hidden[static_cast<size_t>(token) * d];
     const double* t = &in.teacher[static_cast<size_t>(token) * z_size];
-    double mean = 0, variance = 0;
-    for (size_t i = 0; i < d; ++i) mean += h[i] / static_cast<double>(d);
-    for (size_t i = 0; i < d; ++i)
-      variance += (h[i] - mean) * (h[i] - mean) / static_cast<double>(d);
-    const double rstd = 1 / std::sqrt(variance + in.ln_eps);
-    Values xhat(d);
-    for (size_t i = 0; i < d; ++i) xhat[i] = (h[i] - mean) * rstd;
+    const auto [xhat, rstd] = normalised(h, d, in.ln_eps);
     const Values x_low = rounded(xhat), u = reference_linear(x_low, folded.w1, folded.b1);
     const Values mask1 = reference_mask(in, kDropoutProjector1, token, p);
     Values a1(p), a2(p);

@@ -8,27 +8,11 @@
 #include <vector>
 
 #include "common/views.h"
+#include "numbers.h"
 
 namespace sightline {
 
-inline float bf16_to_float(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-// Nearest even; written apart from the kernels' version.
-inline uint16_t float_to_bf16(float value) {
-  if (std::isnan(value)) return 0x7fc0;
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  const uint32_t dropped = bits & 0xffff, half = 0x8000;
-  uint32_t kept = bits >> 16;
-  if (dropped > half || (dropped == half && (kept & 1))) ++kept;
-  return static_cast<uint16_t>(kept);
-}
-inline float round_to_bf16(float value) { return bf16_to_float(float_to_bf16(value)); }
+using numbers::from_bf16, numbers::relative_error, numbers::round_to_bf16, numbers::to_bf16;
 
 // A [batch, rows, cols] tensor whose rows lie row_stride apart in a buffer filled with a canary.
 struct TestTensor {
@@ -58,7 +42,7 @@ struct TestTensor {
     }
     uint16_t half;
     std::memcpy(&half, p, 2);
-    return bf16_to_float(half);
+    return from_bf16(half);
   }
   void set(int64_t row, int64_t col, double value) {
     uint8_t* p = bytes.data() + offset(row, col) * element_size(dtype);
@@ -66,7 +50,7 @@ struct TestTensor {
     if (dtype == DType::kFloat32) {
       std::memcpy(p, &rounded, 4);
     } else {
-      const uint16_t half = float_to_bf16(rounded);
+      const uint16_t half = to_bf16(rounded);
       std::memcpy(p, &half, 2);
     }
   }
@@ -104,16 +88,6 @@ struct Normal {
   std::mt19937_64 engine;
   std::normal_distribution<double> distribution;
 };
-
-// |a - b| / |b| in the Frobenius norm; |a| where b is 0.
-inline double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += b[i] * b[i];
-  }
-  return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
-}
 
 inline double one_minus_cosine(const std::vector<double>& a, const std::vector<double>& b) {
   double ab = 0, aa = 0, bb = 0;

@@ -83,7 +83,7 @@ TEST(nearest_rounding_to_bf16_is_of_the_fp32_sum) {
   CHECK_EQ(wide.merge(), SL_OK);
   CHECK_EQ(narrow.merge(), SL_OK);
   for (int64_t i = 0; i < wide.weight.size(); ++i) {
-    CHECK_EQ(narrow.weight.at(i), from_bf16(to_bf16(static_cast<float>(wide.weight.at(i)))));
+    CHECK_EQ(narrow.weight.at(i), round_to_bf16(static_cast<float>(wide.weight.at(i))));
   }
 }
 

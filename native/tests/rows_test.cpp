@@ -129,9 +129,9 @@ TEST(bf16_rounds_to_nearest_even_and_keeps_nan) {
   row().store(out.data(), kBf16, values.data(), static_cast<int64_t>(n), 1.f, nullptr, kF32, false);
   for (size_t i = 0; i < n; ++i) {
     if (std::isnan(values[i])) {
-      CHECK(std::isnan(bf16_to_float(out[i])));
+      CHECK(std::isnan(from_bf16(out[i])));
     } else {
-      CHECK_EQ(out[i], float_to_bf16(values[i]));
+      CHECK_EQ(out[i], to_bf16(values[i]));
     }
   }
 }

@@ -32,7 +32,7 @@ TEST(merge_rounds_as_the_cpu_does) {
             std::memcpy(&bits, &sum, 4);
             sum = from_bf16(static_cast<uint16_t>((bits + (word & 0xffff)) >> 16));
           } else if (type == DType::kBFloat16) {
-            sum = from_bf16(to_bf16(sum));
+            sum = round_to_bf16(sum);
           }
           wrong += weight.at(i, j) != sum;
         }

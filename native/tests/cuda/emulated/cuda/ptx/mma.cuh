@@ -9,6 +9,18 @@
 
 namespace sightline::ptx {
 
+// What a lane holds of D: rows g and g + 8, columns 2t and 2t + 1.
+template <int kDepth>
+void multiply_add(float* d, int lane, const float (&a)[16][kDepth], const float (&b)[kDepth][8]) {
+  const int g = lane >> 2, t = lane & 3;
+  for (int i = 0; i < 4; ++i) {
+    const int row = i < 2 ? g : g + 8, column = t * 2 + (i & 1);
+    double sum = d[i];
+    for (int k = 0; k < kDepth; ++k) sum += static_cast<double>(a[row][k]) * b[k][column];
+    d[i] = static_cast<float>(sum);
+  }
+}
+
 template <class T>
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   struct Slot {
@@ -34,14 +46,7 @@ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
       for (int i = 0; i < 4; ++i) bm[t * 2 + (i & 1) + (i >= 2 ? 8 : 0)][g] = element(s.b, i);
     }
     for (int lane = 0; lane < 32; ++lane) {
-      const Slot& s = *static_cast<Slot*>(slots[lane]);
-      const int g = lane >> 2, t = lane & 3;
-      for (int i = 0; i < 4; ++i) {
-        const int row = i < 2 ? g : g + 8, column = t * 2 + (i & 1);
-        double sum = s.d[i];
-        for (int k = 0; k < 16; ++k) sum += static_cast<double>(am[row][k]) * bm[k][column];
-        s.d[i] = static_cast<float>(sum);
-      }
+      multiply_add(static_cast<Slot*>(slots[lane])->d, lane, am, bm);
     }
   });
 }
@@ -75,14 +80,7 @@ inline void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
       for (int i = 0; i < 2; ++i) bm[i == 0 ? t : t + 4][g] = element(s.b[i]);
     }
     for (int lane = 0; lane < 32; ++lane) {
-      const Slot& s = *static_cast<Slot*>(slots[lane]);
-      const int g = lane >> 2, t = lane & 3;
-      for (int i = 0; i < 4; ++i) {
-        const int row = i < 2 ? g : g + 8, column = t * 2 + (i & 1);
-        double sum = s.d[i];
-        for (int k = 0; k < 8; ++k) sum += static_cast<double>(am[row][k]) * bm[k][column];
-        s.d[i] = static_cast<float>(sum);
-      }
+      multiply_add(static_cast<Slot*>(slots[lane])->d, lane, am, bm);
     }
   });
 }
