@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What is measured is what is checked out.
-mvn -q -DskipTests package -pl native,java/core,benchmarks
+mvn -q -DskipTests -Dsightline.native.tests=OFF package -pl native,java/core,benchmarks
 exec java -jar benchmarks/target/benchmarks.jar ratios "$@"
