@@ -11,10 +11,10 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** {@code sightline inspect}: what a checkpoint, adapter or dataset holds. */
+/** {@code sightline inspect}: what a model, adapter or dataset holds. */
 @Command(
     name = "inspect",
-    description = "Print what a checkpoint, a PEFT adapter or an RLDS dataset holds.",
+    description = "Print what a model, a PEFT adapter or an RLDS dataset holds.",
     mixinStandardHelpOptions = true,
     usageHelpAutoWidth = true)
 final class InspectCommand implements Callable<Integer> {
