@@ -86,6 +86,11 @@ TEST(moments_and_dot_in_fp64) {
     CHECK_LE(std::abs(m - mean), 1e-12 * std::abs(mean));
     CHECK_LE(std::abs(v - variance), 1e-12 * (variance + 1));
     CHECK_LE(std::abs(row().dot(x.data(), y.data(), n) - dot), 1e-13 * std::abs(dot));
+    double xx, yy, xy;
+    row().cosine_sums(x.data(), y.data(), n, &xx, &yy, &xy);
+    CHECK_EQ(xx, row().dot(x.data(), x.data(), n));
+    CHECK_EQ(yy, row().dot(y.data(), y.data(), n));
+    CHECK_EQ(xy, row().dot(x.data(), y.data(), n));
   }
 }
 

@@ -171,12 +171,13 @@ class Block {
     float* z = s_.out + i * shape_.out_ld;
     row_.add(z, w_.b3, w_.z);
     row_.load(s_.target, call_.teacher.at(token, 0), call_.teacher.dtype, w_.z);
-    const double z_norm = std::sqrt(row_.dot(z, z, w_.z));
-    const double t_norm = std::sqrt(row_.dot(s_.target, s_.target, w_.z));
+    double zz, tt, zt;
+    row_.cosine_sums(z, s_.target, w_.z, &zz, &tt, &zt);
+    const double z_norm = std::sqrt(zz), t_norm = std::sqrt(tt);
     // Written so that NaN is kept.
     const double z_size = z_norm < kNormFloor ? kNormFloor : z_norm;
     const double t_size = t_norm < kNormFloor ? kNormFloor : t_norm;
-    const double c = row_.dot(z, s_.target, w_.z) / (z_size * t_size);
+    const double c = zt / (z_size * t_size);
     const double weight =
         call_.token_weight ? *reinterpret_cast<const float*>(call_.token_weight.at(batch, column))
                            : 1.0;

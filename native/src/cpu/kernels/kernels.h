@@ -73,6 +73,9 @@ struct RowKernels {
   void (*multiply)(float* y, const float* x, int64_t n);
   // fp64 sums of x*y over n, fixed order
   double (*dot)(const float* x, const float* y, int64_t n);
+  // The three dot products of a cosine, each as dot() gives it.
+  void (*cosine_sums)(const float* x, const float* y, int64_t n, double* xx, double* yy,
+                      double* xy);
   // y = alpha * x0 + beta * x1 in fp64, rounded once
   void (*combine)(float* y, double alpha, const float* x0, double beta, const float* x1, int64_t n);
   // y = rstd * (g - k1 - xhat * k2), xhat = ((x - mean_high) - mean_low) * rstd, k1 and k2 the

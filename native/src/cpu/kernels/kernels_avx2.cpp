@@ -13,6 +13,16 @@ struct Traits {
     return (U64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
   }
 
+  // Of two, the second where one is NaN.
+  template <class F>
+  static inline __attribute__((always_inline)) F minimum(F a, F b) {
+    return (F)_mm256_min_ps((__m256)a, (__m256)b);
+  }
+  template <class F>
+  static inline __attribute__((always_inline)) F maximum(F a, F b) {
+    return (F)_mm256_max_ps((__m256)a, (__m256)b);
+  }
+
   template <class U, class H>
   static inline __attribute__((always_inline)) U widen(H x) {
     return (U)_mm256_cvtepu16_epi32((__m128i)x);
