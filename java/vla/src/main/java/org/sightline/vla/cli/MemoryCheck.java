@@ -30,7 +30,12 @@ final class MemoryCheck {
   }
 
   static void require(FinetuneSettings settings, long available) {
-    double least = leastBytes(settings);
+    double least;
+    try {
+      least = leastBytes(settings);
+    } catch (ArithmeticException e) { // One tensor passes it.
+      least = Long.MAX_VALUE;
+    }
     if (least > available) {
       throw new IllegalArgumentException(
           ("a step needs at least %s, this machine has %s: lower --batch-size, found %d (and raise"
@@ -62,11 +67,9 @@ final class MemoryCheck {
                 aligned ? TeacherConfig.nano("the smallest") : null,
                 true,
                 settings.run().gradientCheckpointing()));
-    // In floating point, as absurd settings pass the range of a long.
     return memory.entries().stream()
         .filter(entry -> entry.group() != MemoryGroup.MOMENT)
-        .mapToDouble(MemoryEntry::bytes)
-        .map(bytes -> bytes < 0 ? Double.POSITIVE_INFINITY : bytes)
+        .mapToDouble(MemoryEntry::bytes) // whose sum may pass the range of a long
         .sum();
   }
 }

@@ -104,6 +104,17 @@ final class PlanCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    try {
+      return plan();
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException(
+          "the step passes 2^63 bytes: --batch-size %d, --rank %d or --projector-size %d is too large"
+              .formatted(batchSize, rank, projectorSize),
+          e);
+    }
+  }
+
+  private int plan() throws IOException {
     Sightline.load();
     StepSettings settings = settings();
     StepTrial trial = measure == null ? null : StepTrial.run(settings, measure);

@@ -128,6 +128,9 @@ final class BatchAssembler implements BatchSource {
     if (failure instanceof IOException e) {
       throw e;
     }
+    if (failure instanceof OutOfMemoryError e) {
+      throw e;
+    }
     if (failure != null) {
       throw new IllegalStateException("decoding a batch failed: " + failure, failure);
     }

@@ -69,6 +69,11 @@ final class Prefetcher implements BatchSource {
     if (failure instanceof IOException e) {
       throw new IOException(e.getMessage(), e); // With the stack of both threads.
     }
+    if (failure instanceof OutOfMemoryError) { // Which callers tell from defects.
+      Error full = new OutOfMemoryError(failure.getMessage());
+      full.initCause(failure);
+      throw full;
+    }
     if (failure != null) {
       throw new IllegalStateException("reading ahead failed: " + failure, failure);
     }

@@ -71,6 +71,9 @@ class CommandLineTest {
         "finetune --output OUT --layers 1,1 | --layers must be distinct, found [1, 1]",
         "finetune --output OUT --rank 0    | --rank must be at least 1, found 0",
         "finetune --output OUT --batch-size 2000000000 | a step needs at least",
+        "finetune --output OUT --projector-size 2000000000 | a step needs at least",
+        "plan --projector-size 2000000000 | the step passes 2^63 bytes: --batch-size 8, --rank 32 or"
+            + " --projector-size 2000000000 is too large",
         "finetune --output OUT --alpha 0   | --alpha must be finite and above 0, found 0.0",
         "finetune --output OUT --dropout 1 | --dropout must be in [0, 1), found 1.0",
         "finetune --output OUT --lr -1     | --lr must be finite and at least 0, found -1.0",

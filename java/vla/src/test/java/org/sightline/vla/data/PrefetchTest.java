@@ -115,8 +115,14 @@ class PrefetchTest {
         assertSame(damage, e.getCause());
       }
     }
+    OutOfMemoryError full = new OutOfMemoryError("full");
+    try (Prefetcher prefetcher = new Prefetcher(new Source(0, full), 8)) {
+      OutOfMemoryError e = assertThrows(OutOfMemoryError.class, prefetcher::next);
+      assertEquals("full", e.getMessage());
+      assertSame(full, e.getCause());
+    }
     for (Throwable failure :
-        List.of(new IllegalArgumentException("odd"), new OutOfMemoryError("full"))) {
+        List.of(new IllegalArgumentException("odd"), new AssertionError("defect"))) {
       try (Prefetcher prefetcher = new Prefetcher(new Source(0, failure), 8)) {
         IllegalStateException e = assertThrows(IllegalStateException.class, prefetcher::next);
         assertEquals("reading ahead failed: " + failure, e.getMessage());
