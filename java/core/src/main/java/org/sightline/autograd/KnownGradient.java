@@ -8,6 +8,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Edge;
 import org.bytedeco.pytorch.FunctionPreHook;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Node;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -61,15 +62,15 @@ public final class KnownGradient {
   }
 
   /**
-   * Makes {@code value} differentiable. Call it while gradients are recorded.
+   * Makes {@code value} differentiable, if gradients are being recorded.
    *
    * @param value scalar, without a graph so far
    * @param inputs that require gradients; null or others where {@code gradients} has null
    * @param gradients ∂value/∂input for each input, of its shape, dtype and device, or null; kept
    *     for the backward pass, not to be used otherwise from now on
    * @return the value with its graph: {@code value} itself if there is one gradient, of its dtype
-   * @throws IllegalArgumentException if {@code value} is no scalar or a gradient's shape is not its
-   *     input's
+   * @throws IllegalArgumentException if {@code value} is no scalar, a gradient's shape is not its
+   *     input's, or its input requires no gradient
    */
   public Tensor attach(Tensor value, List<Tensor> inputs, List<Tensor> gradients) {
     if (value.dim() != 0) {
@@ -80,13 +81,16 @@ public final class KnownGradient {
       throw new IllegalArgumentException(
           name + ": expected " + inputs.size() + " gradients, found " + gradients.size());
     }
+    if (!GradMode.is_enabled()) {
+      return value;
+    }
     Tensor sum = null;
     for (int i = 0; i < inputs.size(); i++) {
       Tensor gradient = gradients.get(i);
       if (gradient == null) {
         continue;
       }
-      requireSameShape(i, inputs.get(i), gradient);
+      check(i, inputs.get(i), gradient);
       // An output has one node: further gradients come in with zeros that are added.
       Tensor part = attach(sum == null ? value : torch.zeros_like(value), inputs.get(i), gradient);
       sum = sum == null ? part : sum.add(part);
@@ -110,7 +114,11 @@ public final class KnownGradient {
     return widens ? output.view(SCALAR) : output;
   }
 
-  private void requireSameShape(int index, Tensor input, Tensor gradient) {
+  private void check(int index, Tensor input, Tensor gradient) {
+    if (!input.requires_grad()) {
+      throw new IllegalArgumentException(
+          name + ": input " + index + " has a gradient, so it must require one; it does not");
+    }
     boolean same = gradient.dim() == input.dim() && gradient.dim() < EMPTY.length;
     for (int d = 0; same && d < input.dim(); d++) {
       same = gradient.size(d) == input.size(d);

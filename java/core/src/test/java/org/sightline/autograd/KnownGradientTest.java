@@ -159,6 +159,20 @@ class KnownGradientTest extends CustomFunctionFixture {
         assertThrows(
             IllegalArgumentException.class, () -> GRADIENT.attach(value, List.of(x), List.of()));
     assertTrue(e.getMessage().contains("expected 1 gradients, found 0"), e.getMessage());
+    e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> GRADIENT.attach(value, List.of(torch.ones(2)), List.of(torch.ones(2))));
+    assertTrue(e.getMessage().contains("input 0 has a gradient"), e.getMessage());
+    assertFalse(value.requires_grad());
+  }
+
+  @Test
+  void nothingIsRecordedUnlessGradientsAre() {
+    Tensor value = torch.ones(new long[0]);
+    try (NoGradGuard noGrad = new NoGradGuard()) {
+      assertSame(value, GRADIENT.attach(value, List.of(leaf(3)), List.of(torch.ones(3))));
+    }
     assertFalse(value.requires_grad());
   }
 }
