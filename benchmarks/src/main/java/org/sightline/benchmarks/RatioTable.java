@@ -73,8 +73,11 @@ public final class RatioTable implements Callable<Integer> {
       plan.forEach(System.out::println);
       return 0;
     }
+    if (!(seconds > 0)) {
+      throw new IllegalArgumentException("--seconds must be above 0, found " + seconds);
+    }
+    requireWritable();
     Report report = measure(plan);
-    Files.createDirectories(directory);
     Path json = directory.resolve(fileName() + ".json");
     Gson gson = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
     Files.writeString(json, gson.toJson(report) + "\n");
@@ -83,6 +86,19 @@ public final class RatioTable implements Callable<Integer> {
     System.out.println(table);
     System.out.println("Written to " + json + " and the .md beside it.");
     return 0;
+  }
+
+  /** Before minutes are spent on what could not be kept. */
+  private void requireWritable() {
+    try {
+      Files.createDirectories(directory);
+    } catch (IOException e) {
+      throw new IllegalArgumentException("--output: no folder can be made at " + directory, e);
+    }
+    if (!Files.isWritable(directory)) {
+      throw new IllegalArgumentException(
+          "--output must be a folder to write to, found " + directory);
+    }
   }
 
   private String fileName() {

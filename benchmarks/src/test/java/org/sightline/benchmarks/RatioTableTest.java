@@ -46,7 +46,11 @@ class RatioTableTest {
   }
 
   @Test
-  void wrongArgumentsAreExplained() {
+  void wrongArgumentsAreExplained(@TempDir Path folder) throws IOException {
+    Path file = Files.createFile(folder.resolve("file"));
+    assertEquals(2, Main.execute("ratios", "--seconds=-1", "--output=" + folder));
+    assertEquals(2, Main.execute("ratios", "--output=" + file));
+    assertEquals(2, Main.execute("ratios", "--output=" + file.resolve("below")));
     assertEquals(2, Main.execute("ratios", "--rows=nothing like this"));
     assertEquals(2, Main.execute("ratios", "--rows=alignment/nano/64/fp32", "--setting=fastest"));
     assertEquals(2, Main.execute("ratios", "--seconds=long"));
