@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.Edge;
 import org.bytedeco.pytorch.FunctionPreHook;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Node;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -17,7 +18,8 @@ import org.bytedeco.pytorch.global.torch;
 /**
  * Scalars whose gradients are computed together with them, such as a loss with a fused kernel. They
  * enter libtorch's graph as one of its own nodes, which multiplies the gradient by what comes from
- * above: the backward pass runs no Java code and, on a GPU, waits for nothing.
+ * above: the backward pass runs no Java code and, on a GPU, waits for nothing. (Gradients narrower
+ * than the value, on the CPU, are a node of Java's, which is faster there.)
  *
  * <pre>{@code
  * private static final KnownGradient GRADIENT = new KnownGradient("SquaredNorm");
@@ -100,8 +102,11 @@ public final class KnownGradient {
 
   private Tensor attach(Tensor value, Tensor input, Tensor gradient) {
     // What comes from above must not be rounded to a narrower dtype before it is multiplied, as a
-    // scalar would be: a vector is not.
+    // scalar would be. A vector is not, but on a CPU that takes three passes for one.
     boolean widens = gradient.scalar_type().intern() != value.scalar_type().intern();
+    if (widens && gradient.is_cpu()) {
+      return new Scaling(value, gradient).apply(input).get(0);
+    }
     Tensor output = widens ? value.view(1) : value;
     try (PointerScope scope = new PointerScope()) {
       Constants constants = constants(gradient);
@@ -171,6 +176,35 @@ public final class KnownGradient {
    * @param refusing the hook that sees to it; libtorch holds it weakly, like all hooks of Java
    */
   private record Constants(Tensor empty, Tensor refusal, Refusing refusing) {}
+
+  /** The multiplication by a number of Java, in one pass: for narrow dtypes on the CPU. */
+  private final class Scaling extends CustomFunction {
+    private final Tensor value;
+    private final Tensor gradient;
+
+    Scaling(Tensor value, Tensor gradient) {
+      this.value = value;
+      this.gradient = gradient;
+    }
+
+    @Override
+    protected String name() {
+      return name;
+    }
+
+    @Override
+    protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+      context.save(gradient);
+      return List.of(value);
+    }
+
+    @Override
+    protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+      double factor = gradients.get(0).item_double();
+      Tensor saved = context.saved(0);
+      return List.of(factor == 1 ? saved : saved.mul(new Scalar(factor)));
+    }
+  }
 
   private final class Refusing extends FunctionPreHook {
     @Override

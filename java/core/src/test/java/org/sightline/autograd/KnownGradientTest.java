@@ -104,6 +104,15 @@ class KnownGradientTest extends CustomFunctionFixture {
   }
 
   @Test
+  void aFactorOfOneKeepsBf16AsItIs() {
+    Tensor x = torch.randn(64).to(ScalarType.BFloat16).set_requires_grad(true);
+    Tensor y = squaredNorms(x);
+    assertEquals(x.detach().to(ScalarType.Float).square().sum().item_float(), y.item_float());
+    backward(y, false);
+    assertTrue(x.grad().equal(times(2, x)));
+  }
+
+  @Test
   void aKeptGraphMayBeWalkedTwiceAndAFreedOneNot() {
     Tensor x = leaf(3, 3);
     Tensor y = squaredNorms(x);
