@@ -92,8 +92,8 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
    * @param cosine [B,N] fp32, written; may be null
    * @param hiddenGradient [B,S,D] fp32 or bf16: ∂loss/∂hiddenStates is written at the tokens {@code
    *     firstToken … firstToken + N - 1}, the others are left alone
-   * @throws IllegalArgumentException if a shape, dtype, stride or position does not fit; nothing is
-   *     written then
+   * @throws IllegalArgumentException if a shape, dtype, stride or position does not fit, or a
+   *     tensor is a negated view; nothing is written then
    * @throws UnsupportedOperationException if no backend for the tensors' device is available
    * @throws IllegalStateException after {@link #close} of this object or of the projector
    */
@@ -108,6 +108,10 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
     Objects.requireNonNull(loss, "loss");
     Objects.requireNonNull(hiddenGradient, "hiddenGradient");
+    Tensors.requireStored("hiddenStates", hiddenStates);
+    Tensors.requireStored("teacherFeatures", teacherFeatures);
+    Tensors.requireStored("loss", loss);
+    Tensors.requireStored("hiddenGradient", hiddenGradient);
     if (loss.dim() != 0) {
       Tensors.requireShape("loss", loss);
     }
@@ -115,6 +119,7 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     long batch = hiddenStates.size(0);
     long tokens = teacherFeatures.size(1);
     if (cosine != null) {
+      Tensors.requireStored("cosine", cosine);
       requireTokens("cosine", cosine, batch, tokens);
     }
     refresh();

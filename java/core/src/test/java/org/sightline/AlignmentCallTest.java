@@ -99,6 +99,21 @@ class AlignmentCallTest extends ScopedTest {
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 5, 13)));
     assertMessage(
+        "hiddenStates must be stored, found a negated view; resolve_neg() stores it",
+        () ->
+            alignment.lossAndGradient(
+                hidden._neg_view(), 0, teacher, null, loss, cosine, gradient));
+    assertMessage(
+        "teacherFeatures must be stored, found a negated view; resolve_neg() stores it",
+        () ->
+            alignment.lossAndGradient(
+                hidden, 0, teacher._neg_view(), null, loss, cosine, gradient));
+    assertMessage(
+        "hiddenGradient must be stored, found a negated view; resolve_neg() stores it",
+        () ->
+            alignment.lossAndGradient(
+                hidden, 0, teacher, null, loss, cosine, gradient._neg_view()));
+    assertMessage(
         "loss must have shape [], found [1]",
         () ->
             alignment.lossAndGradient(hidden, 0, teacher, null, torch.zeros(1), cosine, gradient));
