@@ -59,8 +59,6 @@ struct RowKernels {
                 DType bias_dtype, bool accumulate);
   // y += x
   void (*add)(float* y, const float* x, int64_t n);
-  // y += a * x
-  void (*axpy)(float* y, float a, const float* x, int64_t n);
   // Mean and population variance of x, two passes, fp64 sums.
   void (*moments)(const float* x, int64_t n, double* mean, double* variance);
   // y = ((x - mean_high) - mean_low) * rstd
