@@ -20,6 +20,15 @@ TEST(known_answers) {
                {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}});
 }
 
+// The first known answer again, as the mask of four columns: the words below the threshold drop.
+TEST(a_word_at_the_threshold_is_kept) {
+  const uint32_t words[] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+  for (uint64_t column = 0; column < 4; ++column) {
+    CHECK(dropout_keeps(0, kDropoutProjector1, 0, column, words[column]));
+    CHECK(!dropout_keeps(0, kDropoutProjector1, 0, column, words[column] + 1));
+  }
+}
+
 TEST(dropout_rate) {
   for (double p : {0.0, 0.1, 0.5, 0.9}) {
     const uint32_t threshold = dropout_threshold(p);

@@ -80,7 +80,9 @@ TEST(moments_and_dot_in_fp64) {
       dot += double(x[size_t(i)]) * y[size_t(i)];
     }
     x = padded(x), y = padded(y);
-    std::fill(x.begin() + n, x.end(), NAN);  // padding must not be summed
+    for (auto* padding : {&x, &y}) {  // which must not be summed
+      std::fill(padding->begin() + n, padding->end(), NAN);
+    }
     double m, v;
     row().moments(x.data(), n, &m, &v);
     CHECK_LE(std::abs(m - mean), 1e-12 * std::abs(mean));
@@ -91,6 +93,35 @@ TEST(moments_and_dot_in_fp64) {
     CHECK_EQ(xx, row().dot(x.data(), x.data(), n));
     CHECK_EQ(yy, row().dot(y.data(), y.data(), n));
     CHECK_EQ(xy, row().dot(x.data(), y.data(), n));
+  }
+}
+
+// In place, as the caller does it, and with a mean whose digits two floats are needed for.
+TEST(normalize_and_layer_norm_backward) {
+  const double mean = 12345.6789, rstd = 0.625;
+  const float high = static_cast<float>(mean), low = static_cast<float>(mean - high);
+  for (int64_t n : {1, 7, 8, 9, 16, 31, 207}) {
+    Normal next_x(static_cast<uint64_t>(n), 1 / rstd, mean + 0.3), next_g(5, 1, 0.5);
+    std::vector<float> x, g;
+    double k1 = 0, k2 = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      x.push_back(static_cast<float>(next_x()));
+      g.push_back(static_cast<float>(next_g()));
+      k1 += g.back() / double(n);
+      k2 += g.back() * (x.back() - mean) * rstd / double(n);
+    }
+    std::vector<float> normal = padded(x), y = padded(g);
+    for (auto* padding : {&normal, &y}) {  // which must not be summed
+      std::fill(padding->begin() + n, padding->end(), NAN);
+    }
+    row().layer_norm_backward(y.data(), y.data(), normal.data(), n, high, low, float(rstd));
+    row().normalize(normal.data(), normal.data(), n, high, low, float(rstd));
+    for (size_t i = 0; i < size_t(n); ++i) {
+      const double expected = (x[i] - mean) * rstd;
+      CHECK_LE(std::abs(normal[i] - expected), 3e-7 * std::abs(expected));
+      CHECK_LE(std::abs(y[i] - rstd * (g[i] - k1 - expected * k2)),
+               3e-7 * rstd * (std::abs(g[i]) + std::abs(k1) + std::abs(expected * k2)));
+    }
   }
 }
 
@@ -117,10 +148,30 @@ TEST(load_and_store_touch_n_elements) {
   }
 }
 
+TEST(store_scales_adds_the_bias_and_what_was_there) {
+  for (DType type : {kF32, kBf16}) {
+    for (DType bias_type : {kF32, kBf16}) {
+      const int64_t n = 21;  // whole vectors and a rest; small integers are exact in bf16
+      TestTensor out(type, 1, 1, n), bias(bias_type, 1, 1, n);
+      std::vector<float> x;
+      for (int64_t i = 0; i < n; ++i) {
+        out.set(0, i, double(i));
+        bias.set(0, i, double(50 - i));
+        x.push_back(float(2 * i - 7));
+      }
+      x = padded(x);
+      row().store(out.bytes.data(), type, x.data(), n, 4.f, bias.bytes.data(), bias_type, true);
+      for (int64_t i = 0; i < n; ++i) CHECK_EQ(out.get(0, i), double(4 * (2 * i - 7) + 50));
+      row().store(out.bytes.data(), type, x.data(), n, 2.f, bias.bytes.data(), bias_type, false);
+      for (int64_t i = 0; i < n; ++i) CHECK_EQ(out.get(0, i), double(2 * (2 * i - 7) + 50 - i));
+    }
+  }
+}
+
 TEST(bf16_rounds_to_nearest_even_and_keeps_nan) {
   std::vector<float> values;
-  for (uint32_t high :
-       {0x3f80u, 0x3f81u, 0xbf80u, 0x0000u, 0x8000u, 0x0001u, 0x7f7fu, 0x7f80u, 0xff80u}) {
+  for (uint32_t high : {0x3f80u, 0x3f81u, 0xbf80u, 0x0000u, 0x8000u, 0x0001u, 0x7f7fu, 0x7f80u,
+                        0xff80u, 0x7fffu, 0xffffu}) {
     for (uint32_t low : {0x0000u, 0x0001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
       const uint32_t bits = high << 16 | low;
       float value;
@@ -142,7 +193,7 @@ TEST(bf16_rounds_to_nearest_even_and_keeps_nan) {
 }
 
 TEST(dropout_is_the_mask_of_philox) {
-  for (uint64_t start : {0ull, 1ull, 2ull, 3ull, 4ull, 61ull, 4095ull}) {
+  for (uint64_t start : {0ull, 1ull, 2ull, 3ull, 4ull, 61ull, 4095ull, (1ull << 34) - 7}) {
     for (int64_t n : {1, 3, 4, 16, 61, 64, 65, 200}) {
       for (uint64_t line : {0ull, 77ull, (5ull << 32) + 9}) {
         const float p = 0.3f;
@@ -160,18 +211,33 @@ TEST(dropout_is_the_mask_of_philox) {
   }
 }
 
+TEST(dropout_keeps_the_word_at_the_threshold) {
+  // P(word < threshold) = p, for a p that fp32 holds: the first word that has 24 bits.
+  const uint64_t seed = 11, line = 5;
+  uint64_t column = 0;
+  const auto word = [&] {
+    return dropout_words(seed, kDropoutLora, line, static_cast<uint32_t>(column / 4))
+        .word[column % 4];
+  };
+  while (word() % 256 != 0) ++column;
+  float x[kRowPad] = {1.f};
+  row().dropout(x, 1, seed, kDropoutLora, line, column, static_cast<float>(word() * 0x1p-32));
+  CHECK(x[0] > 1.f);
+}
+
+// In fp64: the factors and their products with the elements are nothing that fp32 holds.
 TEST(combine_and_add) {
   for (int64_t n : {1, 8, 13, 31}) {
-    Normal next(9);
+    Normal next(9, 1e20);
     std::vector<float> x, y;
     for (int64_t i = 0; i < n; ++i) x.push_back(float(next())), y.push_back(float(next()));
     const std::vector<float> px = padded(x), py = padded(y);
     std::vector<float> sum = py, mixed(px.size());
     row().add(sum.data(), px.data(), n);
-    row().combine(mixed.data(), 1e-30, px.data(), 3.0, py.data(), n);
+    row().combine(mixed.data(), 1e-42, px.data(), -3e-43, py.data(), n);
     for (size_t i = 0; i < size_t(n); ++i) {
       CHECK_EQ(sum[i], x[i] + y[i]);
-      CHECK_EQ(mixed[i], float(1e-30 * x[i] + 3.0 * double(y[i])));
+      CHECK_EQ(mixed[i], float(1e-42 * x[i] + -3e-43 * y[i]));
     }
   }
 }
