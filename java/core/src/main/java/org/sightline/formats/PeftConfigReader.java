@@ -3,12 +3,8 @@ package org.sightline.formats;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -72,16 +68,7 @@ record PeftConfigReader(Path file, JsonObject json) {
    *     supported here: names the key
    */
   static PeftConfig read(Path file, Collection<String> modules) throws IOException {
-    JsonElement element;
-    try {
-      element = JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8));
-    } catch (JsonParseException e) {
-      throw new FormatException(file, "document", "malformed JSON", "a JSON object");
-    }
-    if (!element.isJsonObject()) {
-      throw new FormatException(file, "document", element.toString(), "a JSON object");
-    }
-    return new PeftConfigReader(file, element.getAsJsonObject()).read(modules);
+    return new PeftConfigReader(file, JsonFields.read(file).json()).read(modules);
   }
 
   private PeftConfig read(Collection<String> modules) throws FormatException {

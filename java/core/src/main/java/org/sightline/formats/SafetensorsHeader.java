@@ -57,10 +57,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, TensorInfo> t
       SafetensorsHeader header = new Parser(file, reader).parse();
       return new SafetensorsHeader(header.metadata, checkLayout(file, header.tensors, dataBytes));
     } catch (MalformedJsonException | EOFException e) {
-      // Of the reader's message only the place is of use: the rest is advice on leniency.
-      String place =
-          String.valueOf(e.getMessage()).replaceFirst("(?s).*?( at line \\d+ column \\d+).*", "$1");
-      throw new FormatException(file, "header", "malformed JSON" + place, "a JSON object");
+      throw JsonText.malformed(file, "header", json);
     }
   }
 
@@ -169,12 +166,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, TensorInfo> t
         }
       }
       reader.endObject();
-      try {
-        // Strict reading allows white space alone here.
-        reader.peek();
-      } catch (MalformedJsonException e) {
-        throw new FormatException(file, "header", "text after the object", "only spaces");
-      }
+      reader.peek(); // Strict reading allows white space alone here.
       return new SafetensorsHeader(metadata, tensors);
     }
 

@@ -2,11 +2,7 @@ package org.sightline.formats;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -26,13 +22,8 @@ import java.util.TreeMap;
  */
 record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
   static SafetensorsIndex read(Path file) throws IOException {
-    JsonElement root;
-    try {
-      root = JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8));
-    } catch (JsonParseException e) {
-      throw new FormatException(file, "document", "malformed JSON", "a JSON object");
-    }
-    JsonElement map = root.isJsonObject() ? root.getAsJsonObject().get("weight_map") : null;
+    JsonObject root = JsonFields.read(file).json();
+    JsonElement map = root.get("weight_map");
     if (map == null || !map.isJsonObject() || map.getAsJsonObject().size() == 0) {
       throw new FormatException(
           file,
@@ -44,7 +35,7 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
     for (Map.Entry<String, JsonElement> entry : map.getAsJsonObject().entrySet()) {
       weightMap.put(entry.getKey(), fileName(file, entry.getKey(), entry.getValue()));
     }
-    return new SafetensorsIndex(totalSize(root.getAsJsonObject()), weightMap);
+    return new SafetensorsIndex(totalSize(root), weightMap);
   }
 
   /** A shard lies beside its index: whoever wrote the index has no say over other folders. */

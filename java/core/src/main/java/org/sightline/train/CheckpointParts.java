@@ -13,6 +13,7 @@ import java.util.regex.Pattern;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.JsonFields;
 import org.sightline.formats.Safetensors;
 import org.sightline.train.Checkpointable.State;
 
@@ -63,8 +64,7 @@ final class CheckpointParts {
    * @throws IllegalArgumentException if a part was not saved
    */
   static void read(Path folder, Map<String, Checkpointable> parts) throws IOException {
-    JsonObject json =
-        JsonParser.parseString(Files.readString(folder.resolve(JSON))).getAsJsonObject();
+    JsonObject json = JsonFields.read(folder.resolve(JSON)).json();
     for (Map.Entry<String, Checkpointable> part : parts.entrySet()) {
       JsonElement text = json.get(part.getKey());
       if (text == null) {

@@ -46,12 +46,14 @@ class SafetensorsMalformedTest {
             "header: found bytes that are not UTF-8, expected UTF-8 text"),
         arguments(
             file("{\"a\""),
-            "header: found malformed JSON at line 1 column 5, expected a JSON object"),
-        arguments(file("{} x"), "header: found text after the object, expected only spaces"),
+            "header, line 1, column 5: found the end of the text, expected ':' after the key"),
+        arguments(
+            file("{} x"), "header, line 1, column 4: found 'x', expected the end of the document"),
         arguments(
             file("{\"a\":{\"dtype\":U8}}"),
-            "header: found malformed JSON at line 1 column 15, expected a JSON object"),
-        arguments(file("{}{}"), "header: found text after the object, expected only spaces"),
+            "header, line 1, column 15: found 'U8', expected a value"),
+        arguments(
+            file("{}{}"), "header, line 1, column 3: found '{', expected the end of the document"),
         arguments(
             file("{\"a\":1}"),
             "a: found NUMBER, expected an object with dtype, shape and data_offsets"),

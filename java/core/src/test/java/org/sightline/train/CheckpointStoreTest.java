@@ -119,7 +119,7 @@ class CheckpointStoreTest {
         "state.json    | FLIP     | state.json: found SHA-256 ",
         "state.json    | DELETE   | state.json: found no such file, expected ",
         "manifest.json | DELETE   | found no manifest.json",
-        "manifest.json | TRUNCATE | manifest.json: found no files in it",
+        "manifest.json | TRUNCATE | manifest.json: line 1, column 1: found the end of the text, expected a value",
         "manifest.json | FLIP     | manifest.json: ",
       })
   void aDamagedCheckpointIsToldAndTheOneBeforeItTaken(String file, String damage, String problem)

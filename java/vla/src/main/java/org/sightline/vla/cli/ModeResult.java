@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.JsonFields;
 import org.sightline.train.FineTuneResult;
 import org.sightline.train.Mode;
 import org.sightline.vla.cli.RunHistory.Row;
@@ -34,7 +35,14 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
     if (!Files.exists(file)) {
       return Optional.empty();
     }
-    Summary summary = GSON.fromJson(Files.readString(file), Summary.class);
+    JsonFields json = JsonFields.read(file);
+    Summary summary =
+        new Summary(
+            json.text("end"),
+            json.integer("steps"),
+            json.integer("skippedSteps"),
+            json.number("seconds"),
+            json.text("note", null));
     return Optional.of(new ModeResult(mode, summary, RunHistory.read(folder)));
   }
 

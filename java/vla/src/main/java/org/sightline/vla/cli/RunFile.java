@@ -5,9 +5,7 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Collection;
@@ -16,6 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.JsonFields;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 
@@ -56,7 +55,7 @@ final class RunFile {
   }
 
   static JsonObject read(Path folder) throws IOException {
-    return JsonParser.parseString(Files.readString(folder.resolve(NAME))).getAsJsonObject();
+    return JsonFields.read(folder.resolve(NAME)).json();
   }
 
   private static JsonObject options(CommandSpec command) {

@@ -2,10 +2,6 @@ package org.sightline.vla.data;
 
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -15,6 +11,8 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * A Hugging Face {@code tokenizer.json}, run by the original Rust library through DJL's binding.
@@ -156,31 +154,17 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
     return id;
   }
 
-  private static Map<String, Long> vocabulary(String source, byte[] json)
-      throws DatasetFormatException {
+  private static Map<String, Long> vocabulary(String source, byte[] json) throws FormatException {
+    JsonFields root = JsonFields.of(Path.of(source), "", new String(json, StandardCharsets.UTF_8));
+    JsonFields vocabulary = root.object("model").object("vocab");
     Map<String, Long> ids = new HashMap<>();
-    try {
-      JsonObject root =
-          JsonParser.parseString(new String(json, StandardCharsets.UTF_8)).getAsJsonObject();
-      for (var entry : root.getAsJsonObject("model").getAsJsonObject("vocab").entrySet()) {
-        ids.put(entry.getKey(), entry.getValue().getAsLong());
+    for (String token : vocabulary.keys()) {
+      ids.put(token, (long) vocabulary.integer(token));
+    }
+    if (root.has("added_tokens")) {
+      for (JsonFields added : root.objects("added_tokens")) {
+        ids.put(added.text("content"), (long) added.integer("id"));
       }
-      if (root.has("added_tokens")) {
-        for (JsonElement added : root.getAsJsonArray("added_tokens")) {
-          JsonObject token = added.getAsJsonObject();
-          ids.put(token.get("content").getAsString(), token.get("id").getAsLong());
-        }
-      }
-    } catch (JsonParseException
-        | IllegalStateException
-        | ClassCastException
-        | NullPointerException
-        | NumberFormatException e) {
-      throw new DatasetFormatException(
-          source
-              + ": not a Hugging Face tokenizer.json ("
-              + e.getMessage()
-              + "), expected an object with model.vocab");
     }
     return ids;
   }

@@ -1,16 +1,13 @@
 package org.sightline.vla.data;
 
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * One split of a TFDS/RLDS folder on disk:
@@ -76,8 +73,9 @@ public final class RldsDataset {
    * @param folder the version folder, which holds {@code dataset_info.json}
    * @param policy for records that cannot be read, here and later; after a damaged length field the
    *     rest of a shard cannot be found, and counts as corrupt
-   * @throws DatasetFormatException when a descriptor, split, key or shard is missing or malformed;
-   *     the message names it and what there is instead
+   * @throws FormatException when a descriptor is malformed; the message names the place in it
+   * @throws DatasetFormatException when a descriptor, split, key or shard is missing, or a shard is
+   *     malformed; the message names it and what there is instead
    */
   public static RldsDataset open(Path folder, String split, RldsKeys keys, CorruptRecords policy)
       throws IOException {
@@ -89,15 +87,15 @@ public final class RldsDataset {
       throw new DatasetFormatException(
           folder + ": no dataset_info.json, expected a TFDS/RLDS dataset" + hint(folder));
     }
-    JsonObject info = readJson(infoFile);
-    String name = string(infoFile, info, "name");
+    JsonFields info = JsonFields.read(infoFile);
+    String name = info.text("name");
     Path featuresFile = folder.resolve("features.json");
     if (!Files.isRegularFile(featuresFile)) {
       throw new DatasetFormatException(folder + ": no features.json, expected a TFDS schema");
     }
-    RldsFeatures features = RldsFeatures.parse(featuresFile, readJson(featuresFile));
+    RldsFeatures features = RldsFeatures.read(featuresFile);
     checkKeys(featuresFile, features, keys);
-    List<Long> shardLengths = shardLengths(infoFile, info, split);
+    List<Long> shardLengths = shardLengths(info, split);
     CorruptionLog corruption = new CorruptionLog(policy);
     List<Path> shards = new ArrayList<>();
     long[][] offsets = new long[shardLengths.size()][];
@@ -237,62 +235,22 @@ public final class RldsDataset {
   }
 
   /** The names of all splits. */
-  static List<String> splits(Path file, JsonObject info) throws DatasetFormatException {
+  static List<String> splits(JsonFields info) throws FormatException {
     List<String> names = new ArrayList<>();
-    try {
-      for (JsonElement element : info.getAsJsonArray("splits")) {
-        names.add(element.getAsJsonObject().get("name").getAsString());
-      }
-      return names;
-    } catch (RuntimeException e) {
-      throw invalidSplits(file, e);
+    for (JsonFields split : info.objects("splits")) {
+      names.add(split.text("name"));
     }
+    return names;
   }
 
-  private static DatasetFormatException invalidSplits(Path file, RuntimeException cause) {
-    return new DatasetFormatException(
-        file
-            + ": found no valid 'splits' ("
-            + cause.getMessage()
-            + "), expected a list of {name, shardLengths}");
-  }
-
-  static List<Long> shardLengths(Path file, JsonObject info, String split)
-      throws DatasetFormatException {
-    List<String> available = splits(file, info);
+  static List<Long> shardLengths(JsonFields info, String split) throws IOException {
+    List<String> available = splits(info);
     int index = available.indexOf(split);
     if (index < 0) {
       throw new DatasetFormatException(
-          file + ": found the splits " + available + ", expected one named '" + split + "'");
+          info.file() + ": found the splits " + available + ", expected one named '" + split + "'");
     }
-    try {
-      List<Long> lengths = new ArrayList<>();
-      JsonObject entry = info.getAsJsonArray("splits").get(index).getAsJsonObject();
-      for (JsonElement length : entry.getAsJsonArray("shardLengths")) {
-        lengths.add(length.getAsLong());
-      }
-      return lengths;
-    } catch (RuntimeException e) {
-      throw invalidSplits(file, e);
-    }
-  }
-
-  static JsonObject readJson(Path file) throws IOException {
-    try {
-      return JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8))
-          .getAsJsonObject();
-    } catch (JsonParseException | IllegalStateException e) {
-      throw new DatasetFormatException(file + ": not a JSON object: " + e.getMessage());
-    }
-  }
-
-  static String string(Path file, JsonObject object, String key) throws DatasetFormatException {
-    JsonElement value = object.get(key);
-    if (value == null || !value.isJsonPrimitive()) {
-      throw new DatasetFormatException(
-          file + ": '" + key + "': found " + value + ", expected a string");
-    }
-    return value.getAsString();
+    return info.objects("splits").get(index).longs("shardLengths");
   }
 
   /** Users often name the folder above the version folder. */

@@ -1,14 +1,14 @@
 package org.sightline.vla.data;
 
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
+import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * The schema in a TFDS {@code features.json}, flattened to the keys that records use: {@code
@@ -47,17 +47,14 @@ final class RldsFeatures {
     this.leaves = Collections.unmodifiableSortedMap(leaves);
   }
 
-  /** Flattens a parsed schema; {@code file} is named in errors. */
-  static RldsFeatures parse(Path file, JsonObject root) throws DatasetFormatException {
+  /**
+   * Reads and flattens a schema.
+   *
+   * @throws FormatException if it is none; the message names the place in it
+   */
+  static RldsFeatures read(Path file) throws IOException {
     SortedMap<String, Leaf> leaves = new TreeMap<>();
-    try {
-      collect(root, "", false, leaves);
-    } catch (IllegalStateException
-        | ClassCastException
-        | NumberFormatException
-        | UnsupportedOperationException e) {
-      throw new DatasetFormatException(file + ": not a TFDS feature schema: " + e.getMessage());
-    }
+    collect(JsonFields.read(file), "", false, leaves);
     return new RldsFeatures(file, leaves);
   }
 
@@ -100,39 +97,40 @@ final class RldsFeatures {
   }
 
   private static void collect(
-      JsonObject node, String prefix, boolean perStep, SortedMap<String, Leaf> leaves) {
+      JsonFields node, String prefix, boolean perStep, SortedMap<String, Leaf> leaves)
+      throws FormatException {
     if (node.has("featuresDict")) {
-      JsonObject children =
-          node.getAsJsonObject("featuresDict").getAsJsonObject("features").getAsJsonObject();
-      for (var child : children.entrySet()) {
-        String key = prefix.isEmpty() ? child.getKey() : prefix + "/" + child.getKey();
-        collect(child.getValue().getAsJsonObject(), key, perStep, leaves);
+      JsonFields children = node.object("featuresDict").object("features");
+      for (String child : children.keys()) {
+        String key = prefix.isEmpty() ? child : prefix + "/" + child;
+        collect(children.object(child), key, perStep, leaves);
       }
     } else if (node.has("sequence")) {
-      collect(node.getAsJsonObject("sequence").getAsJsonObject("feature"), prefix, true, leaves);
+      collect(node.object("sequence").object("feature"), prefix, true, leaves);
     } else if (node.has("tensor")) {
-      leaves.put(prefix, leaf(Kind.TENSOR, node.getAsJsonObject("tensor"), perStep));
+      leaves.put(prefix, leaf(Kind.TENSOR, node.object("tensor"), perStep));
     } else if (node.has("image")) {
-      leaves.put(prefix, leaf(Kind.IMAGE, node.getAsJsonObject("image"), perStep));
+      leaves.put(prefix, leaf(Kind.IMAGE, node.object("image"), perStep));
     } else {
       Kind kind = node.has("text") ? Kind.TEXT : Kind.OTHER;
       leaves.put(prefix, new Leaf(kind, new int[0], "", perStep));
     }
   }
 
-  private static Leaf leaf(Kind kind, JsonObject description, boolean perStep) {
-    List<Integer> dimensions = new ArrayList<>();
-    JsonObject shape = description.getAsJsonObject("shape");
-    if (shape != null && shape.has("dimensions")) {
-      for (JsonElement dimension : shape.getAsJsonArray("dimensions")) {
-        dimensions.add(dimension.getAsInt());
+  private static Leaf leaf(Kind kind, JsonFields description, boolean perStep)
+      throws FormatException {
+    List<Long> dimensions = List.of();
+    if (description.has("shape") && description.object("shape").has("dimensions")) {
+      JsonFields shape = description.object("shape");
+      dimensions = shape.longs("dimensions");
+      if (!dimensions.stream().allMatch(size -> size >= -1 && size <= Integer.MAX_VALUE)) {
+        throw shape.wrong("dimensions", "sizes from 0 to 2^31 - 1, -1 where one is open");
       }
     }
-    JsonElement dtype = description.get("dtype");
     return new Leaf(
         kind,
-        dimensions.stream().mapToInt(Integer::intValue).toArray(),
-        dtype == null ? "" : dtype.getAsString(),
+        dimensions.stream().mapToInt(Long::intValue).toArray(),
+        description.text("dtype", ""),
         perStep);
   }
 }

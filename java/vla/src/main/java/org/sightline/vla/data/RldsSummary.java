@@ -1,7 +1,5 @@
 package org.sightline.vla.data;
 
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -9,6 +7,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * What the descriptors of a TFDS/RLDS folder say, whatever its keys are; no record is read.
@@ -38,15 +38,14 @@ public record RldsSummary(
   /**
    * Reads the descriptors and looks for every shard.
    *
-   * @throws DatasetFormatException when a descriptor is missing or malformed
+   * @throws FormatException when a descriptor is malformed
    */
   public static RldsSummary read(Path folder) throws IOException {
-    Path infoFile = folder.resolve("dataset_info.json");
-    JsonObject info = RldsDataset.readJson(infoFile);
-    String name = RldsDataset.string(infoFile, info, "name");
+    JsonFields info = JsonFields.read(folder.resolve("dataset_info.json"));
+    String name = info.text("name");
     List<Split> splits = new ArrayList<>();
-    for (String split : RldsDataset.splits(infoFile, info)) {
-      List<Long> episodes = RldsDataset.shardLengths(infoFile, info, split);
+    for (String split : RldsDataset.splits(info)) {
+      List<Long> episodes = RldsDataset.shardLengths(info, split);
       long bytes = 0;
       List<Path> missing = new ArrayList<>();
       for (int i = 0; i < episodes.size(); i++) {
@@ -59,12 +58,10 @@ public record RldsSummary(
       }
       splits.add(new Split(split, episodes, bytes, missing));
     }
-    Path featuresFile = folder.resolve("features.json");
     Map<String, String> features = new LinkedHashMap<>();
-    RldsFeatures.parse(featuresFile, RldsDataset.readJson(featuresFile))
+    RldsFeatures.read(folder.resolve("features.json"))
         .leaves()
         .forEach((key, leaf) -> features.put(key, leaf.describe()));
-    JsonElement version = info.get("version");
-    return new RldsSummary(name, version == null ? "" : version.getAsString(), splits, features);
+    return new RldsSummary(name, info.text("version", ""), splits, features);
   }
 }

@@ -2,16 +2,17 @@ package org.sightline.vla.data;
 
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
-import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * {@link ActionStatistics} in the JSON form of OpenVLA's {@code dataset_statistics.json}:
@@ -68,72 +69,61 @@ public final class StatisticsJson {
    * Reads the statistics of one dataset.
    *
    * @param dataset its name, or null if the file holds only one
-   * @throws DatasetFormatException naming the file, the key, what was found and what was expected
+   * @throws FormatException naming the file, the key, what was found and what was expected
+   * @throws DatasetFormatException if the file does not hold the dataset
    */
   public static ActionStatistics read(Path file, String dataset) throws IOException {
-    JsonObject root = root(file);
+    JsonFields root = root(file);
     String name = dataset;
     if (name == null) {
-      if (root.size() != 1) {
+      if (root.keys().size() != 1) {
         throw new DatasetFormatException(
-            file + ": found statistics of " + root.keySet() + ", expected a choice of one");
+            file + ": found statistics of " + root.keys() + ", expected a choice of one");
       }
-      name = root.keySet().iterator().next();
+      name = root.keys().iterator().next();
     }
     if (!root.has(name)) {
       throw new DatasetFormatException(
-          file + ": found statistics of " + root.keySet() + ", expected '" + name + "'");
+          file + ": found statistics of " + root.keys() + ", expected '" + name + "'");
     }
-    return read(file, root, name);
+    return read(root.object(name));
   }
 
   /**
    * Reads the statistics of all datasets, by name.
    *
-   * @throws DatasetFormatException as {@link #read}
+   * @throws FormatException as {@link #read}
    */
   public static Map<String, ActionStatistics> readAll(Path file) throws IOException {
-    JsonObject root = root(file);
+    JsonFields root = root(file);
     Map<String, ActionStatistics> all = new LinkedHashMap<>();
-    for (String name : root.keySet()) {
-      all.put(name, read(file, root, name));
+    for (String name : root.keys()) {
+      all.put(name, read(root.object(name)));
     }
     return all;
   }
 
-  private static JsonObject root(Path file) throws IOException {
-    JsonObject root;
-    try {
-      root =
-          JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8)).getAsJsonObject();
-    } catch (JsonParseException | IllegalStateException e) {
-      throw new DatasetFormatException(file + ": not a JSON object: " + e.getMessage());
-    }
-    if (root.has("norm_stats")) {
-      root = object(file, root, "norm_stats");
-    }
-    return root;
+  private static JsonFields root(Path file) throws IOException {
+    JsonFields root = JsonFields.read(file);
+    return root.has("norm_stats") ? root.object("norm_stats") : root;
   }
 
-  private static ActionStatistics read(Path file, JsonObject root, String name)
-      throws DatasetFormatException {
-    JsonObject entry = object(file, root, name);
-    JsonObject action = object(file, entry, "action");
-    double[] mean = doubles(file, action, "mean", -1);
-    int size = mean.length;
+  private static ActionStatistics read(JsonFields entry) throws FormatException {
+    JsonFields action = entry.object("action");
+    int size = action.numbers("mean").size();
     try {
       return new ActionStatistics(
-          mean,
-          doubles(file, action, "std", size),
-          doubles(file, action, "min", size),
-          doubles(file, action, "max", size),
-          doubles(file, action, "q01", size),
-          doubles(file, action, "q99", size),
-          mask(file, action, size),
-          count(entry, "num_transitions"),
-          count(entry, "num_trajectories"));
+          doubles(action, "mean", size),
+          doubles(action, "std", size),
+          doubles(action, "min", size),
+          doubles(action, "max", size),
+          doubles(action, "q01", size),
+          doubles(action, "q99", size),
+          mask(action, size),
+          (long) entry.number("num_transitions", 0),
+          (long) entry.number("num_trajectories", 0));
     } catch (IllegalArgumentException e) {
-      throw new DatasetFormatException(file + ": " + name + ".action: " + e.getMessage());
+      throw new FormatException(entry.file(), entry.prefix() + "action", e.getMessage());
     }
   }
 
@@ -145,64 +135,28 @@ public final class StatisticsJson {
     return array;
   }
 
-  private static JsonObject object(Path file, JsonObject parent, String key)
-      throws DatasetFormatException {
-    JsonElement value = parent.get(key);
-    if (value == null || !value.isJsonObject()) {
-      throw new DatasetFormatException(
-          file + ": '" + key + "': found " + kind(value) + ", expected an object");
+  private static double[] doubles(JsonFields action, String key, int size) throws FormatException {
+    List<Double> values = action.numbers(key);
+    if (values.size() != size) {
+      throw action.wrong(key, size + " numbers, as many as mean has");
     }
-    return value.getAsJsonObject();
-  }
-
-  private static double[] doubles(Path file, JsonObject action, String key, int size)
-      throws DatasetFormatException {
-    JsonElement value = action.get(key);
-    if (value == null || !value.isJsonArray()) {
-      throw new DatasetFormatException(
-          file + ": 'action." + key + "': found " + kind(value) + ", expected a list of numbers");
-    }
-    try {
-      double[] values = new double[value.getAsJsonArray().size()];
-      for (int i = 0; i < values.length; i++) {
-        values[i] = value.getAsJsonArray().get(i).getAsDouble();
-      }
-      if (size >= 0 && values.length != size) {
-        throw new DatasetFormatException(
-            file + ": 'action." + key + "': found " + values.length + " values, expected " + size);
-      }
-      return values;
-    } catch (NumberFormatException | IllegalStateException | UnsupportedOperationException e) {
-      throw new DatasetFormatException(
-          file + ": 'action." + key + "': found " + value + ", expected a list of numbers");
-    }
+    return values.stream().mapToDouble(Double::doubleValue).toArray();
   }
 
   /** Old files have no mask: then all dimensions but the last, the gripper, are normalised. */
-  private static boolean[] mask(Path file, JsonObject action, int size)
-      throws DatasetFormatException {
+  private static boolean[] mask(JsonFields action, int size) throws FormatException {
     boolean[] mask = new boolean[size];
-    JsonElement value = action.get("mask");
-    if (value == null) {
-      java.util.Arrays.fill(mask, 0, Math.max(0, size - 1), true);
+    if (!action.has("mask")) {
+      Arrays.fill(mask, 0, Math.max(0, size - 1), true);
       return mask;
     }
-    if (!value.isJsonArray() || value.getAsJsonArray().size() != size) {
-      throw new DatasetFormatException(
-          file + ": 'action.mask': found " + value + ", expected " + size + " booleans");
+    List<Boolean> values = action.bools("mask");
+    if (values.size() != size) {
+      throw action.wrong("mask", size + " booleans, as many as mean has numbers");
     }
     for (int i = 0; i < size; i++) {
-      mask[i] = value.getAsJsonArray().get(i).getAsBoolean();
+      mask[i] = values.get(i);
     }
     return mask;
-  }
-
-  private static long count(JsonObject entry, String key) {
-    JsonElement value = entry.get(key);
-    return value == null || !value.isJsonPrimitive() ? 0 : value.getAsLong();
-  }
-
-  private static String kind(JsonElement value) {
-    return value == null ? "nothing" : value.toString();
   }
 }

@@ -16,6 +16,7 @@ import org.sightline.LoraLinear;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 import org.sightline.formats.LoraPair;
 import org.sightline.formats.PeftAdapter;
 import org.sightline.formats.ShardedSafetensors;

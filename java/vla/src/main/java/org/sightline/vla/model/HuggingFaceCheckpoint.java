@@ -17,6 +17,7 @@ import org.sightline.formats.AtomicFile;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 import org.sightline.formats.ShardedSafetensors;
 import org.sightline.formats.TensorInfo;
 import org.sightline.vla.data.ActionStatistics;

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 
 /**
  * The shape of a model in Hugging Face's {@code config.json} of OpenVLA.

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 import org.sightline.vla.data.ImageTransform;
 
 /**

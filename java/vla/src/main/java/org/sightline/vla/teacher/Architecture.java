@@ -2,7 +2,7 @@ package org.sightline.vla.teacher;
 
 import java.util.List;
 import org.sightline.formats.FormatException;
-import org.sightline.vla.model.JsonFields;
+import org.sightline.formats.JsonFields;
 import org.sightline.vla.model.SafetensorsWeights;
 
 /** A family of published teachers: its presets, and its {@code config.json}. */

@@ -3,7 +3,7 @@ package org.sightline.vla.teacher;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.sightline.formats.FormatException;
-import org.sightline.vla.model.JsonFields;
+import org.sightline.formats.JsonFields;
 import org.sightline.vla.model.SafetensorsWeights;
 
 /** All published teachers there are. */

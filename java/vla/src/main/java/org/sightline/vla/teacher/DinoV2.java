@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
-import org.sightline.vla.model.JsonFields;
+import org.sightline.formats.JsonFields;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.PositionResampling;
 import org.sightline.vla.model.SafetensorsWeights;

@@ -1,17 +1,15 @@
 package org.sightline.vla.teacher;
 
 import com.google.gson.Gson;
-import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
 import org.sightline.formats.Safetensors;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.ParameterSpec;
@@ -96,22 +94,18 @@ public final class TeacherFile {
   /**
    * The model that the metadata describe.
    *
-   * @throws IllegalArgumentException naming file and key if they do not, or are malformed
+   * @throws IllegalArgumentException if they have no teacher
+   * @throws FormatException naming file and key if it is malformed
    */
-  static TeacherModel model(SafetensorsWeights files) {
+  static TeacherModel model(SafetensorsWeights files) throws FormatException {
     String json = files.metadata().get(KEY);
     if (json == null) {
       throw new IllegalArgumentException(
           "%s: found no configuration of a teacher in __metadata__, keys %s, expected \"%s\" or a preset, one of %s"
               .formatted(files.path(), files.metadata().keySet(), KEY, Architectures.presets()));
     }
-    try {
-      TeacherConfig config = fromJson(JsonParser.parseString(json).getAsJsonObject());
-      return new TeacherModel("the teacher in its metadata", List.of(new Variant(LAYOUT, config)));
-    } catch (JsonParseException | IllegalStateException | IllegalArgumentException e) {
-      throw new IllegalArgumentException(
-          "%s: metadata \"%s\": %s".formatted(files.path(), KEY, e.getMessage()), e);
-    }
+    TeacherConfig config = config(JsonFields.of(files.path(), "__metadata__." + KEY, json));
+    return new TeacherModel("the teacher in its metadata", List.of(new Variant(LAYOUT, config)));
   }
 
   /** The file has no keys for what else a transformer may have. */
@@ -146,48 +140,30 @@ public final class TeacherFile {
     return new Gson().toJson(json);
   }
 
-  private static TeacherConfig fromJson(JsonObject json) {
-    var vision =
-        new VisionConfig(
-            integer(json, "image_size"),
-            integer(json, "patch_size"),
-            integer(json, "width"),
-            integer(json, "depth"),
-            integer(json, "heads"),
-            integer(json, "mlp_width"),
-            integer(json, "class_tokens"),
-            integer(json, "register_tokens"),
-            required(json, "class_position").getAsBoolean(),
-            required(json, "layer_scale").getAsBoolean(),
-            false,
-            required(json, "layer_norm_eps").getAsDouble());
-    return new TeacherConfig(
-        vision,
-        required(json, "final_norm").getAsBoolean(),
-        doubles(json, "mean"),
-        doubles(json, "std"),
-        required(json, "weights").getAsString());
-  }
-
-  private static com.google.gson.JsonElement required(JsonObject json, String key) {
-    if (!json.has(key)) {
-      throw new IllegalArgumentException(
-          "must have \"%s\", found %s".formatted(key, json.keySet()));
+  private static TeacherConfig config(JsonFields json) throws FormatException {
+    try {
+      var vision =
+          new VisionConfig(
+              json.integer("image_size"),
+              json.integer("patch_size"),
+              json.integer("width"),
+              json.integer("depth"),
+              json.integer("heads"),
+              json.integer("mlp_width"),
+              json.integer("class_tokens"),
+              json.integer("register_tokens"),
+              json.bool("class_position"),
+              json.bool("layer_scale"),
+              false,
+              json.number("layer_norm_eps"));
+      return new TeacherConfig(
+          vision,
+          json.bool("final_norm"),
+          json.numbers("mean"),
+          json.numbers("std"),
+          json.text("weights"));
+    } catch (IllegalArgumentException e) {
+      throw new FormatException(json.file(), "__metadata__." + KEY, e.getMessage());
     }
-    return json.get(key);
-  }
-
-  private static int integer(JsonObject json, String key) {
-    double value = required(json, key).getAsDouble();
-    if (value != Math.rint(value)) {
-      throw new IllegalArgumentException(
-          "\"%s\" must be an integer, found %s".formatted(key, value));
-    }
-    return (int) value;
-  }
-
-  private static List<Double> doubles(JsonObject json, String key) {
-    var array = required(json, key).getAsJsonArray();
-    return IntStream.range(0, array.size()).mapToObj(i -> array.get(i).getAsDouble()).toList();
   }
 }

@@ -5,7 +5,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
-import org.sightline.vla.model.JsonFields;
+import org.sightline.formats.JsonFields;
 import org.sightline.vla.model.PositionResampling;
 import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.VisionConfig;

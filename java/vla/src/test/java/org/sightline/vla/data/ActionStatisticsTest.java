@@ -134,7 +134,7 @@ class ActionStatisticsTest {
     assertArrayEquals(new float[] {1, 0, 0.7f}, s.normalize(new float[] {0.6f, 0, 0.7f}), 1e-7f);
     assertMessage(file, null, "found statistics of [bridge_orig, other], expected a choice of one");
     assertMessage(file, "x", "found statistics of [bridge_orig, other], expected 'x'");
-    assertMessage(file, "other", "'action': found nothing, expected an object");
+    assertMessage(file, "other", "norm_stats.other.action: found no such key, expected an object");
   }
 
   @Test
@@ -143,16 +143,15 @@ class ActionStatisticsTest {
     StatisticsJson.write(file, "toy", random(20, 5));
     String good = Files.readString(file);
     Files.writeString(file, good.replace("\"q01\"", "\"q1\""));
-    assertMessage(file, null, "'action.q01': found nothing, expected a list of numbers");
+    assertMessage(file, null, "toy.action.q01: found no such key, expected a list");
     Files.writeString(file, good.replaceFirst("\\[\\s*[-0-9.E]+,", "["));
-    assertMessage(file, null, "'action.std': found 7 values, expected 6");
+    assertMessage(file, null, "expected 6 numbers, as many as mean has");
     Files.writeString(file, good.replaceFirst("true", "\"x\"").replaceFirst("\\{", "{{"));
-    assertMessage(file, null, "not a JSON object");
+    assertMessage(file, null, "line 1, column 2: found '{', expected a key in double quotes");
   }
 
   private static void assertMessage(Path file, String dataset, String part) {
-    DatasetFormatException e =
-        assertThrows(DatasetFormatException.class, () -> StatisticsJson.read(file, dataset), part);
+    IOException e = assertThrows(IOException.class, () -> StatisticsJson.read(file, dataset), part);
     assertTrue(
         e.getMessage().startsWith(file + ": ") && e.getMessage().contains(part), e.getMessage());
   }

@@ -197,7 +197,7 @@ class HuggingFacePromptTokenizerTest {
     Files.writeString(folder.resolve("tokenizer.model"), "x");
     assertMessage("(a SentencePiece tokenizer.model alone is not enough)");
     Files.writeString(file, "[1,2]");
-    assertMessage(file + ": not a Hugging Face tokenizer.json");
+    assertMessage(file + ": document: found [1,2], expected a JSON object");
     Files.writeString(file, "{\"model\":{\"vocab\":{\"a\":0}}}");
     assertMessage(file + ": no token '<s>', expected it as BOS of a Llama tokenizer");
     Files.writeString(file, "{\"model\":{\"vocab\":{\"<s>\":1,\"</s>\":2}}}");
@@ -245,9 +245,8 @@ class HuggingFacePromptTokenizerTest {
   }
 
   private void assertMessage(String part) {
-    DatasetFormatException e =
-        assertThrows(
-            DatasetFormatException.class, () -> HuggingFacePromptTokenizer.open(folder), part);
+    IOException e =
+        assertThrows(IOException.class, () -> HuggingFacePromptTokenizer.open(folder), part);
     assertTrue(e.getMessage().contains(part), e.getMessage());
   }
 }

@@ -1,35 +1,49 @@
-package org.sightline.vla.model;
+package org.sightline.formats;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import org.sightline.formats.FormatException;
+import java.util.Set;
 
 /**
- * An object of a JSON file with typed access; errors name the file, the key, what was found and
- * what was expected.
+ * An object of a JSON file with typed access; errors name the file, the line and column or the key,
+ * what was found and what was expected. All JSON that users hand in is read through here.
  *
  * @param prefix of keys in errors, with its trailing dot: {@code "text_config."}
  */
 public record JsonFields(Path file, String prefix, JsonObject json) {
+  private static final int MAX_FOUND = 100;
+
+  /**
+   * Reads a file, strictly as RFC 8259 has it.
+   *
+   * @throws FormatException if it is no JSON object
+   */
   public static JsonFields read(Path file) throws IOException {
-    JsonElement root;
-    try {
-      root = JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8));
-    } catch (JsonParseException e) {
-      throw new FormatException(file, "document", "malformed JSON", "a JSON object");
-    }
+    return of(file, "", JsonText.read(file));
+  }
+
+  /**
+   * Parses a text that is a part of a file, such as an entry of a safetensors file's metadata.
+   *
+   * @param where the part, for errors; empty for the whole file
+   * @throws FormatException as {@link #read}
+   */
+  public static JsonFields of(Path file, String where, String text) throws FormatException {
+    JsonElement root = JsonText.parse(file, where, text);
     if (!root.isJsonObject()) {
-      throw new FormatException(file, "document", root.toString(), "a JSON object");
+      throw new FormatException(
+          file, where.isEmpty() ? "document" : where, abbreviated(root), "a JSON object");
     }
-    return new JsonFields(file, "", root.getAsJsonObject());
+    return new JsonFields(file, where.isEmpty() ? "" : where + ".", root.getAsJsonObject());
+  }
+
+  /** In the order of the file. */
+  public Set<String> keys() {
+    return json.keySet();
   }
 
   public boolean has(String key) {
@@ -78,6 +92,32 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
     return numbers;
   }
 
+  public List<Boolean> bools(String key) throws FormatException {
+    List<Boolean> bools = new ArrayList<>();
+    for (JsonElement element : array(key)) {
+      if (!element.isJsonPrimitive() || !element.getAsJsonPrimitive().isBoolean()) {
+        throw wrong(key, "a list of booleans");
+      }
+      bools.add(element.getAsBoolean());
+    }
+    return bools;
+  }
+
+  /**
+   * A list of 64-bit integers: numbers, or texts of digits, as which Protocol Buffers write them.
+   */
+  public List<Long> longs(String key) throws FormatException {
+    List<Long> longs = new ArrayList<>();
+    for (JsonElement element : array(key)) {
+      try {
+        longs.add(Long.parseLong(element.isJsonPrimitive() ? element.getAsString() : ""));
+      } catch (NumberFormatException e) {
+        throw wrong(key, "a list of integers");
+      }
+    }
+    return longs;
+  }
+
   private Iterable<JsonElement> array(String key) throws FormatException {
     if (!has(key) || !json.get(key).isJsonArray()) {
       throw wrong(key, "a list");
@@ -106,6 +146,13 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
 
   public double number(String key, double absent) throws FormatException {
     return has(key) ? number(key) : absent;
+  }
+
+  public boolean bool(String key) throws FormatException {
+    if (!has(key)) {
+      throw wrong(key, "true or false");
+    }
+    return bool(key, false);
   }
 
   public boolean bool(String key, boolean absent) throws FormatException {
@@ -156,7 +203,13 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   public FormatException wrong(String key, String expected) {
     JsonElement value = json.get(key);
     return new FormatException(
-        file, prefix + key, value == null ? "no such key" : value.toString(), expected);
+        file, prefix + key, value == null ? "no such key" : abbreviated(value), expected);
+  }
+
+  /** A message is no place for a whole vocabulary. */
+  private static String abbreviated(JsonElement value) {
+    String text = value.toString();
+    return text.length() <= MAX_FOUND ? text : text.substring(0, MAX_FOUND) + "…";
   }
 
   private static boolean isNumber(JsonElement value) {
