@@ -71,16 +71,28 @@ abstract class CustomFunctionFixture extends ScopedTest {
   }
 
   static void backward(Tensor loss, boolean retainGraph) {
-    backward(loss, retainGraph, false);
-  }
-
-  static void backward(Tensor loss, boolean retainGraph, boolean createGraph) {
     torch.backward(
         new TensorVector(loss),
         new TensorVector(),
         new BoolOptional(retainGraph),
-        createGraph,
+        false,
         new TensorVector());
+  }
+
+  /**
+   * The gradient with a graph of its own (create_graph). Returned, not accumulated: a gradient that
+   * hangs at its leaf would keep itself alive, of which libtorch warns on the console.
+   */
+  static Tensor differentiableGradient(Tensor loss, Tensor leaf) {
+    TensorVector gradients =
+        torch.grad(
+            new TensorVector(loss),
+            new TensorVector(leaf),
+            new TensorVector(),
+            new BoolOptional(true),
+            true,
+            false);
+    return gradients.get(0);
   }
 
   static void assertSame(Tensor expected, Tensor actual) {
