@@ -61,6 +61,43 @@ if(WAY STREQUAL "find_package")
     message(FATAL_ERROR "component static in a project of C alone:\n${output}")
   endif()
 
+  # Everything a user includes, of the version that the package says it has.
+  file(GLOB_RECURSE headers RELATIVE ${SOURCE}/native/include ${SOURCE}/native/include/*)
+  file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
+  if(NOT installed STREQUAL headers)
+    message(FATAL_ERROR "installed headers ${installed}, expected ${headers}")
+  endif()
+  file(STRINGS ${prefix}/include/sightline/sightline.h numbers
+       REGEX "^#define SL_VERSION_(MAJOR|MINOR|PATCH) ")
+  list(TRANSFORM numbers REPLACE "[^0-9]" "")
+  list(JOIN numbers "." found)
+  if(NOT found STREQUAL VERSION)
+    message(FATAL_ERROR "sightline.h has version ${found}, expected ${VERSION}")
+  endif()
+  # The Python module finds the operators beside itself.
+  file(GLOB beside RELATIVE ${prefix}/lib ${prefix}/lib*/libsightline_torch.so
+       ${prefix}/lib*/sightline.py)
+  list(LENGTH beside count)
+  if("torch" IN_LIST COMPONENTS AND NOT count EQUAL 2)
+    message(FATAL_ERROR "expected libsightline_torch.so and sightline.py, found: ${beside}")
+  endif()
+
+  # Another minor version is another interface.
+  string(REGEX MATCH "^([0-9]+)[.]([0-9]+)" found "${VERSION}")
+  math(EXPR after "${CMAKE_MATCH_2} + 1")
+  set(others ${CMAKE_MATCH_1}.${after})
+  if(CMAKE_MATCH_2 GREATER 0)
+    math(EXPR before "${CMAKE_MATCH_2} - 1")
+    list(APPEND others ${CMAKE_MATCH_1}.${before})
+  endif()
+  list(JOIN others " " others)
+  file(WRITE ${WORK}/versions/CMakeLists.txt
+    "cmake_minimum_required(VERSION 3.20)\nproject(versions LANGUAGES NONE)\n"
+    "foreach(version ${others})\n  find_package(Sightline \${version} QUIET)\n"
+    "  if(Sightline_FOUND)\n    message(FATAL_ERROR \"found as \${version}\")\n  endif()\n"
+    "endforeach()\n")
+  run(${CMAKE_COMMAND} -S ${WORK}/versions -B ${WORK}/versions/build -DCMAKE_PREFIX_PATH=${prefix})
+
   # The file that programs ask for at run time: before 1.0 a minor version may break them.
   string(REGEX REPLACE "^(0[.][0-9]+|[1-9][0-9]*).*" "\\1" soversion "${VERSION}")
   find_program(readelf readelf)

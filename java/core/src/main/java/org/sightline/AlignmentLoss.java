@@ -208,7 +208,7 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     requireSize("hiddenStates", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
     requireSize("teacherFeatures", teacher, 2, projector.config().teacherSize(), "teacherSize");
     requireSize("teacherFeatures", teacher, 0, batch, "batch of hiddenStates");
-    if (firstToken < 0 || firstToken + tokens > hidden.size(1)) {
+    if (firstToken < 0 || firstToken > hidden.size(1) - tokens) { // their sum may overflow
       throw new IllegalArgumentException(
           "tokens "
               + firstToken

@@ -1,8 +1,10 @@
 package org.sightline;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.sightline.Refusals.assertMessage;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
@@ -73,9 +75,11 @@ class AlignmentCallTest extends ScopedTest {
     Tensor teacher = torch.randn(2, 6, 5);
     Tensor wide = torch.zeros(2, 6, 20);
     Tensor loss = number();
+    Tensor cosine = torch.zeros(2, 6);
     long lossVersion = loss._version();
+    long cosineVersion = cosine._version();
     long version = wide._version();
-    alignment.lossAndGradient(hidden, 0, teacher, null, loss, null, wide.narrow(2, 3, 13));
+    alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, wide.narrow(2, 3, 13));
 
     Tensor compact = torch.zeros(2, 6, 13);
     alignment.lossAndGradient(hidden, 0, teacher, null, number(), null, compact);
@@ -84,6 +88,39 @@ class AlignmentCallTest extends ScopedTest {
     assertEquals(0.0, wide.narrow(2, 16, 4).abs().sum().item_double());
     assertEquals(version + 1, wide._version());
     assertEquals(lossVersion + 1, loss._version());
+    assertEquals(cosineVersion + 1, cosine._version());
+  }
+
+  @Test
+  void readsWeightsThatHaveChanged() {
+    Tensor hidden = torch.randn(2, 6, 13);
+    Tensor teacher = torch.randn(2, 6, 5);
+    Tensor before = number();
+    Tensor after = number();
+    Tensor gradient = torch.zeros(2, 6, 13);
+    alignment.lossAndGradient(hidden, 0, teacher, null, before, null, gradient);
+    projector.parameter("net.7.bias").add_(new Scalar(1.0));
+    alignment.lossAndGradient(hidden, 0, teacher, null, after, null, gradient);
+    assertFalse(after.equal(before));
+    assertTrue(after.equal(alignment.forward(hidden, 0, teacher).loss()));
+  }
+
+  @Test
+  void dropsOutAsTheGraphDoes() {
+    ProjectorConfig config = new ProjectorConfig(13, 31, 5, true, 0.3, DType.FLOAT32, 3);
+    Tensor hidden = torch.randn(2, 6, 13);
+    Tensor teacher = torch.randn(2, 6, 5);
+    try (AlignmentProjector trainable = new AlignmentProjector(config);
+        AlignmentLoss call = new AlignmentLoss(trainable);
+        AlignmentLoss graph = new AlignmentLoss(trainable)) {
+      for (boolean training : new boolean[] {true, true, false}) {
+        call.train(training);
+        graph.train(training);
+        Tensor loss = number();
+        call.lossAndGradient(hidden, 0, teacher, null, loss, null, torch.zeros(2, 6, 13));
+        assertTrue(loss.equal(graph.forward(hidden, 0, teacher).loss()));
+      }
+    }
   }
 
   @Test
@@ -99,6 +136,9 @@ class AlignmentCallTest extends ScopedTest {
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 5, 13)));
     assertMessage(
+        "hiddenGradient must have shape [2, 6, 13], found [2, 6]",
+        () -> alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 6)));
+    assertMessage(
         "hiddenStates must be stored, found a negated view; resolve_neg() stores it",
         () ->
             alignment.lossAndGradient(
@@ -113,6 +153,16 @@ class AlignmentCallTest extends ScopedTest {
         () ->
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, gradient._neg_view()));
+    assertMessage(
+        "loss must be stored, found a negated view; resolve_neg() stores it",
+        () ->
+            alignment.lossAndGradient(
+                hidden, 0, teacher, null, loss._neg_view(), cosine, gradient));
+    assertMessage(
+        "cosine must be stored, found a negated view; resolve_neg() stores it",
+        () ->
+            alignment.lossAndGradient(
+                hidden, 0, teacher, null, loss, cosine._neg_view(), gradient));
     assertMessage(
         "loss must have shape [], found [1]",
         () ->
@@ -143,10 +193,6 @@ class AlignmentCallTest extends ScopedTest {
     assertThrows(
         IllegalStateException.class,
         () -> alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, gradient));
-  }
-
-  private static void assertMessage(String expected, Runnable action) {
-    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
   }
 
   @Test

@@ -256,6 +256,7 @@ class AlignmentLossTest extends AlignmentLossFixture {
       assertMessage(
           "tokens -1 to 2 must lie within hiddenStates, found 6 tokens",
           () -> alignment.forward(h, -1, t));
+      assertThrows(IllegalArgumentException.class, () -> alignment.forward(h, Long.MAX_VALUE, t));
       assertMessage(
           "tokenWeights must have shape [2, 4], found [2, 3]",
           () -> alignment.forward(h, 0, t, torch.ones(2, 3)));

@@ -131,6 +131,7 @@ class BadInputTest extends ScopedTest {
   @TestFactory
   Stream<DynamicTest> nullIsRefusedByName() {
     Tensor h = torch.randn(2, 6, 8);
+    Tensor t = torch.randn(2, 4, 5);
     Map<String, Executable> cases =
         Map.of(
             "weight", () -> linear(null, null),
@@ -138,6 +139,8 @@ class BadInputTest extends ScopedTest {
             "x", () -> linear.forward(null),
             "hiddenStates", () -> alignment.forward(null, 0, h),
             "teacherFeatures", () -> alignment.forward(h, 0, null),
+            "loss", () -> alignment.lossAndGradient(h, 0, t, null, null, null, h),
+            "hiddenGradient", () -> alignment.lossAndGradient(h, 0, t, null, t, null, null),
             "projector", () -> new AlignmentLoss(null),
             "parameter 1",
                 () -> new AdamW(Arrays.asList(torch.ones(2), null), AdamW.Config.defaults()));

@@ -54,11 +54,12 @@ class SightlineTest {
     lifetime.close(() -> order.append("closed"));
     user.join();
     assertEquals("used closed", order.toString());
-    lifetime.close(() -> order.append(" twice"));
-    assertEquals("used closed", order.toString());
     IllegalStateException e =
         assertThrows(IllegalStateException.class, () -> lifetime.use(() -> null));
     assertTrue(e.getMessage().startsWith("Thing is closed; it was closed at "), e::getMessage);
+    // A use that was refused holds nothing.
+    lifetime.close(() -> order.append(" twice"));
+    assertEquals("used closed", order.toString());
     Lifetime own = new Lifetime("Own");
     assertThrows(
         IllegalStateException.class,

@@ -1,7 +1,7 @@
 package org.sightline;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.sightline.Refusals.assertMessage;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -85,9 +85,5 @@ class TensorDescriptorTest extends ScopedTest {
         () -> descriptor.of("t", shorts.to(ScalarType.Half)));
     assertMessage(
         "t must be Short, found Float", () -> descriptor.ofInt16("t", shorts.to(ScalarType.Float)));
-  }
-
-  private static void assertMessage(String expected, Runnable action) {
-    assertEquals(expected, assertThrows(IllegalArgumentException.class, action::run).getMessage());
   }
 }

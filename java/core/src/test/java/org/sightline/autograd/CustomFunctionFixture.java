@@ -66,6 +66,30 @@ abstract class CustomFunctionFixture extends ScopedTest {
     }
   }
 
+  /** A forward or a backward pass. */
+  interface Pass {
+    List<Tensor> run(FunctionContext context, List<Tensor> tensors);
+  }
+
+  static CustomFunction function(Pass forward, Pass backward) {
+    return new CustomFunction() {
+      @Override
+      protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
+        return forward.run(context, inputs);
+      }
+
+      @Override
+      protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+        return backward.run(context, gradients);
+      }
+
+      @Override
+      protected String name() {
+        return "Function";
+      }
+    };
+  }
+
   static Tensor leaf(long... shape) {
     return torch.randn(shape).set_requires_grad(true);
   }

@@ -76,6 +76,7 @@ class CustomFunctionLifetimeTest extends CustomFunctionFixture {
     Tensor x = leaf(5, 3);
     Tensor w = leaf(4, 3);
     List<FunctionContext> contexts = new ArrayList<>();
+    List<Tensor> saved = new ArrayList<>();
     boolean[] closed = new boolean[1];
     CustomFunction keeping =
         new CustomFunction() {
@@ -89,18 +90,63 @@ class CustomFunctionLifetimeTest extends CustomFunctionFixture {
 
           @Override
           protected List<Tensor> backward(FunctionContext context, List<Tensor> gradients) {
+            saved.add(context.saved(0));
             return Arrays.asList(gradients.get(0).mm(context.saved(0)), null);
           }
         };
     Tensor loss = keeping.apply(x, w).get(0).sum();
     backward(loss, true);
     assertFalse(closed[0]);
+    assertFalse(saved.get(0).isNull());
     backward(loss, false);
     assertTrue(closed[0], "state is closed by a walk without retain_graph");
+    assertTrue(saved.get(0).isNull(), "what was saved is freed by it");
+    assertThrows(IllegalStateException.class, () -> contexts.get(0).state(Object.class));
     IllegalStateException gone =
         assertThrows(IllegalStateException.class, () -> contexts.get(0).saved(0));
     assertTrue(gone.getMessage().contains("retain_graph"), gone.getMessage());
     assertFalse(w.grad().defined(), "a null gradient leaves .grad alone");
+  }
+
+  @Test
+  void aSavedTensorHoldsNoGraph() {
+    Tensor scale = leaf(3).mul(new Scalar(2f));
+    boolean[] attached = new boolean[1];
+    function(
+            (context, inputs) -> {
+              context.save(scale);
+              return List.of(inputs.get(0).mul(scale));
+            },
+            (context, gradients) -> {
+              attached[0] = context.saved(0).requires_grad();
+              return List.of(gradients.get(0).mul(context.saved(0)));
+            })
+        .apply(leaf(3))
+        .get(0)
+        .sum()
+        .backward();
+    assertFalse(attached[0]);
+  }
+
+  @Test
+  void outputsAndWhatIsNotRecordedEndWithTheScopeAndTheCall() {
+    boolean[] closed = new boolean[1];
+    Tensor y;
+    try (PointerScope inner = new PointerScope()) {
+      y =
+          function(
+                  (context, inputs) -> {
+                    assertFalse(context.isRecording());
+                    context.state((AutoCloseable) () -> closed[0] = true);
+                    return List.of(inputs.get(0).neg());
+                  },
+                  (context, gradients) -> gradients)
+              .apply(torch.randn(3))
+              .get(0);
+      assertTrue(closed[0], "no backward pass can follow");
+      assertFalse(y.isNull());
+    }
+    assertTrue(y.isNull());
   }
 
   @Test

@@ -2,16 +2,20 @@ package org.sightline.autograd;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 
 class CustomFunctionTest extends CustomFunctionFixture {
@@ -88,6 +92,115 @@ class CustomFunctionTest extends CustomFunctionFixture {
     Tensor y = leaf(6);
     new SumAndProduct().apply(x, y).get(2).sum().backward();
     assertSame(y.detach(), x.grad());
+  }
+
+  @Test
+  void materializedZerosAndGradientsAreOfEveryFloatingType() {
+    for (ScalarType type :
+        new ScalarType[] {
+          ScalarType.Float,
+          ScalarType.Double,
+          ScalarType.Half,
+          ScalarType.BFloat16,
+          ScalarType.ComplexFloat,
+          ScalarType.ComplexDouble
+        }) {
+      Tensor x = torch.ones(3).to(type).set_requires_grad(true);
+      boolean[] zeros = new boolean[1];
+      List<Tensor> out =
+          function(
+                  (context, inputs) ->
+                      List.of(inputs.get(0).neg(), inputs.get(0).add(inputs.get(0))),
+                  (context, gradients) -> {
+                    Tensor unused = gradients.get(1);
+                    zeros[0] = unused.equal(torch.zeros(3).to(type));
+                    assertEquals(type, unused.scalar_type().intern());
+                    return List.of(gradients.get(0).neg());
+                  })
+              .apply(x);
+      out.get(0).abs().sum().backward();
+      assertTrue(out.get(1).requires_grad(), type::toString);
+      assertTrue(zeros[0], type::toString);
+      assertSame(torch.ones(3).to(type), x.grad());
+    }
+  }
+
+  @Test
+  void gradientsThatAreNotMaterializedAreNull() {
+    Tensor x = leaf(3);
+    List<Tensor> given = new ArrayList<>();
+    function(
+            (context, inputs) -> {
+              context.materializeGradients(false);
+              return List.of(inputs.get(0).neg(), inputs.get(0).exp());
+            },
+            (context, gradients) -> {
+              given.addAll(gradients);
+              return List.of(gradients.get(0).neg());
+            })
+        .apply(x)
+        .get(0)
+        .sum()
+        .backward();
+    assertEquals(2, given.size());
+    assertNull(given.get(1));
+    assertSame(torch.ones(3).neg(), x.grad());
+  }
+
+  @Test
+  void withoutAGradientFromAboveNothingRuns() {
+    Tensor x = leaf(5, 3);
+    MatMul mm = new MatMul();
+    Tensor h = mm.apply(x, leaf(4, 3)).get(0);
+    function((context, inputs) -> inputs, (context, gradients) -> Collections.singletonList(null))
+        .apply(h)
+        .get(0)
+        .sum()
+        .backward();
+    assertEquals(0, mm.backwards);
+    assertFalse(x.grad().defined());
+  }
+
+  @Test
+  void anInputMayBeOneOfSeveralOutputs() {
+    Tensor x = leaf(2, 3);
+    Tensor w = leaf(4, 3);
+    Tensor second = x.mul(new Scalar(1f)).chunk(2, 0).get(1);
+    new MatMul().apply(second, w).get(0).sum().backward();
+    assertSame(torch.zeros(3), x.grad().select(0, 0));
+    assertSame(torch.ones(1, 4).mm(w.detach()).select(0, 0), x.grad().select(0, 1));
+  }
+
+  @Test
+  void aLeafTakesItsGradientOverWithoutACopy() {
+    Tensor x = leaf(3);
+    long[] address = new long[1];
+    Tensor y =
+        function(
+                (context, inputs) -> inputs,
+                (context, gradients) -> {
+                  address[0] = gradients.get(0).data_ptr().address();
+                  return gradients;
+                })
+            .apply(x)
+            .get(0);
+    y.mul(torch.randn(3)).sum().backward();
+    assertEquals(address[0], x.grad().data_ptr().address());
+  }
+
+  @Test
+  void forwardRunsOnDetachedInputsWithoutRecording() {
+    boolean[] recorded = new boolean[2];
+    function(
+            (context, inputs) -> {
+              recorded[0] = GradMode.is_enabled();
+              recorded[1] = inputs.get(0).requires_grad();
+              return inputs;
+            },
+            (context, gradients) -> gradients)
+        .apply(leaf(3));
+    assertFalse(recorded[0]);
+    assertFalse(recorded[1]);
   }
 
   @Test
