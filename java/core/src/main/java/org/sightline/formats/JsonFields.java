@@ -1,11 +1,13 @@
 package org.sightline.formats;
 
 import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -109,13 +111,23 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   public List<Long> longs(String key) throws FormatException {
     List<Long> longs = new ArrayList<>();
     for (JsonElement element : array(key)) {
-      try {
-        longs.add(Long.parseLong(element.isJsonPrimitive() ? element.getAsString() : ""));
-      } catch (NumberFormatException e) {
-        throw wrong(key, "a list of integers");
-      }
+      longs.add(parseLong(element).orElseThrow(() -> wrong(key, "a list of integers")));
     }
     return longs;
+  }
+
+  /** A 64-bit integer, as in {@link #longs}. */
+  public long longInteger(String key) throws FormatException {
+    JsonElement value = has(key) ? json.get(key) : JsonNull.INSTANCE;
+    return parseLong(value).orElseThrow(() -> wrong(key, "an integer of 64 bits"));
+  }
+
+  private static Optional<Long> parseLong(JsonElement value) {
+    try {
+      return Optional.of(Long.parseLong(value.isJsonPrimitive() ? value.getAsString() : ""));
+    } catch (NumberFormatException e) {
+      return Optional.empty();
+    }
   }
 
   private Iterable<JsonElement> array(String key) throws FormatException {

@@ -60,18 +60,19 @@ final class EvalCommand implements Callable<Integer> {
 
   @Option(
       names = "--eval-fraction",
-      defaultValue = "0.15",
-      description = "Share of the episodes that training held out.")
-  private double evalFraction;
+      description =
+          "Share of the episodes that training held out; without it the run's of the adapter, else"
+              + " 0.15.")
+  private Double evalFraction;
 
-  @Option(names = "--split-seed", defaultValue = "7", description = "Training's --seed.")
-  private long splitSeed;
+  @Option(names = "--split-seed", description = "Training's --seed; without it the run's, else 7.")
+  private Long splitSeed;
 
   @Option(
       names = "--camera",
       paramLabel = "KEY",
-      defaultValue = "image_0",
-      description = "Image of the observations the policy sees.")
+      description =
+          "Image of the observations the policy sees; without it the run's, else image_0.")
   private String camera;
 
   @Option(names = "--batch-size", defaultValue = "8", description = "Samples per forward pass.")
@@ -86,26 +87,30 @@ final class EvalCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     OptionChecks.exists("--data", data);
     OptionChecks.atLeast("--batch-size", batchSize, 1);
-    OptionChecks.belowOne("--eval-fraction", evalFraction);
     policy.requireThere();
-    RldsDataset dataset = RldsDataset.open(data, split, RldsKeys.BRIDGE.withCamera(camera));
-    int[] episodes = episodes(dataset);
+    AdapterRun run = policy.run();
+    RldsKeys keys = RldsKeys.BRIDGE.withCamera(run.camera(camera));
+    double heldOut = run.evalFraction(evalFraction);
+    OptionChecks.belowOne("--eval-fraction", heldOut);
+    long seed = run.seed("--split-seed", splitSeed);
+    RldsDataset dataset = RldsDataset.open(data, split, keys);
+    int[] episodes = episodes(dataset, heldOut, seed);
     try (LoadedPolicy loaded = policy.open()) {
       print(dataset, episodes.length, measure(loaded, dataset, episodes));
     }
     return 0;
   }
 
-  private int[] episodes(RldsDataset dataset) {
+  private int[] episodes(RldsDataset dataset, double heldOut, long seed) {
     if (part == Part.ALL) {
       return IntStream.range(0, dataset.size()).toArray();
     }
-    EpisodeSplit divided = EpisodeSplit.of(dataset.size(), evalFraction, splitSeed);
+    EpisodeSplit divided = EpisodeSplit.of(dataset.size(), heldOut, seed);
     int[] chosen = part == Part.TRAINING ? divided.train() : divided.eval();
     if (chosen.length == 0) {
       throw new IllegalArgumentException(
           "--episodes %s: found none of %d at --eval-fraction %s, expected at least 1"
-              .formatted(part.name().toLowerCase(Locale.ROOT), dataset.size(), evalFraction));
+              .formatted(part.name().toLowerCase(Locale.ROOT), dataset.size(), heldOut));
     }
     return chosen;
   }

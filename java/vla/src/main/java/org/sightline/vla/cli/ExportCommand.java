@@ -42,8 +42,8 @@ final class ExportCommand implements Callable<Integer> {
       paramLabel = "PATH",
       split = ",",
       description =
-          "Base model: a Hugging Face folder, or safetensors files. Without it the folder that the"
-              + " adapter names.")
+          "Base model: a Hugging Face folder, or safetensors files. Without it that of the adapter's"
+              + " run, or the folder that the adapter names.")
   private List<Path> weights = List.of();
 
   @Option(names = "--preset", description = "Shape of the base if it is bare safetensors files.")
@@ -90,8 +90,9 @@ final class ExportCommand implements Callable<Integer> {
   }
 
   private BaseModel base() throws IOException {
-    if (!weights.isEmpty()) {
-      return BaseModel.of("--weights", weights, preset);
+    AdapterRun run = AdapterRun.of(adapter);
+    if (!weights.isEmpty() || !run.weights().isEmpty()) {
+      return run.base(weights, preset);
     }
     String named = null;
     if (adapter != null) {

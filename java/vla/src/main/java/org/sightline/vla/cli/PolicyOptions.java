@@ -4,8 +4,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import org.sightline.DType;
 import org.sightline.Sightline;
+import org.sightline.train.Mode;
 import picocli.CommandLine.Option;
 
 /** Options that name a policy to run: a base model, an adapter on it, and what belongs to them. */
@@ -13,26 +15,32 @@ final class PolicyOptions {
   @Option(
       names = "--adapter",
       paramLabel = "DIR",
-      description = "PEFT adapter, with its dataset_statistics.json; without it the bare model.")
+      description = {
+        "PEFT adapter, with its dataset_statistics.json; without it the bare model.",
+        "In the folder of its run, run.json says what it was trained on, and how."
+      })
   private Path adapter;
 
   @Option(
       names = "--weights",
       paramLabel = "PATH",
       split = ",",
-      description = "Base model: its Hugging Face folder, or safetensors files; without it random.")
+      description =
+          "Base model: its Hugging Face folder, or safetensors files; without it the run's, else"
+              + " random.")
   private List<Path> weights = List.of();
 
   @Option(
       names = "--preset",
-      description = "Shape of weights that are files, or random: nano or openvla-7b.")
+      description =
+          "Shape of weights that are files, or random: nano or openvla-7b; else the run's.")
   private String preset;
 
   @Option(
       names = "--tokenizer",
       paramLabel = "PATH",
       description =
-          "tokenizer.json or its folder; without it the model's, or a small built-in one.")
+          "tokenizer.json or its folder; without it the run's, the model's, or a small built-in one.")
   private Path tokenizer;
 
   @Option(
@@ -50,16 +58,19 @@ final class PolicyOptions {
   @Option(
       names = "--center-crop",
       negatable = true,
-      defaultValue = "true",
       fallbackValue = "true",
-      description = "Show the centre of the image, as after training with augmentation.")
-  private boolean centerCrop;
+      description =
+          "Show the centre of the image, as after training with augmentation; without it as the"
+              + " run did, else yes.")
+  private Boolean centerCrop;
 
-  @Option(names = "--dtype", defaultValue = "float32", description = "${COMPLETION-CANDIDATES}.")
+  @Option(
+      names = "--dtype",
+      description = "${COMPLETION-CANDIDATES}; without it the run's, else float32.")
   private DType dtype;
 
-  @Option(names = "--seed", defaultValue = "7", description = "Of a random base model.")
-  private long seed;
+  @Option(names = "--seed", description = "Of a random base model; without it the run's, else 7.")
+  private Long seed;
 
   /** Passes if what is named is there: before other things take time. */
   void requireThere() {
@@ -68,7 +79,8 @@ final class PolicyOptions {
       throw new IllegalArgumentException(
           "--adapter must be a PEFT folder, such as one mode's of finetune: found no"
               + " adapter_config.json in "
-              + adapter);
+              + adapter
+              + hint());
     }
     OptionChecks.exists("--tokenizer", tokenizer);
     OptionChecks.exists("--statistics", statistics);
@@ -77,9 +89,30 @@ final class PolicyOptions {
   /** Opens everything named, and checks that it fits together. */
   LoadedPolicy open() throws IOException {
     requireThere();
-    BaseModel base = BaseModel.of("--weights", weights, preset);
+    AdapterRun run = run();
+    BaseModel base = run.base(weights, preset);
+    Path tokens = run.tokenizer(tokenizer);
+    boolean crop = run.centerCrop(centerCrop);
+    DType type = run.dtype(dtype);
+    // Of what is not random there is no seed to contradict.
+    long drawn = base.isRandom() ? run.seed("--seed", seed) : 0;
     Sightline.load();
-    return LoadedPolicy.open(
-        base, adapter, tokenizer, statistics, unnormKey, centerCrop, dtype, seed);
+    return LoadedPolicy.open(base, adapter, tokens, statistics, unnormKey, crop, type, drawn);
+  }
+
+  /** The run that the adapter comes from. */
+  AdapterRun run() throws IOException {
+    return AdapterRun.of(adapter);
+  }
+
+  /** Users often name the folder of the run above that of the mode. */
+  private String hint() {
+    for (Mode mode : Mode.values()) {
+      Path folder = adapter.resolve(mode.name().toLowerCase(Locale.ROOT));
+      if (Files.exists(folder.resolve("adapter_config.json"))) {
+        return "; did you mean " + folder + "?";
+      }
+    }
+    return "";
   }
 }

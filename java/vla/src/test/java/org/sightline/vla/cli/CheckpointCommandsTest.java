@@ -323,7 +323,8 @@ class CheckpointCommandsTest {
     Files.writeString(config, json.toString());
     requireRefused(finetune(base), "built-in tokenizer: the id of padding: found ");
     Files.writeString(base.resolve("tokenizer.json"), "{\"model\": {}}");
-    requireRefused(finetune(base), base.resolve("tokenizer.json") + ": model.vocab: found no such key");
+    requireRefused(
+        finetune(base), base.resolve("tokenizer.json") + ": model.vocab: found no such key");
   }
 
   @Test

@@ -1,14 +1,17 @@
 package org.sightline.vla.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,8 +27,6 @@ import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** {@code eval} and {@code act} on an adapter that {@code finetune} left. */
 class PolicyCommandsTest {
-  private static final String FRACTION = "--eval-fraction 0.3";
-
   @TempDir private static Path folder;
 
   private static Path data;
@@ -39,8 +40,9 @@ class PolicyCommandsTest {
     Path output = folder.resolve("run");
     Cli cli =
         Cli.succeed(
-            "finetune --data %s --output %s --modes default --steps 6 --evaluations 1 %s"
-                .formatted(data, output, FRACTION));
+            ("finetune --data %s --output %s --modes default --steps 6 --evaluations 1"
+                    + " --eval-fraction 0.3 --seed 3 --no-augment")
+                .formatted(data, output));
     adapter = output.resolve("default");
     List<Map<String, String>> log = Cli.csv(adapter.resolve("log.csv"));
     lastEvaluation = log.get(log.size() - 1);
@@ -51,12 +53,11 @@ class PolicyCommandsTest {
     return Cli.run(arguments + " --json").json();
   }
 
+  /** Base, division and crop are not the defaults: the run's must have been taken. */
   @Test
   void evalGivesWhatTrainingMeasured() {
     JsonObject measured =
-        json(
-            "eval --data %s --adapter %s --episodes held_out %s"
-                .formatted(data, adapter, FRACTION));
+        json("eval --data %s --adapter %s --episodes held_out".formatted(data, adapter));
     for (Map.Entry<String, String> metric :
         Map.of(
                 "loss", "action_loss",
@@ -84,9 +85,7 @@ class PolicyCommandsTest {
     double loss = 0;
     for (String part : List.of("training", "held_out")) {
       JsonObject measured =
-          json(
-              "eval --data %s --adapter %s --episodes %s %s"
-                  .formatted(data, adapter, part, FRACTION));
+          json("eval --data %s --adapter %s --episodes %s".formatted(data, adapter, part));
       steps += measured.get("steps").getAsLong();
       loss += measured.get("loss").getAsDouble() * measured.get("steps").getAsLong();
     }
@@ -119,9 +118,9 @@ class PolicyCommandsTest {
                 null,
                 null,
                 null,
-                true,
+                false,
                 DType.FLOAT32,
-                7);
+                3);
         VlaBatch batch =
             new VlaBatcher(
                     policy.tokenizer(), policy.actions(), policy.statistics(), policy.images())
@@ -175,14 +174,77 @@ class PolicyCommandsTest {
     refuse(
         "eval --data %s --adapter %s --unnorm-key mars".formatted(data, adapter),
         "expected 'mars'");
+    Path statistics = adapter.resolve("dataset_statistics.json");
     refuse(
-        "eval --data %s --adapter %s --episodes held_out --eval-fraction 0"
-            .formatted(data, adapter),
+        "eval --data %s --statistics %s --episodes held_out --eval-fraction 0"
+            .formatted(data, statistics),
         "--episodes held_out: found none of 6");
+    Path file = adapter.resolveSibling("run.json").toRealPath();
+    for (String contradiction :
+        List.of("--seed 7", "--split-seed 7", "--eval-fraction 0.15", "--weights " + adapter)) {
+      String option = contradiction.split(" ")[0];
+      Cli cli = Cli.run("eval --data %s --adapter %s %s".formatted(data, adapter, contradiction));
+      assertEquals(2, cli.exitCode(), cli.err());
+      assertTrue(cli.err().startsWith("sightline: " + option + " must be "), cli.err());
+      assertTrue(cli.err().contains(" (" + file + "), found "), cli.err());
+    }
+    refuse(
+        "act --image %s --instruction go --adapter %s".formatted(text, adapter.getParent()),
+        "; did you mean " + adapter + "?");
     refuse(
         "eval --data %s --adapter %s --batch-size 0".formatted(data, adapter),
         "--batch-size must be at least 1, found 0");
     refuse("eval --data nowhere", "--data: no such file or folder: nowhere");
+  }
+
+  /** Whatever JSON a command reads, the user is told the place in it, not our classes. */
+  @Test
+  void malformedJsonIsLocatedWhateverReadsIt() throws IOException {
+    Path broken = folder.resolve("broken");
+    for (String file : List.of("data/dataset_info.json", "data/features.json")) {
+      copy(data, broken.resolve("data"));
+      damage(broken.resolve(file));
+      for (String command : List.of("eval --data %s --adapter " + adapter, "inspect %s")) {
+        refuseAt(broken.resolve(file), command.formatted(broken.resolve("data")));
+      }
+      refuseAt(
+          broken.resolve(file),
+          "finetune --output %s --data %s"
+              .formatted(broken.resolve("out"), broken.resolve("data")));
+      assertFalse(Files.exists(broken.resolve("out")));
+    }
+    for (String file : List.of("adapter_config.json", "dataset_statistics.json", "../run.json")) {
+      Path copy = broken.resolve("run/default");
+      copy(adapter, copy);
+      Files.copy(
+          adapter.resolveSibling("run.json"),
+          copy.resolveSibling("run.json"),
+          StandardCopyOption.REPLACE_EXISTING);
+      Path damaged = copy.resolve(file).normalize();
+      damage(damaged);
+      refuseAt(damaged.toRealPath(), "eval --data %s --adapter %s".formatted(data, copy));
+    }
+  }
+
+  private static void copy(Path from, Path to) throws IOException {
+    Files.createDirectories(to);
+    try (Stream<Path> files = Files.list(from)) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        Files.copy(file, to.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+      }
+    }
+  }
+
+  /** A comma is lost at the end of a line. */
+  private static void damage(Path json) throws IOException {
+    Files.writeString(json, Files.readString(json).replaceFirst(",(\\s*\n)", "$1"));
+  }
+
+  private static void refuseAt(Path file, String arguments) {
+    refuse(arguments, file + ": line ");
+    String error = Cli.run(arguments).err();
+    assertTrue(error.contains(", expected ',' or '"), error);
+    assertFalse(error.matches("(?s).*(Exception|gson|java\\.).*"), error);
   }
 
   private static void refuse(String arguments, String message) {

@@ -1,0 +1,156 @@
+package org.sightline.vla.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import org.sightline.DType;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.JsonFields;
+
+/**
+ * What the run that left an adapter says of its training: base model, seed, division of the
+ * episodes. Without them the adapter's numbers mean nothing, so commands that load an adapter take
+ * them from {@code run.json} above its folder, and options that state them differently are refused.
+ *
+ * <p>An adapter that lies elsewhere has no run; then options count, and defaults.
+ */
+final class AdapterRun {
+  private static final int DEFAULT_SEED = 7;
+  private static final double DEFAULT_EVAL_FRACTION = 0.15;
+
+  private final Path file; // null: no run
+  private final JsonFields options; // of finetune; null: no run
+
+  private AdapterRun(Path file, JsonFields options) {
+    this.file = file;
+    this.options = options;
+  }
+
+  /**
+   * Finds the run of an adapter.
+   *
+   * @param adapter a mode's folder of a run or {@code best} in it, or any other; null: none
+   * @throws FormatException if there is a {@code run.json} that cannot be read
+   */
+  static AdapterRun of(Path adapter) throws IOException {
+    if (adapter != null && Files.isDirectory(adapter)) {
+      Path mode = adapter.toRealPath();
+      mode = mode.endsWith(ModeRun.BEST) ? mode.getParent() : mode;
+      Path file = mode.resolveSibling(RunFile.NAME);
+      if (Files.exists(file)) {
+        return new AdapterRun(file, JsonFields.read(file).object("options"));
+      }
+    }
+    return new AdapterRun(null, null);
+  }
+
+  /** The base model: the run's, or that of the options. */
+  BaseModel base(List<Path> weights, String preset) throws IOException {
+    if (options == null) {
+      return BaseModel.of("--weights", weights, preset);
+    }
+    List<Path> trained = weights();
+    if (!weights.isEmpty() && !isSame(weights, trained)) {
+      throw contradiction(
+          "--weights",
+          trained.isEmpty() ? "left out (random weights)" : text(trained),
+          text(weights));
+    }
+    String trainedPreset = options.text("preset", trained.isEmpty() ? "nano" : null);
+    return weights.isEmpty()
+        ? BaseModel.of("--weights of " + file, trained, fact("--preset", preset, trainedPreset))
+        : BaseModel.of("--weights", weights, fact("--preset", preset, trainedPreset));
+  }
+
+  /** The safetensors files or the folder that the run started from; empty if it was random. */
+  List<Path> weights() throws FormatException {
+    return options != null && options.has("weights")
+        ? options.strings("weights").stream().map(Path::of).toList()
+        : List.of();
+  }
+
+  /** The tokenizer the run was given; null for the model's own, or the built-in one. */
+  Path tokenizer(Path given) throws IOException {
+    String trained = options == null ? null : options.text("tokenizer", null);
+    if (trained == null) {
+      return given;
+    }
+    if (given != null && !isSame(List.of(given), List.of(Path.of(trained)))) {
+      throw contradiction("--tokenizer", trained, given);
+    }
+    return given == null ? Path.of(trained) : given;
+  }
+
+  /** The seed of the run, that is of a random base and of the division into episodes. */
+  long seed(String option, Long given) throws FormatException {
+    boolean known = options != null && options.has("seed");
+    Long seed = fact(option, given, known ? (Long) options.longInteger("seed") : null);
+    return seed == null ? DEFAULT_SEED : seed;
+  }
+
+  /** Share of the episodes that the run held out. */
+  double evalFraction(Double given) throws FormatException {
+    boolean known = options != null && options.has("eval-fraction");
+    Double share =
+        fact("--eval-fraction", given, known ? (Double) options.number("eval-fraction") : null);
+    return share == null ? DEFAULT_EVAL_FRACTION : share;
+  }
+
+  /** Whether the policy sees the centre of images: the run's choice unless another is made. */
+  boolean centerCrop(Boolean given) throws FormatException {
+    return given != null ? given : options == null || options.bool("augment", true);
+  }
+
+  /** The camera the policy sees: the run's unless another is chosen. */
+  String camera(String given) throws FormatException {
+    return given != null ? given : options == null ? "image_0" : options.text("camera", "image_0");
+  }
+
+  /** The type to compute in: the run's unless another is chosen. */
+  DType dtype(DType given) throws FormatException {
+    if (given != null || options == null || !options.has("dtype")) {
+      return given == null ? DType.FLOAT32 : given;
+    }
+    String name = options.text("dtype").toUpperCase(Locale.ROOT);
+    return Arrays.stream(DType.values())
+        .filter(type -> type.name().equals(name))
+        .findFirst()
+        .orElseThrow(() -> options.wrong("dtype", "one of " + Arrays.toString(DType.values())));
+  }
+
+  /** What the run says; an option may repeat but not deny it. */
+  private <T> T fact(String option, T given, T trained) {
+    if (given != null && trained != null && !given.equals(trained)) {
+      throw contradiction(option, trained, given);
+    }
+    return trained == null ? given : trained;
+  }
+
+  private IllegalArgumentException contradiction(String option, Object trained, Object given) {
+    return new IllegalArgumentException(
+        "%s must be %s as in the training of the adapter (%s), found %s"
+            .formatted(option, trained, file, given));
+  }
+
+  /** A path that is not there any more may have been moved to the one given. */
+  private static boolean isSame(List<Path> given, List<Path> trained) throws IOException {
+    if (given.size() != trained.size()) {
+      return false;
+    }
+    for (int i = 0; i < given.size(); i++) {
+      Path path = given.get(i);
+      Path before = trained.get(i);
+      if (Files.exists(path) && Files.exists(before) && !Files.isSameFile(path, before)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static String text(List<Path> paths) {
+    return String.join(",", paths.stream().map(Path::toString).toList());
+  }
+}
