@@ -258,6 +258,9 @@ class AlignmentLossTest extends AlignmentLossFixture {
           () -> alignment.forward(h, -1, t));
       assertThrows(IllegalArgumentException.class, () -> alignment.forward(h, Long.MAX_VALUE, t));
       assertMessage(
+          "tokenWeights must have shape [2, 4], found [3, 4]",
+          () -> alignment.forward(h, 0, t, torch.ones(3, 4)));
+      assertMessage(
           "tokenWeights must have shape [2, 4], found [2, 3]",
           () -> alignment.forward(h, 0, t, torch.ones(2, 3)));
       assertMessage(
@@ -293,7 +296,12 @@ class AlignmentLossTest extends AlignmentLossFixture {
     // The gradient was computed by then.
     loss.backward();
     assertTrue(h.grad().defined());
+    AlignmentLoss orphan = new AlignmentLoss(projector);
     projector.close();
+    String closed =
+        assertThrows(IllegalStateException.class, () -> orphan.forward(h, 0, t)).getMessage();
+    assertTrue(closed.startsWith("AlignmentProjector is closed"), closed);
+    orphan.close();
     assertThrows(IllegalStateException.class, projector::parameters);
     assertThrows(IllegalStateException.class, () -> new AlignmentLoss(projector));
   }

@@ -109,6 +109,43 @@ class CustomFunctionLifetimeTest extends CustomFunctionFixture {
   }
 
   @Test
+  void aFreedGraphIsRefusedBeforeItsFunctionRuns() {
+    int[] walks = new int[1];
+    Tensor loss =
+        function(
+                (context, inputs) -> inputs,
+                (context, gradients) -> {
+                  walks[0]++;
+                  return gradients;
+                })
+            .apply(leaf(3))
+            .get(0)
+            .sum();
+    backward(loss, false);
+    String freed = assertThrows(RuntimeException.class, () -> backward(loss, false)).getMessage();
+    assertTrue(freed.contains("Function: backward through a graph that has already been"), freed);
+    assertEquals(1, walks[0]);
+  }
+
+  @Test
+  void anOutputMayBeSavedAndReturnedTwice() {
+    Tensor x = leaf(3);
+    CustomFunction exp =
+        function(
+            (context, inputs) -> {
+              Tensor y = inputs.get(0).exp();
+              context.save(y);
+              return List.of(y, y);
+            },
+            (context, gradients) ->
+                List.of(gradients.get(0).sub(gradients.get(1)).mul(context.saved(0))));
+    List<Tensor> y = exp.apply(x);
+    y.get(0).mul(new Scalar(3f)).add(y.get(1)).sum().backward();
+    assertSame(x.detach().exp().mul(new Scalar(2f)), x.grad());
+    exp.apply(x); // dropped without a walk: closeScope() sees what a saved output would keep
+  }
+
+  @Test
   void aSavedTensorHoldsNoGraph() {
     Tensor scale = leaf(3).mul(new Scalar(2f));
     boolean[] attached = new boolean[1];
