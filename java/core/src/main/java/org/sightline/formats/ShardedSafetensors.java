@@ -142,6 +142,9 @@ public final class ShardedSafetensors implements AutoCloseable {
     try {
       shard = Safetensors.open(file);
     } catch (FormatException e) {
+      if (file.equals(path)) {
+        throw e; // The one file that was asked for.
+      }
       defects.add(e.getMessage());
       return;
     }

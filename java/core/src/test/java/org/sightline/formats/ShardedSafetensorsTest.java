@@ -188,6 +188,12 @@ class ShardedSafetensorsTest {
   }
 
   @Test
+  void aFileThatWasAskedForIsNamedOnce() throws IOException {
+    Path file = Files.writeString(folder.resolve("a.safetensors"), "no tensors");
+    assertTrue(refused(file).startsWith(file + ": header length: found "), refused(file));
+  }
+
+  @Test
   void aFolderWithoutAModelSaysWhatItHas() throws IOException {
     String neither =
         "found neither model.safetensors nor model.safetensors.index.json, expected one";

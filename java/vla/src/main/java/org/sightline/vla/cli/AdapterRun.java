@@ -9,6 +9,7 @@ import java.util.Locale;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
+import org.sightline.train.Mode;
 
 /**
  * What the run that left an adapter says of its training: base model, seed, division of the
@@ -45,6 +46,17 @@ final class AdapterRun {
       }
     }
     return new AdapterRun(null, null);
+  }
+
+  /** Users often name the folder of a run where that of a mode in it is meant. */
+  static String hint(Path run) {
+    for (Mode mode : Mode.values()) {
+      Path folder = run.resolve(mode.name().toLowerCase(Locale.ROOT));
+      if (Files.exists(folder.resolve("adapter_config.json"))) {
+        return "; did you mean " + folder + "?";
+      }
+    }
+    return "";
   }
 
   /** The base model: the run's, or that of the options. */

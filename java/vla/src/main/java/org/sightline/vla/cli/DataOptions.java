@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.sightline.vla.data.CorruptRecords;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 
 /** Options about data, for commands that train. */
@@ -12,6 +13,7 @@ final class DataOptions {
       names = "--data",
       paramLabel = "DIR[=SHARE]",
       split = ",",
+      showDefaultValue = Help.Visibility.NEVER,
       description = {
         "RLDS folders (TFRecord shards, features.json).",
         "SHARE is a folder's part of the samples, relative to the others'; without shares each"
@@ -34,7 +36,7 @@ final class DataOptions {
       description = {
         "Augment training images as in the paper: crop of 90 %%, brightness, contrast, saturation,"
             + " hue.",
-        "Evaluation then sees the centre crop."
+        "Evaluation then sees the centre crop. On unless it is switched off."
       })
   private boolean augment;
 

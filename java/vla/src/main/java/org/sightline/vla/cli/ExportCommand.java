@@ -12,6 +12,7 @@ import org.sightline.formats.ShardedSafetensors;
 import org.sightline.vla.model.CheckpointExport;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -41,6 +42,7 @@ final class ExportCommand implements Callable<Integer> {
       names = "--weights",
       paramLabel = "PATH",
       split = ",",
+      showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: a Hugging Face folder, or safetensors files. Without it that of the adapter's"
               + " run, or the folder that the adapter names.")

@@ -15,6 +15,7 @@ import org.sightline.Sightline;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -74,6 +75,7 @@ final class FinetuneCommand implements Callable<Integer> {
       names = "--weights",
       paramLabel = "PATH",
       split = ",",
+      showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: a Hugging Face folder (config.json, safetensors, tokenizer.json), or"
               + " safetensors files.")
@@ -122,6 +124,7 @@ final class FinetuneCommand implements Callable<Integer> {
       names = "--layers",
       split = ",",
       paramLabel = "LAYER",
+      showDefaultValue = Help.Visibility.NEVER,
       description = "Aligned layers, 0 = embeddings; without it the preset's.")
   private List<Integer> layers = List.of();
 

@@ -52,7 +52,8 @@ final class Inspections {
       throw new IllegalArgumentException(
           path
               + ": found no adapter_config.json, dataset_info.json, model.safetensors or"
-              + " model.safetensors.index.json, expected one");
+              + " model.safetensors.index.json, expected one"
+              + AdapterRun.hint(path));
     }
     return checkpoint(path);
   }

@@ -14,6 +14,7 @@ import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.teacher.TeacherConfig;
 import org.sightline.vla.teacher.VisionTeacher;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -36,6 +37,7 @@ final class PlanCommand implements Callable<Integer> {
       names = "--weights",
       paramLabel = "PATH",
       split = ",",
+      showDefaultValue = Help.Visibility.NEVER,
       description = "Or of these weights: a Hugging Face folder, or safetensors files of a preset.")
   private List<Path> weights = List.of();
 

@@ -4,10 +4,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import org.sightline.DType;
 import org.sightline.Sightline;
-import org.sightline.train.Mode;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 
 /** Options that name a policy to run: a base model, an adapter on it, and what belongs to them. */
@@ -25,6 +24,7 @@ final class PolicyOptions {
       names = "--weights",
       paramLabel = "PATH",
       split = ",",
+      showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: its Hugging Face folder, or safetensors files; without it the run's, else"
               + " random.")
@@ -80,7 +80,7 @@ final class PolicyOptions {
           "--adapter must be a PEFT folder, such as one mode's of finetune: found no"
               + " adapter_config.json in "
               + adapter
-              + hint());
+              + AdapterRun.hint(adapter));
     }
     OptionChecks.exists("--tokenizer", tokenizer);
     OptionChecks.exists("--statistics", statistics);
@@ -103,16 +103,5 @@ final class PolicyOptions {
   /** The run that the adapter comes from. */
   AdapterRun run() throws IOException {
     return AdapterRun.of(adapter);
-  }
-
-  /** Users often name the folder of the run above that of the mode. */
-  private String hint() {
-    for (Mode mode : Mode.values()) {
-      Path folder = adapter.resolve(mode.name().toLowerCase(Locale.ROOT));
-      if (Files.exists(folder.resolve("adapter_config.json"))) {
-        return "; did you mean " + folder + "?";
-      }
-    }
-    return "";
   }
 }

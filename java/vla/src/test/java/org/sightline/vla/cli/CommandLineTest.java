@@ -49,6 +49,10 @@ class CommandLineTest {
     assertTrue(help.contains("2     wrong usage"), help);
     String finetune = Cli.run("finetune --help").out();
     assertTrue(finetune.contains("--lambda") && finetune.contains("Default: 0.2"), finetune);
+    for (String command : List.of("finetune", "eval", "act", "export", "plan")) {
+      String options = Cli.run(command + " --help").out();
+      assertFalse(options.contains("Default: []"), options); // Says nothing to a user.
+    }
   }
 
   @ParameterizedTest

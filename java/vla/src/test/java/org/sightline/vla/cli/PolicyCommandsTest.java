@@ -191,6 +191,7 @@ class PolicyCommandsTest {
     refuse(
         "act --image %s --instruction go --adapter %s".formatted(text, adapter.getParent()),
         "; did you mean " + adapter + "?");
+    refuse("inspect " + adapter.getParent(), ", expected one; did you mean " + adapter + "?");
     refuse(
         "eval --data %s --adapter %s --batch-size 0".formatted(data, adapter),
         "--batch-size must be at least 1, found 0");
