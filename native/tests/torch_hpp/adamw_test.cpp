@@ -172,12 +172,15 @@ TEST(parameters_that_move_or_come_later) {
     theirs.step();
     check_equal(p, q);
   }
-  // A gradient with strides of its own.
-  set_gradients(p, q);
-  p[0].mutable_grad() = p[0].grad().t().contiguous().t();
-  mine.step();
-  theirs.step();
-  check_equal(p, q);
+  // A gradient with strides of its own, and one that is only noted to be negated.
+  for (const bool negated : {false, true}) {
+    set_gradients(p, q);
+    const Tensor gradient = p[0].grad();
+    p[0].mutable_grad() = negated ? torch::_neg_view(-gradient) : gradient.t().contiguous().t();
+    mine.step();
+    theirs.step();
+    check_equal(p, q);
+  }
 }
 
 TEST(refusals) {

@@ -136,6 +136,9 @@ class AlignmentCallTest extends ScopedTest {
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 5, 13)));
     assertMessage(
+        "tokens 1 to 6 must lie within hiddenStates, found 6 tokens",
+        () -> alignment.lossAndGradient(hidden, 1, teacher, null, loss, cosine, gradient));
+    assertMessage(
         "hiddenGradient must have shape [2, 6, 13], found [2, 6]",
         () -> alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 6)));
     assertMessage(

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -275,6 +276,18 @@ class AlignmentLossTest extends AlignmentLossFixture {
                   () -> alignment.forward(h.to(new Device("meta"), ScalarType.Float), 0, t))
               .getMessage();
       assertEquals("hiddenStates must be on cpu or cuda, found meta", device);
+    }
+  }
+
+  @Test
+  void resultsEndWithTheScope() {
+    try (AlignmentProjector projector = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
+        AlignmentLoss alignment = new AlignmentLoss(projector)) {
+      PointerScope inner = new PointerScope();
+      AlignmentLoss.Result result = alignment.forward(hidden(1, 4, 8), 0, torch.randn(1, 4, 5));
+      assertFalse(result.loss().isNull() || result.cosine().isNull());
+      inner.close();
+      assertTrue(result.loss().isNull() && result.cosine().isNull());
     }
   }
 
