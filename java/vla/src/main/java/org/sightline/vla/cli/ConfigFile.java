@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.sightline.formats.JsonFields;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
 import org.snakeyaml.engine.v2.exceptions.Mark;
@@ -80,6 +81,9 @@ final class ConfigFile {
   }
 
   private static String text(Path file) throws IOException {
+    if (file.toString().endsWith(".json")) {
+      JsonFields.read(file); // Knows better than a reader of YAML what is wrong with JSON.
+    }
     try {
       return Files.readString(file);
     } catch (CharacterCodingException e) {
@@ -92,8 +96,13 @@ final class ConfigFile {
     try {
       root = new Compose(LoadSettings.builder().setLabel(file).build()).composeString(text);
     } catch (MarkedYamlEngineException e) {
-      String line = e.getProblemMark().map(mark -> ", line " + (mark.getLine() + 1)).orElse("");
-      throw new IllegalArgumentException(file + line + ": " + e.getProblem(), e);
+      String place =
+          e.getProblemMark()
+              .map(
+                  mark ->
+                      ", line %d, column %d".formatted(mark.getLine() + 1, mark.getColumn() + 1))
+              .orElse("");
+      throw new IllegalArgumentException(file + place + ": " + e.getProblem(), e);
     }
     Map<String, Value> values = new LinkedHashMap<>();
     if (root.isPresent()) {

@@ -122,7 +122,7 @@ class ConfigTest {
         "layers: [1, [2]]            | run.yaml, line 1: 'layers': expected a value or a list of values, found a list",
         "lr:                         | run.yaml, line 1: 'lr': expected a value or a list of values, found nothing",
         "- lr                        | run.yaml, line 1: expected keys with values, found a list",
-        "steps: 1#lr: [1             | run.yaml, line 2: ",
+        "steps: 1#lr: [1             | run.yaml, line 2, column 7: ",
         "resume: x                   | run.yaml, line 1: unknown key 'resume'",
         "output: OUT#steps: many     | run.yaml, line 2: Invalid value for option '--steps': 'many' is not an int",
         "output: OUT#dtype: float8   | run.yaml, line 2: Invalid value for option '--dtype': expected one of [FLOAT32, BFLOAT16]",
@@ -167,6 +167,18 @@ class ConfigTest {
     assertEquals(2, cli.exitCode(), cli.err());
     String text = expected.replace("OUT", folder.toString());
     assertTrue(cli.err().contains(text), cli.err());
+  }
+
+  @Test
+  void malformedJsonIsExplainedAsJson() throws IOException {
+    Path file = Files.writeString(folder.resolve("run.json"), "{\"options\":\n {\"steps\": 3,");
+    String problem =
+        file + ": line 2, column 14: found the end of the text, expected a key in double quotes";
+    for (String source : List.of("--config " + file, "--resume " + folder)) {
+      Cli cli = Cli.run("finetune " + source);
+      assertEquals(2, cli.exitCode(), cli.err());
+      assertTrue(cli.err().contains(problem), cli.err());
+    }
   }
 
   @Test
