@@ -1,71 +1,8 @@
-#include "cpu/gemm/gemm.h"
-
-#include <thread>
-
+#include "gemm_case.h"
 #include "harness.h"
 #include "isa_test.h"
-#include "matrices.h"
 
 using namespace sightline;
-
-namespace {
-
-struct Case {
-  int64_t m, n, k;
-  bool a_along_k, b_along_k;
-  DType a_type, b_type, compute;
-};
-
-// As the kernels see an operand: rounded to bf16 if that is the compute type.
-double seen(double value, DType compute) {
-  return compute == DType::kFloat32 ? value : round_to_bf16(static_cast<float>(value));
-}
-
-std::vector<double> reference(const TestTensor& a, const TestTensor& b, const Case& c) {
-  std::vector<double> out(static_cast<size_t>(c.m * c.n));
-  for (int64_t i = 0; i < c.m; ++i) {
-    for (int64_t j = 0; j < c.n; ++j) {
-      double sum = 0;
-      for (int64_t p = 0; p < c.k; ++p) {
-        sum += seen(c.a_along_k ? a.get(i, p) : a.get(p, i), c.compute) *
-               seen(c.b_along_k ? b.get(j, p) : b.get(p, j), c.compute);
-      }
-      out[static_cast<size_t>(i * c.n + j)] = sum;
-    }
-  }
-  return out;
-}
-
-TestTensor make(DType type, bool along_k, int64_t lanes, int64_t k, uint64_t seed) {
-  TestTensor t(type, 1, along_k ? lanes : k, along_k ? k : lanes, 3);
-  return t.fill(Normal(seed));
-}
-
-struct Run {
-  TestTensor out;
-  explicit Run(const Case& c, DType type = DType::kFloat32) : out(type, 1, c.m, c.n, 5) {}
-
-  void go(const Case& c, const std::vector<GemmTerm>& terms, int threads,
-          StoreEpilogue store = {}) {
-    const Kernels& table = *kernels();
-    std::vector<char> memory(
-        static_cast<size_t>(gemm_workspace_bytes(table, c.compute, threads) + 64));
-    void* workspace =
-        reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
-    store.out = out.view3();
-    gemm(table,
-         {c.m, c.n, c.compute, terms.data(), static_cast<int>(terms.size()), store_tile, &store},
-         workspace, threads);
-  }
-};
-
-constexpr DType kF32 = DType::kFloat32, kBf16 = DType::kBFloat16;
-
-// fp32 sums over k <= 1000 in chains of 256 stay well below the library's 1e-5; both compute types
-// are compared to exact sums of the operands they see.
-constexpr double kTolerance = 3e-6;
-
-}  // namespace
 
 TEST(orientations_dtypes_and_tails) {
   const int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 7},    {7, 13, 31},  {13, 1, 65},
@@ -178,6 +115,38 @@ TEST(terms_bias_scale_and_accumulation) {
   }
 }
 
+namespace {
+// The usual epilogue under another name: its tiles are summed in scratch.
+void store_from_scratch(const void* store, const Kernels& table, const GemmTile& tile) {
+  store_tile(store, table, tile);
+}
+}  // namespace
+
+TEST(sums_in_place_have_the_bits_of_scratch) {
+  const int64_t sizes[][3] = {
+      {61, 83, 1}, {13, 48, 70}, {700, 530, 256}, {45, 20, 300}, {7, 9, 513}};
+  for (const auto& [m, n, k] : sizes) {
+    for (bool accumulate : {false, true}) {
+      TestTensor a = make(kF32, true, m, k, 29), b = make(kF32, true, n, k, 30);
+      const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), k, nullptr};
+      for (float scale : {1.f, 0.75f}) {
+        for (int64_t batch : {1, 2}) {
+          const int64_t rows = m / batch;
+          const Case part{batch * rows, n, k, true, true, kF32, kF32, kF32};
+          StoreEpilogue store;
+          store.scale = scale, store.accumulate = accumulate;
+          TestTensor in_place(kF32, batch, rows, n, 5, 7), copied(kF32, batch, rows, n, 5, 7);
+          in_place.fill(Normal(31)), copied.fill(Normal(31));
+          run_into(in_place, part, {term}, 2, store, store_tile);
+          run_into(copied, part, {term}, 2, store, store_from_scratch);
+          CHECK(in_place.bytes == copied.bytes);
+          CHECK(in_place.gaps_untouched());
+        }
+      }
+    }
+  }
+}
+
 TEST(batched_rows_are_flattened) {
   for (DType type : {kBf16, kF32}) {
     const Case c{21, 16, 33, true, true, type, kF32, kF32};
@@ -231,101 +200,6 @@ TEST(non_finite_operands_stay_in_their_rows_and_columns) {
         for (int64_t j = 0; j < c.n; ++j)
           CHECK_EQ(std::isfinite(run.out.get(i, j)), i != 19 && j != 39);
     }
-  }
-}
-
-namespace {
-
-// Two products: S = A B, then Y, which reads S. Run one by one, and as a sequence whose first
-// product is slow to store S.
-struct Chain {
-  static constexpr int64_t kRows = 3000, kDepth = 130, kRank = 20, kColumns = 90;
-  // Where Y reads S: Y = S V, Y = X W + S V, Y = X W plus S's first column in the epilogue.
-  enum class Reads { kFirstTerm, kSecondTerm, kEpilogue };
-
-  TestTensor a = make(kF32, true, kRows, kDepth, 21), b = make(kF32, true, kRank, kDepth, 22);
-  TestTensor x = make(kF32, true, kRows, kDepth, 23), w = make(kF32, true, kColumns, kDepth, 24);
-  TestTensor v = make(kF32, true, kColumns, kRank, 25);
-  TestTensor s{kF32, 1, kRows, kRank}, y{kF32, 1, kRows, kColumns};
-  StoreEpilogue store_s, store_y;
-  GemmTerm s_term{operand(a.view2(), true), operand(b.view2(), true), kDepth, nullptr};
-  GemmTerm y_terms[2] = {
-      {operand(x.view2(), true), operand(w.view2(), true), kDepth, nullptr},
-      {operand(s.view2(), true), operand(v.view2(), true), kRank, nullptr},
-  };
-  Gemm sequence[2];
-
-  explicit Chain(Reads reads) {
-    s.fill([] { return double(NAN); });  // what must not be read
-    store_s.out = s.view3(), store_y.out = y.view3();
-    sequence[0] = {kRows, kRank, kF32, &s_term, 1, store_slowly, &store_s};
-    sequence[1] = {kRows, kColumns, kF32, y_terms, 2, store_tile, &store_y, 1, 1};
-    if (reads == Reads::kFirstTerm) {
-      sequence[1].terms = y_terms + 1, sequence[1].term_count = 1, sequence[1].waits_at = 0;
-    } else if (reads == Reads::kEpilogue) {
-      sequence[1].term_count = 1, sequence[1].epilogue = store_plus_s, sequence[1].user = this;
-    }
-  }
-
-  static void store_slowly(const void* store, const Kernels& table, const GemmTile& tile) {
-    for (int i = 0; i < 100; ++i) std::this_thread::yield();
-    store_tile(store, table, tile);
-  }
-  static void store_plus_s(const void* user, const Kernels& table, const GemmTile& tile) {
-    const Chain& chain = *static_cast<const Chain*>(user);
-    for (int64_t i = 0; i < tile.rows; ++i) {
-      const auto first = static_cast<float>(chain.s.get(tile.row + i, 0));
-      for (int64_t j = 0; j < tile.columns; ++j) tile.data[i * tile.ld + j] += first;
-    }
-    store_tile(&chain.store_y, table, tile);
-  }
-
-  std::vector<uint8_t> run(bool together, int threads) {
-    const int count = together ? 2 : 1;
-    std::vector<char> memory(
-        static_cast<size_t>(gemm_workspace_bytes(*kernels(), kF32, threads, count) + 64));
-    void* workspace =
-        reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
-    gemm(*kernels(), sequence, count, workspace, threads);
-    if (!together) {
-      sequence[1].needs = 0;
-      gemm(*kernels(), sequence[1], workspace, threads);
-    }
-    return y.bytes;
-  }
-};
-
-}  // namespace
-
-TEST(a_product_waits_for_those_it_needs) {
-  for (auto reads :
-       {Chain::Reads::kFirstTerm, Chain::Reads::kSecondTerm, Chain::Reads::kEpilogue}) {
-    const std::vector<uint8_t> expected = Chain(reads).run(false, 1);
-    for (int threads : {1, 2, 3, 7}) {
-      for (int i = 0; i < 5; ++i) CHECK(Chain(reads).run(true, threads) == expected);
-    }
-  }
-}
-
-TEST(b_is_packed_again_where_it_changes) {
-  const Case c{700, 560, 30, true, true, kF32, kF32, kF32};
-  TestTensor a = make(kF32, true, c.m, c.k, 26), b = make(kF32, true, c.n, c.k, 27);
-  TestTensor other = make(kF32, true, c.n, c.k, 28);
-  Run first(c), second(c);
-  StoreEpilogue to_first, to_second;
-  to_first.out = first.out.view3(), to_second.out = second.out.view3();
-  const GemmTerm terms[] = {{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr},
-                            {operand(a.view2(), true), operand(other.view2(), true), c.k, nullptr}};
-  const Gemm sequence[] = {{c.m, c.n, kF32, &terms[0], 1, store_tile, &to_first},
-                           {c.m, c.n, kF32, &terms[1], 1, store_tile, &to_second}};
-  std::vector<char> memory(static_cast<size_t>(gemm_workspace_bytes(*kernels(), kF32, 2, 2) + 64));
-  void* workspace =
-      reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
-  const std::vector<double> expected = reference(a, b, c), after = reference(a, other, c);
-  for (int threads : {1, 2}) {
-    gemm(*kernels(), sequence, 2, workspace, threads);
-    CHECK_LE(relative_error(first.out.values(), expected), kTolerance);
-    CHECK_LE(relative_error(second.out.values(), after), kTolerance);
   }
 }
 

@@ -20,9 +20,9 @@ int64_t leading(const GemmKernels& gemm, int64_t columns) {
   return round_up(round_up(columns, gemm.nr), kRowPad) + kRowPad;
 }
 
-// The packed left operand: k blocks, in each all panels, then the slack that packing may overwrite.
+// The packed left operand: k blocks, in each all panels.
 int64_t packed_block_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
-  return rows / gemm.mr * panel_bytes(gemm, gemm.mr, k) + kPanelSlack;
+  return rows / gemm.mr * a_panel_bytes(gemm, k);
 }
 int64_t packed_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
   const int64_t full = k / kGemmKc;
@@ -93,8 +93,8 @@ class Block {
       for (int64_t k0 = 0; k0 < k; k0 += kGemmKc) {
         const int64_t length = std::min(kGemmKc, k - k0);
         for (int i = 0; i < lanes; ++i) runs[i] = sources[i] + k0;
-        gemm_.pack_lanes(block + first / gemm_.mr * panel_bytes(gemm_, gemm_.mr, length), gemm_.mr,
-                         runs, lanes, length, DType::kFloat32);
+        gemm_.pack_rows(block + first / gemm_.mr * a_panel_bytes(gemm_, length), runs, lanes,
+                        length, DType::kFloat32);
         block += packed_block_bytes(gemm_, shape_.rows, length);
       }
     }
@@ -107,9 +107,9 @@ class Block {
     const int64_t panels = (b.n + gemm_.nr - 1) / gemm_.nr;
     for (int64_t k0 = 0; k0 < b.k; k0 += kGemmKc) {
       const int64_t k = std::min(kGemmKc, b.k - k0);
-      const int64_t right_stride = panel_bytes(gemm_, gemm_.nr, k);
-      gemm_.multiply(count_, b.n, k, left, panel_bytes(gemm_, gemm_.mr, k), right, right_stride,
-                     out, ld, k0 > 0);
+      const int64_t right_stride = b_panel_bytes(gemm_, k);
+      gemm_.multiply(count_, b.n, k, ALayout::kRuns, left, a_panel_bytes(gemm_, k), right,
+                     right_stride, out, ld, k0 > 0);
       left += packed_block_bytes(gemm_, shape_.rows, k);
       right += panels * right_stride;
     }

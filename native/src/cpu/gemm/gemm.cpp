@@ -17,8 +17,10 @@ namespace {
 // A block of A (kMc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
 // kc. The tile holds several blocks of A, so that a block of B, once packed, meets more rows.
 constexpr int64_t kMc = 192, kTileRows = 3 * kMc, kNc = 512;
-// At most so many columns leave too little work to pack the rows of A for.
-constexpr int64_t kThin = 64;
+// At most so many columns leave too little work to pack the rows of A for; so many rows, over all
+// of k, are still in L2 when the next block of k reads on where this one ended.
+constexpr int64_t kThin = 64, kThinRows = 48;
+constexpr int64_t kInPlaceBlocks = 2;
 static_assert(kNc + kMaxPanelWidth <= kMaxFetchLanes);
 
 // One line more, so that rows a power of two long do not share cache sets.
@@ -29,11 +31,11 @@ struct Scratch {
   char* b;
   float* c;
   float* fetch;
-  const float** rows;
+  const void** rows;
 };
 
 int64_t b_capacity(const GemmKernels& gemm) {
-  return round_up(kNc, gemm.nr) / gemm.nr * panel_bytes(gemm, gemm.nr, kGemmKc);
+  return round_up(kNc, gemm.nr) / gemm.nr * b_panel_bytes(gemm, kGemmKc);
 }
 
 // The scratch of thread `thread`; every thread's lies after the one before.
@@ -42,13 +44,29 @@ Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread)
   for (int i = 0; i <= thread; ++i) {
     const int64_t mc = round_up(kMc, gemm.mr), nc = round_up(kNc, gemm.nr);
     const int64_t tile_rows = round_up(kTileRows, gemm.mr);
-    scratch.a = layout.take<char>(mc / gemm.mr * panel_bytes(gemm, gemm.mr, kGemmKc) + kPanelSlack);
-    scratch.b = layout.take<char>(b_capacity(gemm) + kPanelSlack);
+    scratch.a = layout.take<char>(mc / gemm.mr * a_panel_bytes(gemm, kGemmKc));
+    scratch.b = layout.take<char>(b_capacity(gemm));
     scratch.c = layout.take<float>(tile_rows * leading(nc));
     scratch.fetch = layout.take<float>(kFetchFloats);
-    scratch.rows = layout.take<const float*>(tile_rows);
+    scratch.rows = layout.take<const void*>(tile_rows);
   }
   return scratch;
+}
+
+// Whether all of B at so many columns fits scratch.b.
+bool fits_scratch(const Gemm& problem, const GemmKernels& gemm, int64_t columns) {
+  int64_t bytes = 0;
+  for (int t = 0; t < problem.term_count; ++t) {
+    for (int64_t k0 = 0; k0 < problem.terms[t].k; k0 += kGemmKc) {
+      bytes += b_panel_bytes(gemm, std::min(kGemmKc, problem.terms[t].k - k0));
+    }
+  }
+  return round_up(columns, gemm.nr) / gemm.nr * bytes <= b_capacity(gemm);
+}
+
+bool reads_rows(const GemmKernels& gemm, DType compute, const GemmTerm& term, int64_t columns) {
+  return gemm.multiply_rows && columns <= kThin && term.a.along_k && !term.a.fetch &&
+         term.a.view.dtype == compute;
 }
 
 // Tiles as large as the caches like, smaller where threads would idle. Shapes change no bit.
@@ -57,7 +75,11 @@ struct Partition {
 
   Partition(const Gemm& problem, const GemmKernels& gemm, int threads) {
     if (problem.m == 0 || problem.n == 0) return;
-    int64_t m_parts = (problem.m + kTileRows - 1) / kTileRows,
+    const bool thin = problem.term_count > 0 &&
+                      reads_rows(gemm, problem.compute, *problem.terms, problem.n) &&
+                      fits_scratch(problem, gemm, problem.n);
+    const int64_t most_rows = thin ? kThinRows : kTileRows;
+    int64_t m_parts = (problem.m + most_rows - 1) / most_rows,
             n_parts = (problem.n + kNc - 1) / kNc;
     const int64_t m_panels = (problem.m + gemm.mr - 1) / gemm.mr;
     const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
@@ -85,49 +107,74 @@ struct Partition {
 };
 
 // C's tile (+)= A's rows [k0, k0 + k) times the panels b, one block of A after the other.
-void multiply_blocks(const GemmKernels& gemm, const GemmTerm& term, const Scratch& scratch,
-                     const GemmTile& tile, int64_t k0, int64_t k, const char* b, bool accumulate) {
-  const int64_t b_stride = panel_bytes(gemm, gemm.nr, k);
-  if (gemm.multiply_rows && tile.columns <= kThin && term.a.along_k && !term.a.fetch &&
-      term.a.view.dtype == DType::kFloat32) {
-    for (int64_t i = 0; i < tile.rows; ++i) {
-      scratch.rows[i] = reinterpret_cast<const float*>(term.a.view.at(tile.row + i, k0));
-    }
-    gemm.multiply_rows(tile.rows, tile.columns, k, scratch.rows, b, b_stride, tile.data, tile.ld,
-                       accumulate);
+void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& term,
+                     const Scratch& scratch, const GemmTile& tile, int64_t k0, int64_t k,
+                     const char* b, bool accumulate) {
+  const int64_t b_stride = b_panel_bytes(gemm, k);
+  if (reads_rows(gemm, compute, term, tile.columns)) {
+    for (int64_t i = 0; i < tile.rows; ++i) scratch.rows[i] = term.a.view.at(tile.row + i, k0);
+    gemm.multiply_rows(tile.rows, tile.columns, k, scratch.rows, compute, b, b_stride, tile.data,
+                       tile.ld, accumulate);
     return;
   }
   const int64_t blocks = (tile.rows + kMc - 1) / kMc;
   const int64_t mc = round_up((tile.rows + blocks - 1) / blocks, gemm.mr);
   for (int64_t row = 0; row < tile.rows; row += mc) {
     const int64_t rows = std::min(mc, tile.rows - row);
-    pack_block(gemm, term.a, gemm.mr, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
-    gemm.multiply(rows, tile.columns, k, scratch.a, panel_bytes(gemm, gemm.mr, k), b, b_stride,
+    const ALayout layout =
+        pack_a_block(gemm, term.a, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
+    gemm.multiply(rows, tile.columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
                   tile.data + row * tile.ld, tile.ld, accumulate);
   }
+}
+
+// The epilogue of a product that is summed where it belongs, because a finished tile would only be
+// copied there; null if there is more to do, or if more blocks of k come back to a tile than is
+// worth its strided rows.
+const StoreEpilogue* in_place(const Gemm& problem) {
+  if (problem.epilogue != store_tile) return nullptr;
+  if (problem.needs > 0 && problem.waits_at == problem.term_count) return nullptr;
+  const auto* store = static_cast<const StoreEpilogue*>(problem.user);
+  const View3& out = store->out;
+  if (out.dtype != DType::kFloat32 || store->scale != 1.f || store->bias) return nullptr;
+  if (out.batch > 1 && out.batch_stride != out.rows * out.row_stride) return nullptr;
+  int64_t blocks = 0;
+  for (int t = 0; t < problem.term_count; ++t) {
+    blocks += (problem.terms[t].k + kGemmKc - 1) / kGemmKc;
+  }
+  // Two sums are added to what is there after they are added to each other.
+  const int64_t most = store->accumulate ? 1 : kInPlaceBlocks;
+  return blocks > 0 && blocks <= most ? store : nullptr;
 }
 
 // One product of a sequence under way.
 struct Job {
   const Gemm* problem;
+  const StoreEpilogue* place;  // of its sums, or null
   Partition partition;
   int64_t first_tile;  // in the numbering that runs through all jobs
   std::atomic<int64_t> tiles_left;
 
   Job(const Gemm& gemm_problem, const GemmKernels& gemm, int threads, int64_t first)
       : problem(&gemm_problem),
+        place(in_place(gemm_problem)),
         partition(gemm_problem, gemm, threads),
         first_tile(first),
         tiles_left(tiles()) {}
 
   int64_t tiles() const { return partition.m_tiles * partition.n_tiles; }
-  GemmTile tile(int64_t index, float* data) const {
+  GemmTile tile(int64_t index, float* scratch) const {
     // m runs fastest: threads at work at the same time read the same columns of B.
     const int64_t row = index % partition.m_tiles * partition.mc;
     const int64_t column = index / partition.m_tiles * partition.nc;
-    return {data,   leading(partition.nc),
-            row,    std::min(partition.mc, problem->m - row),
-            column, std::min(partition.nc, problem->n - column)};
+    GemmTile tile{scratch, leading(partition.nc),
+                  row,     std::min(partition.mc, problem->m - row),
+                  column,  std::min(partition.nc, problem->n - column)};
+    if (place) {
+      tile.data = reinterpret_cast<float*>(place->out.at(row, column));
+      tile.ld = place->out.row_stride;
+    }
+    return tile;
   }
 };
 
@@ -146,25 +193,16 @@ struct ResidentB {
   int64_t column = 0;
 };
 
-bool fits_scratch(const Gemm& problem, const GemmKernels& gemm, int64_t columns) {
-  int64_t bytes = 0;
-  for (int t = 0; t < problem.term_count; ++t) {
-    for (int64_t k0 = 0; k0 < problem.terms[t].k; k0 += kGemmKc) {
-      bytes += panel_bytes(gemm, gemm.nr, std::min(kGemmKc, problem.terms[t].k - k0));
-    }
-  }
-  return round_up(columns, gemm.nr) / gemm.nr * bytes <= b_capacity(gemm);
-}
-
-void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Job* jobs,
-                  const Scratch& scratch, const GemmTile& tile, ResidentB& resident) {
+void compute_tile(const Job& job, const GemmKernels& gemm, const Job* jobs, const Scratch& scratch,
+                  const GemmTile& tile, ResidentB& resident) {
+  const Gemm& problem = *job.problem;
   const bool stays = fits_scratch(problem, gemm, tile.columns);
   const bool is_there = stays && resident.problem == &problem && resident.column == tile.column;
   const auto wait_at = [&](int term) {
     if (term == problem.waits_at) wait_for(jobs, problem.needs);
   };
   char* next_b = scratch.b;
-  bool accumulate = false;
+  bool accumulate = job.place && job.place->accumulate;
   for (int t = 0; t < problem.term_count; ++t) {
     const GemmTerm& term = problem.terms[t];
     wait_at(t);
@@ -173,15 +211,15 @@ void compute_tile(const Gemm& problem, const GemmKernels& gemm, const Job* jobs,
       const char* b = next_b;
       if (term.packed) {
         const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
-        b = static_cast<const char*>(term.packed->data) + panels * panel_bytes(gemm, gemm.nr, k0) +
-            tile.column / gemm.nr * panel_bytes(gemm, gemm.nr, k);
+        b = static_cast<const char*>(term.packed->data) + panels * b_panel_bytes(gemm, k0) +
+            tile.column / gemm.nr * b_panel_bytes(gemm, k);
       } else if (!is_there) {
-        pack_block(gemm, term.b, gemm.nr, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
+        pack_b_block(gemm, term.b, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
       }
       if (stays && !term.packed) {
-        next_b += round_up(tile.columns, gemm.nr) / gemm.nr * panel_bytes(gemm, gemm.nr, k);
+        next_b += round_up(tile.columns, gemm.nr) / gemm.nr * b_panel_bytes(gemm, k);
       }
-      multiply_blocks(gemm, term, scratch, tile, k0, k, b, accumulate);
+      multiply_blocks(gemm, problem.compute, term, scratch, tile, k0, k, b, accumulate);
       accumulate = true;
     }
   }
@@ -237,20 +275,10 @@ void gemm(const Kernels& kernels, const Gemm* sequence, int count, void* workspa
     for (int64_t index; (index = next_tile.fetch_add(1, std::memory_order_relaxed)) < tiles;) {
       while (index >= job->first_tile + job->tiles()) ++job;
       const GemmTile tile = job->tile(index - job->first_tile, scratch.c);
-      compute_tile(*job->problem, gemm, jobs, scratch, tile, resident);
-      job->problem->epilogue(job->problem->user, kernels, tile);
+      compute_tile(*job, gemm, jobs, scratch, tile, resident);
+      if (!job->place) job->problem->epilogue(job->problem->user, kernels, tile);
       job->tiles_left.fetch_sub(1, std::memory_order_release);
     }
-  }
-}
-
-void store_tile(const void* user, const Kernels& kernels, const GemmTile& tile) {
-  const auto& store = *static_cast<const StoreEpilogue*>(user);
-  const void* bias = store.bias ? store.bias.at(0, tile.column) : nullptr;
-  for (int64_t i = 0; i < tile.rows; ++i) {
-    kernels.row.store(store.out.at(tile.row + i, tile.column), store.out.dtype,
-                      tile.data + i * tile.ld, tile.columns, store.scale, bias, store.bias.dtype,
-                      store.accumulate);
   }
 }
 

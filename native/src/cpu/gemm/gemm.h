@@ -77,7 +77,8 @@ struct GemmTile {
   int64_t column, columns;
 };
 
-// Called once per tile, by the thread that computed it; tiles are disjoint and cover C.
+// Called once per tile, by the thread that computed it; tiles are disjoint and cover C. store_tile
+// is not called where the sums can be formed in its output.
 using GemmEpilogue = void (*)(const void* user, const Kernels&, const GemmTile&);
 
 struct Gemm {

@@ -5,10 +5,11 @@
 namespace sightline {
 namespace {
 
-// Storage rows are lanes: each lane's run of k, transposed into its panel.
-void pack_lane_rows(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
-                    int64_t lanes, int64_t k0, int64_t k, char* panel, float* fetch_scratch) {
-  const int64_t stride = panel_bytes(gemm, width, k);
+// Storage rows are lanes, each a run of k. `pack` makes a panel of `width` of them.
+template <typename Pack>
+void pack_lane_rows(const Operand& operand, int width, int64_t lane, int64_t lanes, int64_t k0,
+                    int64_t k, char* panel, int64_t stride, float* fetch_scratch, Pack pack) {
+  const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
   const void* runs[kMaxPanelWidth];
   for (int64_t first = 0; first < lanes; first += width, panel += stride) {
     const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
@@ -21,8 +22,7 @@ void pack_lane_rows(const GemmKernels& gemm, const Operand& operand, int width, 
         runs[i] = operand.view.at(lane + first + i, k0);
       }
     }
-    gemm.pack_lanes(panel, width, runs, count, k,
-                    operand.fetch ? DType::kFloat32 : operand.view.dtype);
+    pack(panel, runs, count, k, dtype);
   }
 }
 
@@ -30,9 +30,9 @@ void pack_lane_rows(const GemmKernels& gemm, const Operand& operand, int width, 
 // read panel by panel, rows a power of two apart would evict each other before their next visit,
 // and computed rows come cheaper in long runs.
 void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
-                    int64_t lanes, int64_t k0, int64_t k, char* panels, float* fetch_scratch) {
+                    int64_t lanes, int64_t k0, int64_t k, char* panels, int64_t stride,
+                    float* fetch_scratch) {
   static_assert(kFetchRows % 2 == 0 && kGemmKc % kFetchRows == 0, "pieces are whole k groups");
-  const int64_t stride = panel_bytes(gemm, width, k);
   const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
   const int64_t readable = operand.fetch ? lanes : operand.view.cols - lane;
   const void* steps[kFetchRows];
@@ -47,7 +47,7 @@ void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, 
         steps[j] = operand.view.at(k0 + j0 + j, lane);
       }
     }
-    char* panel = panels + panel_bytes(gemm, width, j0);
+    char* panel = panels + j0 * gemm.element_size * width;
     for (int64_t first = 0; first < lanes; first += width, panel += stride) {
       const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
       gemm.pack_steps(panel, width, steps, first, count, readable, rows, dtype);
@@ -57,19 +57,32 @@ void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, 
 
 }  // namespace
 
-void pack_block(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
-                int64_t lanes, int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
+ALayout pack_a_block(const GemmKernels& gemm, const Operand& a, int64_t lane, int64_t lanes,
+                     int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
   char* out = static_cast<char*>(panels);
-  if (operand.along_k) {
-    pack_lane_rows(gemm, operand, width, lane, lanes, k0, k, out, fetch_scratch);
+  const int64_t stride = a_panel_bytes(gemm, k);
+  if (a.along_k) {
+    pack_lane_rows(a, gemm.mr, lane, lanes, k0, k, out, stride, fetch_scratch, gemm.pack_rows);
+    return ALayout::kRuns;
+  }
+  pack_step_rows(gemm, a, gemm.mr, lane, lanes, k0, k, out, stride, fetch_scratch);
+  return ALayout::kSteps;
+}
+
+void pack_b_block(const GemmKernels& gemm, const Operand& b, int64_t lane, int64_t lanes,
+                  int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
+  char* out = static_cast<char*>(panels);
+  const int64_t stride = b_panel_bytes(gemm, k);
+  if (b.along_k) {
+    pack_lane_rows(b, gemm.nr, lane, lanes, k0, k, out, stride, fetch_scratch, gemm.pack_lanes);
   } else {
-    pack_step_rows(gemm, operand, width, lane, lanes, k0, k, out, fetch_scratch);
+    pack_step_rows(gemm, b, gemm.nr, lane, lanes, k0, k, out, stride, fetch_scratch);
   }
 }
 
 int64_t packed_b_bytes(const Kernels& kernels, DType compute, int64_t k, int64_t n) {
   const GemmKernels& gemm = kernels.gemm(compute);
-  return round_up(n, gemm.nr) / gemm.nr * panel_bytes(gemm, gemm.nr, k) + kPanelSlack;
+  return round_up(n, gemm.nr) / gemm.nr * b_panel_bytes(gemm, k);
 }
 
 PackedB pack_b(const Kernels& kernels, DType compute, const Operand& b, int64_t k, int64_t n,
@@ -81,10 +94,10 @@ PackedB pack_b(const Kernels& kernels, DType compute, const Operand& b, int64_t 
   for (int64_t index = 0; index < panels * blocks; ++index) {
     const int64_t block = index / panels, panel = index % panels;
     const int64_t k0 = block * kGemmKc, kb = std::min(kGemmKc, k - k0), n0 = panel * gemm.nr;
-    char* out = static_cast<char*>(data) + panels * panel_bytes(gemm, gemm.nr, k0) +
-                panel * panel_bytes(gemm, gemm.nr, kb);
+    char* out = static_cast<char*>(data) + panels * b_panel_bytes(gemm, k0) +
+                panel * b_panel_bytes(gemm, kb);
     float fetched[kFetchFloats];
-    pack_block(gemm, b, gemm.nr, n0, std::min<int64_t>(gemm.nr, n - n0), k0, kb, out, fetched);
+    pack_b_block(gemm, b, n0, std::min<int64_t>(gemm.nr, n - n0), k0, kb, out, fetched);
   }
   return {data, k, n, compute};
 }

@@ -27,6 +27,17 @@ struct Traits {
   static inline __attribute__((always_inline)) U widen(H x) {
     return (U)_mm256_cvtepu16_epi32((__m128i)x);
   }
+  // The four bytes at p in all lanes. Of a broadcast it can see through, GCC 12 shifts the scalar.
+  template <class U>
+  static inline __attribute__((always_inline)) U broadcast(const void* p) {
+    return (U)_mm256_broadcast_ss(static_cast<const float*>(p));
+  }
+  // Of words below 2^16.
+  template <class H, class U>
+  static inline __attribute__((always_inline)) H narrow(U x) {
+    return (H)_mm_packus_epi32(_mm256_castsi256_si128((__m256i)x),
+                               _mm256_extracti128_si256((__m256i)x, 1));
+  }
   template <class D, class Half>
   static inline __attribute__((always_inline)) D to_double(Half x) {
     return (D)_mm256_cvtps_pd((__m128)x);

@@ -141,7 +141,7 @@ constexpr int64_t kMaskedLd = kMaskedColumns + kRowPad;
 
 void multiply_masked(const Backward& backward, int64_t first, int64_t end, int64_t t_column,
                      int64_t row, int64_t rows, int64_t column, int64_t n, float* sums) {
-  alignas(kScratchAlignment) float t_panels[(kMaskedRows + kMaxPanelWidth) * kMaskedK + kRowPad];
+  alignas(kScratchAlignment) float t_panels[(kMaskedRows + kMaxPanelWidth) * kMaskedK];
   alignas(kScratchAlignment) float a_panels[(kMaskedColumns + kMaxPanelWidth) * kMaskedK];
   const GemmKernels& gemm = backward.kernels.fp32;
   bool accumulate = false;
@@ -150,10 +150,10 @@ void multiply_masked(const Backward& backward, int64_t first, int64_t end, int64
     const Operand t = operand(backward.t_columns(t_column, a.rows), true);
     for (int64_t k0 = 0; k0 < a.rows; k0 += kMaskedK) {
       const int64_t k = std::min(kMaskedK, a.rows - k0);
-      pack_block(gemm, t, gemm.mr, row, rows, k0, k, t_panels, nullptr);
-      pack_block(gemm, operand(a, false), gemm.nr, column, n, k0, k, a_panels, nullptr);
-      gemm.multiply(rows, n, k, t_panels, panel_bytes(gemm, gemm.mr, k), a_panels,
-                    panel_bytes(gemm, gemm.nr, k), sums, kMaskedLd, accumulate);
+      const ALayout layout = pack_a_block(gemm, t, row, rows, k0, k, t_panels, nullptr);
+      pack_b_block(gemm, operand(a, false), column, n, k0, k, a_panels, nullptr);
+      gemm.multiply(rows, n, k, layout, t_panels, a_panel_bytes(gemm, k), a_panels,
+                    b_panel_bytes(gemm, k), sums, kMaskedLd, accumulate);
       accumulate = true;
     }
   }
