@@ -144,7 +144,7 @@ const StoreEpilogue* in_place(const Gemm& problem) {
   }
   // Two sums are added to what is there after they are added to each other.
   const int64_t most = store->accumulate ? 1 : kInPlaceBlocks;
-  return blocks > 0 && blocks <= most ? store : nullptr;
+  return blocks <= most ? store : nullptr;
 }
 
 // One product of a sequence under way.
