@@ -147,6 +147,22 @@ TEST(sums_in_place_have_the_bits_of_scratch) {
   }
 }
 
+// One whose payload lies in the bits that rounding to bf16 drops.
+TEST(a_signalling_nan_stays_a_nan) {
+  for (DType compute : {kF32, kBf16}) {
+    for (bool a_along_k : {false, true}) {
+      const Case c{7, 80, 40, a_along_k, true, kF32, kF32, compute};
+      TestTensor a = make(kF32, a_along_k, c.m, c.k, 32), b = make(kF32, true, c.n, c.k, 33);
+      const uint32_t bits = 0x7f800001;
+      std::memcpy(a.bytes.data() + (a_along_k ? a.offset(3, 5) : a.offset(5, 3)) * 4, &bits, 4);
+      Run run(c);
+      run.go(c, {{operand(a.view2(), a_along_k), operand(b.view2(), true), c.k, nullptr}}, 1);
+      for (int64_t i = 0; i < c.m; ++i)
+        for (int64_t j = 0; j < c.n; ++j) CHECK_EQ(std::isnan(run.out.get(i, j)), i == 3);
+    }
+  }
+}
+
 TEST(batched_rows_are_flattened) {
   for (DType type : {kBf16, kF32}) {
     const Case c{21, 16, 33, true, true, type, kF32, kF32};
