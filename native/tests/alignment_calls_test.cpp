@@ -77,7 +77,9 @@ TEST(callers_workspace) {
   for (size_t i = needed + 1; i < memory.size(); ++i) CHECK_EQ(memory[i], 0x33);
 }
 
+// What lies in scratch before a call, or beside its rows, reaches no result.
 TEST(a_query_for_workspace) {
+  constexpr char kNanByte = -1;
   for (bool trainable : {false, true}) {
     for (int threads : {1, 3}) {
       AlignmentProblem problem({3, 50, 120, 117, 90}, {});
@@ -92,15 +94,15 @@ TEST(a_query_for_workspace) {
       CHECK(problem.cosine.bytes == before.cosine.bytes);
       CHECK(std::isnan(problem.loss));  // as it was
       problem.context.workspace_query = nullptr;
-      std::vector<char> memory(bytes + 128, 0x33);
+      std::vector<char> memory(bytes + 128, kNanByte);
       problem.context.workspace = memory.data() + 1;  // any alignment
       problem.context.workspace_bytes = bytes - 128;
       CHECK_EQ(problem.run(handle), SL_INVALID_ARGUMENT);
       problem.context.workspace_bytes = bytes;
       CHECK_EQ(problem.run(handle), SL_OK);
       check_problem(problem);
-      CHECK_EQ(memory[0], 0x33);
-      for (size_t i = bytes + 1; i < memory.size(); ++i) CHECK_EQ(memory[i], 0x33);
+      CHECK_EQ(memory[0], kNanByte);
+      for (size_t i = bytes + 1; i < memory.size(); ++i) CHECK_EQ(memory[i], kNanByte);
     }
   }
 }
