@@ -14,12 +14,6 @@ namespace {
 constexpr int64_t kTargetRows = 96;
 constexpr double kNormFloor = 1e-12;  // of F.normalize
 
-// Columns of a scratch matrix: whole register tiles and vectors, and one line more so that rows a
-// power of two long do not share cache sets.
-int64_t leading(const GemmKernels& gemm, int64_t columns) {
-  return round_up(round_up(columns, gemm.nr), kRowPad) + kRowPad;
-}
-
 // The packed left operand: k blocks, in each all panels.
 int64_t packed_block_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
   return rows / gemm.mr * a_panel_bytes(gemm, k);
@@ -222,9 +216,9 @@ BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) 
   const int64_t rounds = std::max<int64_t>(1, (tokens + most * threads - 1) / (most * threads));
   blocks = std::min(rounds * threads, panels);
   rows = (panels + blocks - 1) / blocks * mr;
-  p_ld = leading(gemm, projector.p);
-  z_ld = leading(gemm, projector.z);
-  row_ld = leading(gemm, std::max(projector.d, projector.p));
+  p_ld = scratch_row(projector.p);
+  z_ld = scratch_row(projector.z);
+  row_ld = scratch_row(std::max(projector.d, projector.p));
   out_ld = std::max(row_ld, z_ld);
 }
 

@@ -23,9 +23,6 @@ constexpr int64_t kThin = 64, kThinRows = 48;
 constexpr int64_t kInPlaceBlocks = 2;
 static_assert(kNc + kMaxPanelWidth <= kMaxFetchLanes);
 
-// One line more, so that rows a power of two long do not share cache sets.
-int64_t leading(int64_t columns) { return round_up(columns, kRowPad) + kRowPad; }
-
 struct Scratch {
   char* a;
   char* b;
@@ -46,7 +43,7 @@ Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread)
     const int64_t tile_rows = round_up(kTileRows, gemm.mr);
     scratch.a = layout.take<char>(mc / gemm.mr * a_panel_bytes(gemm, kGemmKc));
     scratch.b = layout.take<char>(b_capacity(gemm));
-    scratch.c = layout.take<float>(tile_rows * leading(nc));
+    scratch.c = layout.take<float>(tile_rows * scratch_row(nc));
     scratch.fetch = layout.take<float>(kFetchFloats);
     scratch.rows = layout.take<const void*>(tile_rows);
   }
@@ -167,7 +164,7 @@ struct Job {
     // m runs fastest: threads at work at the same time read the same columns of B.
     const int64_t row = index % partition.m_tiles * partition.mc;
     const int64_t column = index / partition.m_tiles * partition.nc;
-    GemmTile tile{scratch, leading(partition.nc),
+    GemmTile tile{scratch, scratch_row(partition.nc),
                   row,     std::min(partition.mc, problem->m - row),
                   column,  std::min(partition.nc, problem->n - column)};
     if (place) {

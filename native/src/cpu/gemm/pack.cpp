@@ -5,23 +5,30 @@
 namespace sightline {
 namespace {
 
+// The addresses of columns [column, column + columns) of storage rows [row, row + rows). Rows that
+// are computed are written to `scratch`, `stride` floats apart.
+DType locate_rows(const Operand& operand, int64_t row, int64_t rows, int64_t column,
+                  int64_t columns, float* scratch, int64_t stride, const void** out) {
+  for (int64_t i = 0; i < rows; ++i) {
+    if (operand.fetch) {
+      operand.fetch(operand.user, row + i, column, columns, scratch + i * stride);
+      out[i] = scratch + i * stride;
+    } else {
+      out[i] = operand.view.at(row + i, column);
+    }
+  }
+  return operand.fetch ? DType::kFloat32 : operand.view.dtype;
+}
+
 // Storage rows are lanes, each a run of k. `pack` makes a panel of `width` of them.
 template <typename Pack>
 void pack_lane_rows(const Operand& operand, int width, int64_t lane, int64_t lanes, int64_t k0,
                     int64_t k, char* panel, int64_t stride, float* fetch_scratch, Pack pack) {
-  const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
   const void* runs[kMaxPanelWidth];
   for (int64_t first = 0; first < lanes; first += width, panel += stride) {
     const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
-    for (int i = 0; i < count; ++i) {
-      if (operand.fetch) {
-        float* row = fetch_scratch + i * (kGemmKc + kRowPad);
-        operand.fetch(operand.user, lane + first + i, k0, k, row);
-        runs[i] = row;
-      } else {
-        runs[i] = operand.view.at(lane + first + i, k0);
-      }
-    }
+    const DType dtype =
+        locate_rows(operand, lane + first, count, k0, k, fetch_scratch, kGemmKc + kRowPad, runs);
     pack(panel, runs, count, k, dtype);
   }
 }
@@ -33,20 +40,12 @@ void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, 
                     int64_t lanes, int64_t k0, int64_t k, char* panels, int64_t stride,
                     float* fetch_scratch) {
   static_assert(kFetchRows % 2 == 0 && kGemmKc % kFetchRows == 0, "pieces are whole k groups");
-  const DType dtype = operand.fetch ? DType::kFloat32 : operand.view.dtype;
   const int64_t readable = operand.fetch ? lanes : operand.view.cols - lane;
   const void* steps[kFetchRows];
   for (int64_t j0 = 0; j0 < k; j0 += kFetchRows) {
     const int64_t rows = std::min(kFetchRows, k - j0);
-    for (int64_t j = 0; j < rows; ++j) {
-      if (operand.fetch) {
-        float* row = fetch_scratch + j * (kMaxFetchLanes + kRowPad);
-        operand.fetch(operand.user, k0 + j0 + j, lane, lanes, row);
-        steps[j] = row;
-      } else {
-        steps[j] = operand.view.at(k0 + j0 + j, lane);
-      }
-    }
+    const DType dtype = locate_rows(operand, k0 + j0, rows, lane, lanes, fetch_scratch,
+                                    kMaxFetchLanes + kRowPad, steps);
     char* panel = panels + j0 * gemm.element_size * width;
     for (int64_t first = 0; first < lanes; first += width, panel += stride) {
       const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));

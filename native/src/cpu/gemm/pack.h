@@ -8,6 +8,9 @@ namespace sightline {
 inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
+// Floats of a scratch row: whole vectors, and one line more so that rows a power of two long do not
+// share cache sets.
+inline int64_t scratch_row(int64_t columns) { return round_up(columns, kRowPad) + kRowPad; }
 // Bytes of one panel over k, of A in either layout.
 inline int64_t a_panel_bytes(const GemmKernels& gemm, int64_t k) {
   return round_up(k, gemm.run * gemm.k_group) * gemm.element_size * gemm.mr;

@@ -162,7 +162,7 @@ void multiply_masked(const Backward& backward, int64_t first, int64_t end, int64
 // Adds drop'(T A) of the linears [first, end), which share a mask, to the tile.
 void add_masked(const Backward& backward, const GemmTile& tile, int64_t first, int64_t end,
                 int64_t t_column) {
-  alignas(kScratchAlignment) float sums[(kMaskedRows + kMaxPanelWidth) * kMaskedLd];
+  alignas(kScratchAlignment) float sums[kMaskedRows * kMaskedLd];
   const RowKernels& kernels = backward.kernels.row;
   for (int64_t j0 = 0; j0 < tile.columns; j0 += kMaskedColumns) {
     const int64_t n = std::min(kMaskedColumns, tile.columns - j0), column = tile.column + j0;

@@ -9,6 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * An object of a JSON file with typed access; errors name the file, the line and column or the key,
@@ -61,59 +63,45 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
 
   /** The elements of a list of objects. */
   public List<JsonFields> objects(String key) throws FormatException {
+    List<JsonObject> elements =
+        list(key, "objects", JsonElement::isJsonObject, JsonElement::getAsJsonObject);
     List<JsonFields> objects = new ArrayList<>();
-    for (JsonElement element : array(key)) {
-      if (!element.isJsonObject()) {
-        throw wrong(key, "a list of objects");
-      }
-      String path = prefix + key + "[" + objects.size() + "].";
-      objects.add(new JsonFields(file, path, element.getAsJsonObject()));
+    for (JsonObject element : elements) {
+      objects.add(new JsonFields(file, prefix + key + "[" + objects.size() + "].", element));
     }
     return objects;
   }
 
   public List<String> strings(String key) throws FormatException {
-    List<String> texts = new ArrayList<>();
-    for (JsonElement element : array(key)) {
-      if (!element.isJsonPrimitive() || !element.getAsJsonPrimitive().isString()) {
-        throw wrong(key, "a list of strings");
-      }
-      texts.add(element.getAsString());
-    }
-    return texts;
+    return list(key, "strings", JsonFields::isString, JsonElement::getAsString);
   }
 
   public List<Double> numbers(String key) throws FormatException {
-    List<Double> numbers = new ArrayList<>();
-    for (JsonElement element : array(key)) {
-      if (!isNumber(element)) {
-        throw wrong(key, "a list of numbers");
-      }
-      numbers.add(element.getAsDouble());
-    }
-    return numbers;
+    return list(key, "numbers", JsonFields::isNumber, JsonElement::getAsDouble);
   }
 
   public List<Boolean> bools(String key) throws FormatException {
-    List<Boolean> bools = new ArrayList<>();
-    for (JsonElement element : array(key)) {
-      if (!element.isJsonPrimitive() || !element.getAsJsonPrimitive().isBoolean()) {
-        throw wrong(key, "a list of booleans");
-      }
-      bools.add(element.getAsBoolean());
-    }
-    return bools;
+    return list(key, "booleans", JsonFields::isBoolean, JsonElement::getAsBoolean);
   }
 
   /**
    * A list of 64-bit integers: numbers, or texts of digits, as which Protocol Buffers write them.
    */
   public List<Long> longs(String key) throws FormatException {
-    List<Long> longs = new ArrayList<>();
+    return list(key, "integers", e -> parseLong(e).isPresent(), e -> parseLong(e).orElseThrow());
+  }
+
+  private <T> List<T> list(
+      String key, String kind, Predicate<JsonElement> accepts, Function<JsonElement, T> read)
+      throws FormatException {
+    List<T> values = new ArrayList<>();
     for (JsonElement element : array(key)) {
-      longs.add(parseLong(element).orElseThrow(() -> wrong(key, "a list of integers")));
+      if (!accepts.test(element)) {
+        throw wrong(key, "a list of " + kind);
+      }
+      values.add(read.apply(element));
     }
-    return longs;
+    return values;
   }
 
   /** A 64-bit integer, as in {@link #longs}. */
@@ -172,7 +160,7 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
       return absent;
     }
     JsonElement value = json.get(key);
-    if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isBoolean()) {
+    if (!isBoolean(value)) {
       throw wrong(key, "true or false");
     }
     return value.getAsBoolean();
@@ -183,7 +171,7 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
       return absent;
     }
     JsonElement value = json.get(key);
-    if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isString()) {
+    if (!isString(value)) {
       throw wrong(key, "a string");
     }
     return value.getAsString();
@@ -226,5 +214,13 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
 
   private static boolean isNumber(JsonElement value) {
     return value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber();
+  }
+
+  private static boolean isString(JsonElement value) {
+    return value.isJsonPrimitive() && value.getAsJsonPrimitive().isString();
+  }
+
+  private static boolean isBoolean(JsonElement value) {
+    return value.isJsonPrimitive() && value.getAsJsonPrimitive().isBoolean();
   }
 }
