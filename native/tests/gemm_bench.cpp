@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bench.h"
-#include "cpu/gemm/gemm.h"
+#include "cpu/gemm/pack.h"
 #include "cpu/isa.h"
 #include "matrices.h"
 
@@ -29,6 +29,29 @@ double best_seconds(int threads, int repeats, Body&& body) {
   return best;
 }
 
+// The register tile alone: packed operands that stay in cache.
+double tile_seconds(const Kernels& table, int64_t m, int64_t n, int64_t k) {
+  const GemmKernels& gemm = table.fp32;
+  TestTensor a(DType::kFloat32, 1, m, k), b(DType::kFloat32, 1, n, k), c(DType::kFloat32, 1, m, n);
+  const auto half = [] { return 0.5; };
+  a.fill(half), b.fill(half);
+  std::vector<float> a_panels(static_cast<size_t>((m + gemm.mr) * (k + gemm.run)));
+  std::vector<float> b_panels(static_cast<size_t>((n + gemm.nr) * k));
+  const ALayout layout =
+      pack_a_block(gemm, operand(a.view2(), true), 0, m, 0, k, a_panels.data(), nullptr);
+  pack_b_block(gemm, operand(b.view2(), true), 0, n, 0, k, b_panels.data(), nullptr);
+  constexpr int kTimes = 20;
+  return best_seconds(1, 200,
+                      [&] {
+                        for (int i = 0; i < kTimes; ++i) {
+                          gemm.multiply(m, n, k, layout, a_panels.data(), a_panel_bytes(gemm, k),
+                                        b_panels.data(), b_panel_bytes(gemm, k),
+                                        reinterpret_cast<float*>(c.bytes.data()), n, false);
+                        }
+                      }) /
+         kTimes;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -41,6 +64,11 @@ int main(int argc, char** argv) {
   if (__builtin_cpu_supports("fma"))
     std::printf("AVX2 FMA peak %.1f GFLOP/s\n", peak = bench::peak_gflops_avx2(threads));
 #endif
+  for (int64_t k : {192, 32}) {
+    const double gflops = 2e-9 * 96 * 128 * k / tile_seconds(table, 96, 128, k);
+    std::printf("register tile, K = %lld, one thread %8.1f GFLOP/s  %5.1f %% of the peak\n",
+                (long long)k, gflops, peak > 0 ? 100 * threads * gflops / peak : 0.);
+  }
   const int64_t shapes[][3] = {{1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2048, 4096},
                                {64, 256, 192},     {1024, 256, 192},   {1024, 32, 4096},
                                {256, 4096, 32}};
