@@ -196,6 +196,7 @@ TEST(fetched_operands) {
     a_operand.user = &a;
     b_operand.user = &b;
     a_operand.view.data = b_operand.view.data = nullptr;
+    a_operand.view.dtype = b_operand.view.dtype = kBf16;  // of what is read to compute fp32 rows
     StoreEpilogue store;
     store.scale = 0.25f;
     fetched.go(c, {{a_operand, b_operand, c.k, nullptr}}, 2, store);
