@@ -212,9 +212,10 @@ final class AdamWKernel implements AutoCloseable {
     }
   }
 
+  /** 0 for a tensor without elements, which has no memory. */
   private static long address(Tensor tensor) {
     try (Pointer data = tensor.data_ptr()) {
-      return data.address();
+      return data == null ? 0 : data.address();
     }
   }
 

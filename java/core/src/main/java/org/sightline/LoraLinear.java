@@ -55,6 +55,10 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
     Tensors.requireDims("weight", Objects.requireNonNull(weight, "weight"), 2, "[N,K]");
     Tensors.requireKernelDType("weight", weight);
     Tensors.requireStored("weight", weight);
+    if (weight.numel() == 0) {
+      throw new IllegalArgumentException(
+          "weight must have elements, found shape " + Arrays.toString(Tensors.shape(weight)));
+    }
     if (bias != null) {
       Tensors.requireShape("bias", bias, weight.size(0));
       Tensors.requireKernelDType("bias", bias);

@@ -111,6 +111,12 @@ class BadInputTest extends ScopedTest {
                 "weight must be [N,K], found shape [2, 3, 4]",
                 () -> linear(torch.ones(2, 3, 4), null)),
             new Case(
+                "weight must have elements, found shape [5, 0]",
+                () -> linear(torch.ones(5, 0), null)),
+            new Case(
+                "weight must have elements, found shape [0, 5]",
+                () -> linear(torch.ones(0, 5), null)),
+            new Case(
                 "linears must have at least 1 layer, found none",
                 () -> LoraLinear.forward(x, List.of())),
             new Case(
