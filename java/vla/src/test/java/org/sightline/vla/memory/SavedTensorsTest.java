@@ -1,20 +1,21 @@
 package org.sightline.vla.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.AdamW;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.Sightline;
-import org.sightline.train.PolicyOutput;
+import org.sightline.TensorBytes;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
@@ -22,16 +23,14 @@ import org.sightline.vla.model.TinyModels;
 import org.sightline.vla.model.Weights;
 import org.sightline.vla.teacher.TeacherConfig;
 
-/** The arithmetic beside what {@code malloc} says a forward pass has left for the backward pass. */
+/** The arithmetic beside what libtorch's allocator counts: to the byte. */
 class SavedTensorsTest {
   private static final int RANK = 16;
   private static final int TEXT = 20;
-  private static final int PASSES = 7;
 
-  /**
-   * Within 1 %, for small batches 2 %: half a megabyte are the nodes of the graph, on both sides of
-   * the JNI, and what the allocator rounds up.
-   */
+  /** Loss, cross entropy's total weight, token accuracy and L1, fp32 each. */
+  private static final long SCALARS = 4 * 4;
+
   @ParameterizedTest
   @CsvSource({
     "24, FLOAT32, false, ''",
@@ -45,7 +44,6 @@ class SavedTensorsTest {
   void aForwardPassLeavesWhatTheArithmeticSays(
       int batchSize, DType dtype, boolean checkpointing, String layers) {
     Sightline.load(); // before libtorch, whose threads else spin
-    assumeTrue(NativeHeap.isCounted(), "this C library does not count");
     OpenVlaConfig nano = OpenVlaConfig.nano();
     List<Integer> aligned =
         layers.isEmpty()
@@ -53,37 +51,49 @@ class SavedTensorsTest {
             : Arrays.stream(layers.split(" ")).map(Integer::valueOf).toList();
     StepSettings settings =
         settings(nano, batchSize, dtype, aligned).withGradientCheckpointing(checkpointing);
-    long expected = StepMemory.ofSightline(settings).savedBytes();
-    long found = measured(settings, new TreeSet<>(aligned));
-    assertEquals(
-        1,
-        (double) found / expected,
-        batchSize < 24 ? 0.02 : 0.01,
-        found + " bytes, expected " + expected);
+    long expected =
+        StepMemory.ofSightline(settings).savedBytes()
+            + SCALARS
+            + (checkpointing ? nano.text().layers() * generatorBytes() : 0)
+            - (dtype == DType.BFLOAT16 ? halvedStatistics(nano, batchSize) : 0);
+    assertEquals(expected, measured(settings, new TreeSet<>(aligned)));
   }
 
-  /** The median of some passes: what the JVM or libtorch allocates or frees once is left out. */
+  /** The CPU generator's state, which a checkpointed block keeps to draw the same again. */
+  private static long generatorBytes() {
+    try (PointerScope scope = new PointerScope()) {
+      return torch.getDefaultCPUGenerator().get_state().nbytes();
+    }
+  }
+
+  /** LayerNorm's mean and 1/σ, in bf16 on the CPU where a GPU, which is planned for, has fp32. */
+  private static long halvedStatistics(OpenVlaConfig model, long batch) {
+    return Stream.of(model.dino(), model.sigLip())
+        .mapToLong(
+            vision ->
+                (vision.depth() - 1)
+                    * 2
+                    * batch
+                    * (vision.patches() + vision.prefixTokens())
+                    * 2
+                    * 2)
+        .sum();
+  }
+
   private static long measured(StepSettings settings, Set<Integer> layers) {
     OpenVlaConfig model = settings.model();
     int[] lengths = new int[settings.batchSize()];
     Arrays.fill(lengths, settings.textTokens());
-    var grown = new long[PASSES];
     try (VlaBatch batch = TinyModels.batch(model, 1, settings.textTokens(), lengths);
         OpenVla policy =
             new OpenVla(
-                model, Weights.random(model, 1), settings.dtype(), LoraConfig.of(RANK, RANK), 1)) {
+                model, Weights.random(model, 1), settings.dtype(), LoraConfig.of(RANK, RANK), 1);
+        PointerScope scope = new PointerScope();
+        TensorBytes tensors = new TensorBytes()) {
       policy.setGradientCheckpointing(settings.gradientCheckpointing());
-      for (int pass = 0; pass < PASSES; pass++) {
-        try (PointerScope scope = new PointerScope()) {
-          long before = NativeHeap.bytes();
-          PolicyOutput output = policy.forward(batch, layers);
-          grown[pass] = NativeHeap.bytes() - before;
-          output.actionLoss().backward();
-        }
-      }
+      policy.forward(batch, layers);
+      return tensors.live();
     }
-    Arrays.sort(grown);
-    return grown[PASSES / 2];
   }
 
   /** Four labelled tokens in a row, as {@link TinyModels#batch} has them. */
