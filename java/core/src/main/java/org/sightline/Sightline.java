@@ -1,5 +1,9 @@
 package org.sightline;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.util.Properties;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Context;
 import org.bytedeco.pytorch.global.torch;
@@ -41,6 +45,20 @@ public final class Sightline {
   public static String version() {
     load();
     return sightline.sl_version().getString();
+  }
+
+  /**
+   * The commit of the sources this library was built from, as 40 hexadecimal digits; {@code
+   * "unknown"} if they were not in their repository then. Loads nothing.
+   */
+  public static String commit() {
+    Properties build = new Properties();
+    try (InputStream in = Sightline.class.getResourceAsStream("build.properties")) {
+      build.load(in);
+    } catch (IOException e) {
+      throw new UncheckedIOException("build.properties of Sightline cannot be read", e);
+    }
+    return build.getProperty("commit");
   }
 
   /** The CPU backend. */

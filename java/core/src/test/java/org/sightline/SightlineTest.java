@@ -14,6 +14,7 @@ class SightlineTest {
   @Test
   void tellsVersionAndBackends() {
     assertEquals("0.1.0", Sightline.version());
+    assertTrue(Sightline.commit().matches("[0-9a-f]{40}|unknown"), Sightline.commit());
     Backend cpu = Sightline.cpu();
     assertTrue(cpu.isAvailable(), cpu::toString);
     assertEquals("", cpu.unavailabilityCause());

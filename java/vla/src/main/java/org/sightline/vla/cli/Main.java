@@ -88,7 +88,9 @@ public final class Main implements Runnable {
   static final class Version implements IVersionProvider {
     @Override
     public String[] getVersion() {
-      return new String[] {"sightline " + Sightline.version()};
+      return new String[] {
+        "sightline %s, commit %s".formatted(Sightline.version(), Sightline.commit())
+      };
     }
   }
 }

@@ -3,27 +3,21 @@ package org.sightline.vla.cli;
 import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import org.sightline.Backend;
 import org.sightline.Sightline;
 
-/** What a run runs on: versions, source, hardware; for people, so nothing here may fail. */
+/** What a run runs on: versions, hardware; for people, so nothing here may fail. */
 final class RunEnvironment {
-  private static final int GIT_SECONDS = 5;
-
   private RunEnvironment() {}
 
-  /** By section: versions, git (left out where there is no repository), hardware. */
+  /** By section: versions, hardware. */
   static Map<String, Map<String, String>> describe() {
     Map<String, Map<String, String>> sections = new LinkedHashMap<>();
     sections.put("versions", versions());
-    git(Path.of("")).ifPresent(git -> sections.put("git", git));
     sections.put("hardware", hardware());
     return sections;
   }
@@ -31,43 +25,12 @@ final class RunEnvironment {
   private static Map<String, String> versions() {
     Map<String, String> versions = new LinkedHashMap<>();
     versions.put("sightline", Sightline.version());
+    versions.put("commit", Sightline.commit());
     versions.put(
         "java", System.getProperty("java.version") + ", " + System.getProperty("java.vm.name"));
     versions.put("libtorch", DoctorCommand.libtorchVersion());
     versions.put("system", System.getProperty("os.name") + " " + System.getProperty("os.version"));
     return versions;
-  }
-
-  /** The commit of the repository a folder is in, and whether files differ from it. */
-  static Optional<Map<String, String>> git(Path folder) {
-    return output(folder, "git", "rev-parse", "HEAD")
-        .map(
-            commit -> {
-              Map<String, String> git = new LinkedHashMap<>();
-              git.put("commit", commit);
-              output(folder, "git", "status", "--porcelain", "--untracked-files=no")
-                  .ifPresent(changes -> git.put("changed", String.valueOf(!changes.isEmpty())));
-              return git;
-            });
-  }
-
-  private static Optional<String> output(Path folder, String... command) {
-    try {
-      Process process =
-          new ProcessBuilder(command)
-              .directory(folder.toAbsolutePath().toFile())
-              .redirectError(ProcessBuilder.Redirect.DISCARD)
-              .start();
-      process.getOutputStream().close();
-      String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-      boolean ended = process.waitFor(GIT_SECONDS, TimeUnit.SECONDS);
-      return ended && process.exitValue() == 0 ? Optional.of(text.strip()) : Optional.empty();
-    } catch (IOException e) {
-      return Optional.empty(); // No git here.
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      return Optional.empty();
-    }
   }
 
   private static Map<String, String> hardware() {

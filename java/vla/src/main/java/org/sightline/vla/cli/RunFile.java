@@ -24,7 +24,7 @@ import picocli.CommandLine.Model.OptionSpec;
  *
  * <pre>
  * options     every option and its value, wherever that came from
- * started     time, arguments, versions, git commit of the working directory, hardware
+ * started     time, arguments, versions (Sightline's commit among them), hardware
  * resumed     the same for each time the run was taken up again
  * </pre>
  */

@@ -39,7 +39,9 @@ class CommandLineTest {
 
   @Test
   void versionIsTheLibrarys() {
-    assertEquals("sightline " + Sightline.version(), Cli.run("--version").out().strip());
+    assertEquals(
+        "sightline %s, commit %s".formatted(Sightline.version(), Sightline.commit()),
+        Cli.run("--version").out().strip());
   }
 
   @Test

@@ -190,23 +190,6 @@ class ConfigTest {
   }
 
   @Test
-  void gitIsAskedForCommitAndChanges() throws Exception {
-    assertTrue(RunEnvironment.git(folder).isEmpty());
-    for (String command :
-        List.of(
-            "git init -q",
-            "git -c user.name=n -c user.email=e commit -q --allow-empty -m m",
-            "git status")) {
-      Process process = new ProcessBuilder(command.split(" ")).directory(folder.toFile()).start();
-      process.getInputStream().readAllBytes();
-      assertEquals(0, process.waitFor(), command);
-    }
-    Map<String, String> git = RunEnvironment.git(folder).orElseThrow();
-    assertTrue(git.get("commit").matches("[0-9a-f]{40}"), git::toString);
-    assertEquals("false", git.get("changed"));
-  }
-
-  @Test
   void aFolderInUseIsRefused() throws IOException {
     try (RunLock lock = RunLock.of(folder)) {
       assertEquals(

@@ -152,7 +152,7 @@ class ResumeTest {
     assertTrue(options.get("gradient-checkpointing").getAsBoolean());
     assertFalse(options.has("help") || options.has("resume") || options.has("weights"));
     JsonObject started = run.getAsJsonObject("started");
-    for (String version : List.of("sightline", "java", "libtorch", "system")) {
+    for (String version : List.of("sightline", "commit", "java", "libtorch", "system")) {
       assertFalse(
           started.getAsJsonObject("versions").get(version).getAsString().isBlank(), version);
     }
