@@ -5,4 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # What is measured is what is checked out.
 mvn -q -DskipTests -Dsightline.native.tests=OFF package -pl native,java/core,benchmarks
+# libtorch's libraries choose their own kernels: its fastest ones are the floor.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 exec java -jar benchmarks/target/benchmarks.jar ratios "$@"

@@ -26,6 +26,7 @@ final class Machine {
     facts.put("date", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
     facts.put("commit", commit());
     facts.put("CPU", cpuModel());
+    facts.put("CPU family, model", first("cpu family") + ", " + first("model"));
     facts.put("CPUs", Integer.toString(Runtime.getRuntime().availableProcessors()));
     facts.put("clock, MHz", clocks());
     facts.put("load before", firstWord(LOAD));
@@ -44,7 +45,11 @@ final class Machine {
   }
 
   static String cpuModel() {
-    return field(CPU_INFO, "model name").stream().findFirst().orElse("unknown");
+    return first("model name");
+  }
+
+  private static String first(String key) {
+    return field(CPU_INFO, key).stream().findFirst().orElse("unknown");
   }
 
   private static String clocks() {

@@ -1,7 +1,9 @@
 package org.sightline.benchmarks;
 
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -11,6 +13,9 @@ import picocli.CommandLine.Command;
  */
 public final class Main {
   private static final List<String> COMMANDS = List.of("ratios", "worker");
+
+  /** JMH's options that measure nothing. */
+  private static final Set<String> ANSWERS = Set.of("-h", "-l", "-lp", "-lprof", "-lrf");
 
   private Main() {}
 
@@ -23,6 +28,14 @@ public final class Main {
   public static void main(String[] arguments) throws IOException {
     if (arguments.length > 0 && COMMANDS.contains(arguments[0])) {
       System.exit(execute(arguments));
+    }
+    if (Arrays.stream(arguments).noneMatch(ANSWERS::contains)) {
+      try {
+        RivalKernels.requireTheirOwn(System.getenv());
+      } catch (IllegalArgumentException e) {
+        System.err.println(e.getMessage());
+        System.exit(2);
+      }
     }
     org.openjdk.jmh.Main.main(arguments);
   }

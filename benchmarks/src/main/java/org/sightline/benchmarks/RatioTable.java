@@ -50,9 +50,7 @@ public final class RatioTable implements Callable<Integer> {
   @Option(names = "--output", paramLabel = "DIR", description = "Where to write.")
   private Path directory = Path.of("benchmarks", "results");
 
-  @Option(
-      names = "--name",
-      description = "Of the files, without ending; by default from the CPU's model.")
+  @Option(names = "--name", description = "Of the files, without ending; by default from the CPU.")
   private String name;
 
   @Option(names = "--list", description = "Print the rows and do nothing.")
@@ -78,11 +76,13 @@ public final class RatioTable implements Callable<Integer> {
     }
     requireWritable();
     Report report = measure(plan);
-    Path json = directory.resolve(fileName() + ".json");
+    requireKnownCore(report);
+    String file = fileName(report);
+    Path json = directory.resolve(file + ".json");
     Gson gson = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
     Files.writeString(json, gson.toJson(report) + "\n");
     String table = MarkdownTable.render(report);
-    Files.writeString(directory.resolve(fileName() + ".md"), table);
+    Files.writeString(directory.resolve(file + ".md"), table);
     System.out.println(table);
     System.out.println("Written to " + json + " and the .md beside it.");
     return 0;
@@ -101,12 +101,26 @@ public final class RatioTable implements Callable<Integer> {
     }
   }
 
-  private String fileName() {
+  /** A ratio to a floor is worth as much as what is known of the floor. */
+  private static void requireKnownCore(Report report) {
+    String core = report.environment().get("OpenBLAS core");
+    if (core == null || core.equals("unknown")) {
+      throw new IllegalStateException(
+          "no table is written: which kernels OpenBLAS chose must be known, found " + core);
+    }
+  }
+
+  /** Virtual machines of one name differ in their instructions. */
+  private String fileName(Report report) {
     if (name != null) {
       return name;
     }
     String slug = Machine.cpuModel().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
-    return "ratios-" + slug + "-" + Runtime.getRuntime().availableProcessors() + "-cpus";
+    return "ratios-%s-%d-cpus-%s"
+        .formatted(
+            slug,
+            Runtime.getRuntime().availableProcessors(),
+            report.environment().get("Sightline CPU path"));
   }
 
   private Report measure(List<Plan.Entry> plan) throws IOException, InterruptedException {

@@ -59,6 +59,7 @@ record ThreadSetting(String name, Map<String, String> environment) {
 
   void apply(Map<String, String> processEnvironment) {
     processEnvironment.keySet().removeAll(VARIABLES);
+    processEnvironment.keySet().removeAll(RivalKernels.VARIABLES);
     processEnvironment.putAll(environment);
   }
 }

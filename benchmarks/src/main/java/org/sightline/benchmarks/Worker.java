@@ -40,6 +40,7 @@ final class Worker implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    RivalKernels.requireTheirOwn(System.getenv());
     Report.Part part =
         measure(entries.stream().map(Plan.Entry::parse).toList(), setting, seconds, rivalsOnly);
     Files.writeString(output, new Gson().toJson(part));
@@ -116,6 +117,7 @@ final class Worker implements Callable<Integer> {
     Map<String, String> facts = new TreeMap<>();
     facts.put("libtorch", field(torch.show_config().getString(), "TORCH_VERSION="));
     facts.put("libtorch BLAS", field(torch.show_config().getString(), "BLAS_INFO="));
+    facts.put("OpenBLAS core", RivalKernels.openBlasCore());
     facts.put("libtorch CPU capability", torch.get_cpu_capability().getString());
     facts.put("oneDNN", torch.get_mkldnn_version().getString().strip());
     facts.put("libtorch threads", Integer.toString(torch.get_num_threads()));

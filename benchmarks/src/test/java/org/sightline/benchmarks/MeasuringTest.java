@@ -80,11 +80,21 @@ class MeasuringTest {
   @Test
   void settingsReplaceWhatTheShellHadSet() {
     Map<String, String> environment =
-        new HashMap<>(Map.of("OMP_WAIT_POLICY", "ACTIVE", "OPENBLAS_NUM_THREADS", "4", "A", "b"));
+        new HashMap<>(
+            Map.of(
+                "OMP_WAIT_POLICY", "ACTIVE",
+                "OPENBLAS_NUM_THREADS", "4",
+                "OPENBLAS_CORETYPE", "Haswell",
+                "A", "b"));
+    IllegalArgumentException refusal =
+        assertThrows(
+            IllegalArgumentException.class, () -> RivalKernels.requireTheirOwn(environment));
+    assertTrue(refusal.getMessage().contains("{OPENBLAS_CORETYPE=Haswell}"), refusal::getMessage);
     ThreadSetting.named("OMP_WAIT_POLICY=PASSIVE").apply(environment);
     assertEquals(
         Map.of("OMP_WAIT_POLICY", "PASSIVE", "OPENBLAS_THREAD_TIMEOUT", "26", "A", "b"),
         environment);
+    RivalKernels.requireTheirOwn(environment);
     assertThrows(IllegalArgumentException.class, () -> ThreadSetting.named("best"));
   }
 

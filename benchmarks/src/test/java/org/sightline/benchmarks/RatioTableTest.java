@@ -30,6 +30,7 @@ class RatioTableTest {
     assertEquals(Map.of("nano fp32", "OMP_WAIT_POLICY=PASSIVE"), report.chosen());
     assertTrue(report.machine().containsKey("commit"), report.machine().toString());
     assertTrue(report.environment().get("libtorch").matches("\\d+\\.\\d+\\.\\d+"), "libtorch");
+    assertTrue(report.environment().get("OpenBLAS core").matches("\\w+"), "OpenBLAS core");
     assertEquals(1, report.rows().size());
     Report.Row row = report.rows().get(0);
     assertEquals(3, row.timings().size());
