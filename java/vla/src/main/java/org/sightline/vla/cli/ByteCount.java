@@ -7,24 +7,30 @@ import java.util.regex.Pattern;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
-/** Numbers of bytes as people and Hugging Face write them: {@code 5GB}, {@code 500MiB}, 1000. */
+/**
+ * Numbers of bytes as people and Hugging Face write them: {@code 5GB}, {@code 500MiB}, 5000000. A
+ * number below a million without a unit is one of GB: nobody speaks of so few bytes here.
+ */
 final class ByteCount implements ITypeConverter<Long> {
+  private static final BigDecimal FEWEST_BYTES = BigDecimal.valueOf(1_000_000);
   private static final Pattern FORM =
-      Pattern.compile("(\\d+(?:\\.\\d+)?)\\s*([KMGT]?)(I?)B?", Pattern.CASE_INSENSITIVE);
+      Pattern.compile("(\\d+(?:\\.\\d+)?)\\s*([KMGT]?)(I?)(B?)", Pattern.CASE_INSENSITIVE);
 
   @Override
   public Long convert(String text) {
     Matcher form = FORM.matcher(text.strip());
     if (!form.matches()) {
       throw new TypeConversionException(
-          "found \"" + text + "\", expected a number of bytes such as 5GB, 500MiB or 1000000");
+          "found \"" + text + "\", expected a number of bytes such as 5GB or 500MiB");
     }
-    int power = "KMGT".indexOf(form.group(2).toUpperCase(Locale.ROOT)) + 1;
-    if (form.group(2).isEmpty()) {
-      power = 0;
+    BigDecimal number = new BigDecimal(form.group(1));
+    String prefix = form.group(2).toUpperCase(Locale.ROOT);
+    if (prefix.isEmpty() && form.group(4).isEmpty() && number.compareTo(FEWEST_BYTES) < 0) {
+      prefix = "G";
     }
+    int power = prefix.isEmpty() ? 0 : "KMGT".indexOf(prefix) + 1;
     BigDecimal unit = BigDecimal.valueOf(form.group(3).isEmpty() ? 1000 : 1024).pow(power);
-    BigDecimal bytes = new BigDecimal(form.group(1)).multiply(unit);
+    BigDecimal bytes = number.multiply(unit);
     if (bytes.compareTo(BigDecimal.valueOf(Long.MAX_VALUE)) > 0) {
       throw new TypeConversionException("found \"" + text + "\", expected less than 2^63 bytes");
     }

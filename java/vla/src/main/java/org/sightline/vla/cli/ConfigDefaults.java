@@ -3,11 +3,12 @@ package org.sightline.vla.cli;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.sightline.vla.cli.ConfigFile.Value;
 import picocli.CommandLine;
 import picocli.CommandLine.IDefaultValueProvider;
@@ -17,6 +18,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
 
 /**
  * Values for options that the command line leaves out: those of {@code --resume}'s run, or of
@@ -30,7 +32,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
   private static final Set<String> NO_SETTINGS =
       Set.of("config", "recipe", "resume", "overwrite", "help", "version", "stacktrace");
 
-  private final Map<String, Value> values = new HashMap<>();
+  private final Map<String, Value> values = new TreeMap<>();
 
   private ConfigDefaults() {}
 
@@ -80,8 +82,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
         throw new IllegalArgumentException(
             "--recipe must be one of %s, found %s".formatted(RECIPES, sources.recipe));
       }
-      String resource = sources.recipe + ".yaml";
-      defaults.values.putAll(ConfigFile.ofResource(resource, known).values());
+      defaults.values.putAll(ConfigFile.ofRecipe(sources.recipe, known).values());
     }
     if (sources.config != null) {
       defaults.values.putAll(ConfigFile.read(sources.config, known).values());
@@ -112,6 +113,21 @@ final class ConfigDefaults implements IDefaultValueProvider {
   public String defaultValue(ArgSpec argument) {
     Value value = argument instanceof OptionSpec option ? values.get(name(option)) : null;
     return value == null ? null : value.text();
+  }
+
+  /**
+   * Where the values that an error speaks of come from, unless the command line gives them.
+   *
+   * @return in parentheses, or empty
+   */
+  String origins(String message, ParseResult given) {
+    return values.entrySet().stream()
+        .filter(value -> message.matches("(?s).*--" + value.getKey() + "(?![\\w-]).*"))
+        .filter(value -> !given.hasMatchedOption("--" + value.getKey()))
+        .map(value -> "--%s is from %s".formatted(value.getKey(), value.getValue().where()))
+        .collect(
+            Collectors.collectingAndThen(
+                Collectors.joining(", "), text -> text.isEmpty() ? "" : " (" + text + ")"));
   }
 
   /** Says where a value came from that is not on the command line. */

@@ -70,13 +70,15 @@ final class ConfigFile {
     return of(file.toString(), text(file), known, key);
   }
 
-  /** Reads a file that is part of the program. */
-  static ConfigFile ofResource(String name, Set<String> known) throws IOException {
-    try (InputStream in = ConfigFile.class.getResourceAsStream(name)) {
+  /** Reads a recipe, a file that is part of the program. */
+  static ConfigFile ofRecipe(String name, Set<String> known) throws IOException {
+    String resource = name + ".yaml";
+    try (InputStream in = ConfigFile.class.getResourceAsStream(resource)) {
       if (in == null) {
-        throw new IOException(name + " is missing in the program");
+        throw new IOException(resource + " is missing in the program");
       }
-      return of(name, new String(in.readAllBytes(), StandardCharsets.UTF_8), known, null);
+      String text = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+      return of("--recipe " + name, text, known, null);
     }
   }
 
@@ -112,10 +114,12 @@ final class ConfigFile {
       }
       for (NodeTuple tuple : mapping.getValue()) {
         String where = where(file, tuple.getKeyNode());
-        String key = scalar(where, "key", tuple.getKeyNode());
+        String key =
+            FamiliarNames.option(scalar(where, "key", tuple.getKeyNode()), known::contains);
         if (!known.contains(key)) {
           throw new IllegalArgumentException(
-              "%s: unknown key '%s', expected one of %s".formatted(where, key, known));
+              "%s: unknown key '%s', expected %s"
+                  .formatted(where, key, FamiliarNames.instead(key).orElse("one of " + known)));
         }
         Value value = new Value(value(where, key, tuple.getValueNode()), where);
         if (values.put(key, value) != null) {

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import java.util.List;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
@@ -21,18 +22,45 @@ final class Errors {
 
   private Errors() {}
 
-  /** A command line that does not parse: the message last, not above a page of options. */
+  /** A command line that does not parse: the message, not a page of options. */
   static int usage(ParameterException e) {
     CommandLine command = e.getCommandLine();
     PrintWriter err = command.getErr();
-    if (command.getParent() == null) {
-      command.usage(err); // Short: what commands there are.
+    boolean noCommand = command.getParent() == null && e instanceof UnmatchedArgumentException;
+    String problem =
+        e instanceof UnmatchedArgumentException unmatched
+            ? unmatched(unmatched, noCommand)
+            : e.getMessage();
+    err.println(command.getColorScheme().errorText("sightline: " + problem));
+    if (!noCommand) {
+      err.println("\"" + command.getCommandSpec().qualifiedName() + " --help\" lists the options.");
     }
-    err.println(command.getColorScheme().errorText("sightline: " + e.getMessage()));
-    UnmatchedArgumentException.printSuggestions(e, err);
-    err.println("\"" + command.getCommandSpec().qualifiedName() + " --help\" lists the options.");
     err.flush();
     return USER;
+  }
+
+  /** What there is instead of what was not understood. */
+  private static String unmatched(UnmatchedArgumentException e, boolean noCommand) {
+    List<String> names = e.getUnmatched();
+    String suggestion =
+        FamiliarNames.commandFor(names.get(0))
+            .filter(command -> noCommand)
+            .or(() -> e.getSuggestions().stream().findFirst())
+            .map(", did you mean %s?"::formatted)
+            .orElse("");
+    if (noCommand) {
+      return "no command '%s'%s (there are %s)"
+          .formatted(
+              names.get(0),
+              suggestion,
+              String.join(", ", e.getCommandLine().getSubcommands().keySet()));
+    }
+    return e.getMessage()
+        + names.stream()
+            .flatMap(name -> FamiliarNames.instead(name).stream())
+            .findFirst()
+            .map("; "::concat)
+            .orElse(suggestion);
   }
 
   static int report(Throwable error, CommandLine commandLine, boolean stacktrace) {
@@ -42,7 +70,11 @@ final class Errors {
       err.flush();
     }
     boolean user = isUserError(error);
-    err.println(commandLine.getColorScheme().errorText("sightline: " + message(error)));
+    String message = message(error);
+    if (user && commandLine.getDefaultValueProvider() instanceof ConfigDefaults defaults) {
+      message += defaults.origins(message, commandLine.getParseResult());
+    }
+    err.println(commandLine.getColorScheme().errorText("sightline: " + message));
     if (!user && !stacktrace) {
       err.println("This is an error inside Sightline; run again with --stacktrace to see where.");
     }

@@ -156,6 +156,7 @@ final class FinetuneCommand implements Callable<Integer> {
 
   @Option(
       names = "--dtype",
+      converter = FamiliarNames.OfDType.class,
       defaultValue = "float32",
       description = "Of model and adapters: ${COMPLETION-CANDIDATES}.")
   private DType dtype;

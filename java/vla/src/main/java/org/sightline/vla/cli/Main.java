@@ -62,19 +62,19 @@ public final class Main implements Runnable {
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
-            .setParameterExceptionHandler((e, arguments) -> Errors.usage(e))
+            .setParameterExceptionHandler((e, unused) -> Errors.usage(e))
             .setExecutionExceptionHandler(
                 (e, commandLine, parsed) -> Errors.report(e, commandLine, main.stacktrace));
-    String command = Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst().orElse("");
-    if (command.equals("finetune")) {
+    String[] arguments = FamiliarNames.translate(line, args);
+    if (FamiliarNames.command(args).equals("finetune")) {
       try {
-        ConfigDefaults.install(line.getSubcommands().get("finetune"), args);
+        ConfigDefaults.install(line.getSubcommands().get("finetune"), arguments);
       } catch (IOException | RuntimeException e) {
         return Errors.report(e, line, Arrays.asList(args).contains("--stacktrace"));
       }
     }
     try {
-      return line.execute(args);
+      return line.execute(arguments);
     } catch (Error e) { // Which picocli lets pass: too small a heap, natives that are missing.
       return Errors.report(e, line, main.stacktrace);
     }
@@ -82,6 +82,7 @@ public final class Main implements Runnable {
 
   @Override
   public void run() {
+    spec.commandLine().usage(spec.commandLine().getErr()); // Short: what commands there are.
     throw new ParameterException(spec.commandLine(), "Missing command.");
   }
 

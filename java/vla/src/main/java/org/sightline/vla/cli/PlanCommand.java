@@ -59,7 +59,11 @@ final class PlanCommand implements Callable<Integer> {
   @Option(names = "--rank", defaultValue = "32", description = "LoRA rank.")
   private int rank;
 
-  @Option(names = "--dtype", defaultValue = "float32", description = "${COMPLETION-CANDIDATES}.")
+  @Option(
+      names = "--dtype",
+      converter = FamiliarNames.OfDType.class,
+      defaultValue = "float32",
+      description = "${COMPLETION-CANDIDATES}.")
   private DType dtype;
 
   @Option(
@@ -92,7 +96,7 @@ final class PlanCommand implements Callable<Integer> {
       names = "--memory",
       paramLabel = "SIZE",
       converter = ByteCount.class,
-      description = "Memory there is, 80GB for instance: the exit code is 2 if it is too little.")
+      description = "Memory there is, 80GB or 80: the exit code is 2 if it is too little.")
   private Long memory;
 
   @Option(

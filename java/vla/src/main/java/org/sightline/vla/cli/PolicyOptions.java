@@ -66,6 +66,7 @@ final class PolicyOptions {
 
   @Option(
       names = "--dtype",
+      converter = FamiliarNames.OfDType.class,
       description = "${COMPLETION-CANDIDATES}; without it the run's, else float32.")
   private DType dtype;
 

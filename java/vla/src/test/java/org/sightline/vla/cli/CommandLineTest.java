@@ -62,7 +62,9 @@ class CommandLineTest {
       delimiter = '|',
       value = {
         "                                  | Missing command",
-        "bake                              | Unmatched argument at index 0: 'bake'",
+        "plan --epochs=3                   | Unknown option: '--epochs=3'; --steps counts optimizer steps",
+        "finetune --output OUT --bf16 True | '--bf16', 'True'; --dtype bfloat16",
+        "finetune --output OUT --dtype half | expected one of [FLOAT32, BFLOAT16], found \"half\"",
         "finetune                          | Missing required option: '--output=DIR'",
         "finetune --output OUT --steps 0   | --steps must be at least 1, found 0",
         "finetune --output OUT --modes x   | expected one of [DEFAULT, FREEZE, ALIGN]"
@@ -92,7 +94,7 @@ class CommandLineTest {
             + " one of [action_loss, alignment_loss, token_accuracy, action_l1], found acc",
         "finetune --output OUT --train-projector --projector-dropout 2 | --projector-dropout must be"
             + " in [0, 1), found 2.0",
-        "finetune --output OUT --step 3    | Possible solutions: --steps",
+        "finetune --output OUT --step 3    | did you mean --steps?",
         "finetune --output OUT --config OUT | --config must be a file, found the folder ",
         "finetune --output OUT --data =1   | --data must name a file or folder, found nothing",
         "finetune --output= --steps 1      | --output must name a folder, found nothing",
@@ -142,6 +144,21 @@ class CommandLineTest {
     assertTrue(cli.err().startsWith("sightline: Unknown options: '--stepz', '3'"), cli.err());
     assertTrue(cli.err().contains("\"sightline finetune --help\""), cli.err());
     assertTrue(cli.err().lines().count() <= 3, cli.err());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "fintune, ', did you mean finetune?'",
+    "train, ', did you mean finetune?'",
+    "qqq, ''"
+  })
+  void aWrongCommandIsAnsweredInOneLine(String command, String suggestion) {
+    Cli cli = Cli.run(command + " --output x");
+    assertEquals(2, cli.exitCode());
+    assertEquals(
+        "sightline: no command '%s'%s (there are doctor, finetune, eval, act, inspect, plan, export)\n"
+            .formatted(command, suggestion),
+        cli.err());
   }
 
   @Test
