@@ -9,6 +9,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -263,7 +264,8 @@ public final class ShardedSafetensors implements AutoCloseable {
     List<Path> files = new ArrayList<>();
     Map<String, String> weightMap = new LinkedHashMap<>();
     for (int i = 0; i < plan.size(); i++) {
-      String name = "model-%05d-of-%05d.safetensors".formatted(i + 1, plan.size());
+      String name =
+          String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, plan.size());
       Path file = folder.resolve(name);
       SafetensorsWriter.write(file, plan.get(i), source, metadata);
       plan.get(i).forEach(info -> weightMap.put(info.name(), name));

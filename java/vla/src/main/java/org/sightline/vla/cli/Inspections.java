@@ -172,6 +172,7 @@ final class Inspections {
     Map<String, Object> facts = facts("dataset", folder);
     facts.put("name", summary.name());
     putIfSaid(facts, "version", summary.version());
+    facts.put("format", summary.format());
     List<Map<String, Object>> splits = new ArrayList<>();
     for (RldsSummary.Split split : summary.splits()) {
       Map<String, Object> described = new LinkedHashMap<>();

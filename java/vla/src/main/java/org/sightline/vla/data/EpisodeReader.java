@@ -82,10 +82,7 @@ public final class EpisodeReader implements Closeable {
 
     Episode episode() throws DatasetFormatException {
       RldsKeys keys = dataset.keys();
-      TfFeature first = feature(keys.image());
-      if (!(first instanceof TfFeature.ByteStrings images)) {
-        throw wrong(keys.image(), first.describe(), "a list of bytes values, one image a step");
-      }
+      List<byte[]> images = bytes(keys.image(), -1, "image");
       int steps = images.size();
       float[] actions = floats(keys.action(), steps, Step.ACTION_SIZE);
       boolean hasState = dataset.features().has(keys.state());
@@ -102,7 +99,7 @@ public final class EpisodeReader implements Closeable {
         list.add(
             new Step(
                 new Step.Origin(file, record, offset, i),
-                images.values().get(i),
+                images.get(i),
                 Arrays.copyOfRange(actions, i * Step.ACTION_SIZE, (i + 1) * Step.ACTION_SIZE),
                 Arrays.copyOfRange(states, i * stateSize, (i + 1) * stateSize),
                 instructions.get(i),
@@ -133,8 +130,20 @@ public final class EpisodeReader implements Closeable {
 
     private float[] floats(String key, int steps, int perStep) throws DatasetFormatException {
       TfFeature feature = feature(key);
-      if (feature instanceof TfFeature.Floats floats && feature.size() == steps * perStep) {
-        return floats.values();
+      if (feature.size() == steps * perStep) {
+        if (feature instanceof TfFeature.Floats floats) {
+          return floats.values();
+        }
+        if (feature instanceof TfFeature.Ints ints && perStep == 1) { // Some rewards are whole.
+          float[] values = new float[steps];
+          for (int i = 0; i < steps; i++) {
+            values[i] = ints.values()[i];
+          }
+          return values;
+        }
+        if (feature instanceof TfFeature.Unset) {
+          return new float[0];
+        }
       }
       throw wrong(
           key,
@@ -148,14 +157,31 @@ public final class EpisodeReader implements Closeable {
               + ")");
     }
 
-    private List<String> texts(String key, int steps) throws DatasetFormatException {
+    /**
+     * A value a step.
+     *
+     * @param steps how many, or -1 for as many as there are
+     */
+    private List<byte[]> bytes(String key, int steps, String what) throws DatasetFormatException {
       TfFeature feature = feature(key);
-      if (!(feature instanceof TfFeature.ByteStrings bytes) || feature.size() != steps) {
-        throw wrong(
-            key, feature.describe(), "a list of " + steps + " bytes values, one text a step");
+      boolean empty = feature instanceof TfFeature.Unset; // As TensorFlow writes a list of none.
+      if (empty && steps <= 0) {
+        return List.of();
       }
+      if (!(feature instanceof TfFeature.ByteStrings bytes)
+          || steps >= 0 && feature.size() != steps) {
+        String count = steps < 0 ? "" : steps + " ";
+        throw wrong(
+            key,
+            feature.describe(),
+            "a list of " + count + "bytes values, one " + what + " a step");
+      }
+      return bytes.values();
+    }
+
+    private List<String> texts(String key, int steps) throws DatasetFormatException {
       List<String> texts = new ArrayList<>(steps);
-      for (byte[] value : bytes.values()) {
+      for (byte[] value : bytes(key, steps, "text")) {
         try {
           texts.add(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(value)).toString());
         } catch (CharacterCodingException e) {
@@ -175,6 +201,9 @@ public final class EpisodeReader implements Closeable {
         return flags;
       }
       TfFeature feature = feature(key);
+      if (steps == 0 && feature instanceof TfFeature.Unset) {
+        return flags;
+      }
       if (!(feature instanceof TfFeature.Ints ints) || feature.size() != steps) {
         throw wrong(key, feature.describe(), "a list of " + steps + " int64 values");
       }

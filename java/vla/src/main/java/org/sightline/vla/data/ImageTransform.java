@@ -55,8 +55,10 @@ public record ImageTransform(int size, Augmentation augmentation) {
    * @param seed of the augmentation
    */
   public String describe(long seed) {
-    return "lanczos3 to %d, %s"
-        .formatted(size, augmentation == null ? "whole" : augmentation + " seed " + seed);
+    return "lanczos3 to "
+        + size
+        + ", "
+        + (augmentation == null ? "whole" : augmentation + " seed " + seed);
   }
 
   /** Number of floats of one image: 6·size·size. */

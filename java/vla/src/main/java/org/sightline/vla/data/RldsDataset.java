@@ -7,7 +7,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
 
 /**
  * One split of a TFDS/RLDS folder on disk:
@@ -82,25 +81,24 @@ public final class RldsDataset {
     if (!Files.isDirectory(folder)) {
       throw new DatasetFormatException(folder + ": no such folder, expected a TFDS/RLDS dataset");
     }
-    Path infoFile = folder.resolve("dataset_info.json");
-    if (!Files.isRegularFile(infoFile)) {
+    if (!Files.isRegularFile(folder.resolve(RldsInfo.FILE))) {
       throw new DatasetFormatException(
           folder + ": no dataset_info.json, expected a TFDS/RLDS dataset" + hint(folder));
     }
-    JsonFields info = JsonFields.read(infoFile);
-    String name = info.text("name");
+    RldsInfo info = RldsInfo.read(folder);
+    info.requireTfRecord();
     Path featuresFile = folder.resolve("features.json");
     if (!Files.isRegularFile(featuresFile)) {
       throw new DatasetFormatException(folder + ": no features.json, expected a TFDS schema");
     }
     RldsFeatures features = RldsFeatures.read(featuresFile);
     checkKeys(featuresFile, features, keys);
-    List<Long> shardLengths = shardLengths(info, split);
+    List<Long> shardLengths = info.shardLengths(split);
     CorruptionLog corruption = new CorruptionLog(policy);
     List<Path> shards = new ArrayList<>();
     long[][] offsets = new long[shardLengths.size()][];
     for (int i = 0; i < offsets.length; i++) {
-      Path shard = shard(folder, name, split, i, offsets.length);
+      Path shard = info.shard(split, i, offsets.length);
       if (!Files.isRegularFile(shard)) {
         throw new DatasetFormatException(
             shard
@@ -114,7 +112,7 @@ public final class RldsDataset {
       shards.add(shard);
     }
     return new RldsDataset(
-        folder, name, split, features, keys, List.copyOf(shards), offsets, corruption);
+        folder, info.name(), split, features, keys, List.copyOf(shards), offsets, corruption);
   }
 
   private static long[] index(Path shard, long expected, CorruptionLog corruption)
@@ -199,8 +197,8 @@ public final class RldsDataset {
 
   private static void checkKeys(Path file, RldsFeatures features, RldsKeys keys)
       throws DatasetFormatException {
-    features.require(keys.image(), RldsFeatures.Kind.IMAGE);
-    features.require(keys.instruction(), RldsFeatures.Kind.TEXT);
+    features.requireBytes(keys.image(), RldsFeatures.Kind.IMAGE);
+    features.requireBytes(keys.instruction(), RldsFeatures.Kind.TEXT);
     RldsFeatures.Leaf action = features.require(keys.action(), RldsFeatures.Kind.TENSOR);
     if (action.shape().length != 1 || action.shape()[0] != Step.ACTION_SIZE) {
       throw new DatasetFormatException(
@@ -229,35 +227,11 @@ public final class RldsDataset {
     }
   }
 
-  /** The file of a shard. */
-  static Path shard(Path folder, String name, String split, int number, int count) {
-    return folder.resolve(String.format("%s-%s.tfrecord-%05d-of-%05d", name, split, number, count));
-  }
-
-  /** The names of all splits. */
-  static List<String> splits(JsonFields info) throws FormatException {
-    List<String> names = new ArrayList<>();
-    for (JsonFields split : info.objects("splits")) {
-      names.add(split.text("name"));
-    }
-    return names;
-  }
-
-  static List<Long> shardLengths(JsonFields info, String split) throws IOException {
-    List<String> available = splits(info);
-    int index = available.indexOf(split);
-    if (index < 0) {
-      throw new DatasetFormatException(
-          info.file() + ": found the splits " + available + ", expected one named '" + split + "'");
-    }
-    return info.objects("splits").get(index).longs("shardLengths");
-  }
-
   /** Users often name the folder above the version folder. */
   private static String hint(Path folder) throws IOException {
     try (Stream<Path> children = Files.list(folder)) {
       return children
-          .filter(child -> Files.isRegularFile(child.resolve("dataset_info.json")))
+          .filter(child -> Files.isRegularFile(child.resolve(RldsInfo.FILE)))
           .sorted()
           .findFirst()
           .map(child -> "; did you mean " + child + "?")

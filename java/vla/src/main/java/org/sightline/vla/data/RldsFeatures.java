@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import org.sightline.formats.FormatException;
@@ -39,6 +40,9 @@ final class RldsFeatures {
     }
   }
 
+  /** TensorFlow's name of the type, and NumPy's. */
+  private static final Set<String> STRINGS = Set.of("string", "object");
+
   private final Path file;
   private final SortedMap<String, Leaf> leaves;
 
@@ -64,6 +68,17 @@ final class RldsFeatures {
 
   boolean has(String key) {
     return leaves.containsKey(key);
+  }
+
+  /** As {@link #require}; a plain tensor of strings has the same bytes and will do as well. */
+  void requireBytes(String key, Kind kind) throws DatasetFormatException {
+    Leaf leaf = leaves.get(key);
+    boolean strings =
+        leaf != null
+            && leaf.kind() == Kind.TENSOR
+            && STRINGS.contains(leaf.dtype())
+            && Arrays.stream(leaf.shape()).allMatch(size -> size == 1);
+    require(key, strings ? Kind.TENSOR : kind);
   }
 
   /** The leaf of a key, which must exist and be of a kind. */

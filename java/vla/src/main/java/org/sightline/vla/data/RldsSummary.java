@@ -8,18 +8,19 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.GitLfs;
 
 /**
  * What the descriptors of a TFDS/RLDS folder say, whatever its keys are; no record is read.
  *
  * @param name of the dataset
  * @param version as written, or empty
+ * @param format of the shards, such as {@code tfrecord}
  * @param splits in the order of {@code dataset_info.json}
  * @param features what every record holds, by key: {@code image of uint8 [480, 640, 3]}
  */
 public record RldsSummary(
-    String name, String version, List<Split> splits, Map<String, String> features) {
+    String name, String version, String format, List<Split> splits, Map<String, String> features) {
 
   /**
    * One split.
@@ -38,19 +39,19 @@ public record RldsSummary(
   /**
    * Reads the descriptors and looks for every shard.
    *
-   * @throws FormatException when a descriptor is malformed
+   * @throws FormatException when a descriptor is malformed, or a shard is a Git LFS pointer
    */
   public static RldsSummary read(Path folder) throws IOException {
-    JsonFields info = JsonFields.read(folder.resolve("dataset_info.json"));
-    String name = info.text("name");
+    RldsInfo info = RldsInfo.read(folder);
     List<Split> splits = new ArrayList<>();
-    for (String split : RldsDataset.splits(info)) {
-      List<Long> episodes = RldsDataset.shardLengths(info, split);
+    for (String split : info.splits()) {
+      List<Long> episodes = info.shardLengths(split);
       long bytes = 0;
       List<Path> missing = new ArrayList<>();
       for (int i = 0; i < episodes.size(); i++) {
-        Path shard = RldsDataset.shard(folder, name, split, i, episodes.size());
+        Path shard = info.shard(split, i, episodes.size());
         if (Files.isRegularFile(shard)) {
+          GitLfs.requireContent(shard);
           bytes += Files.size(shard);
         } else {
           missing.add(shard);
@@ -62,6 +63,7 @@ public record RldsSummary(
     RldsFeatures.read(folder.resolve("features.json"))
         .leaves()
         .forEach((key, leaf) -> features.put(key, leaf.describe()));
-    return new RldsSummary(name, info.text("version", ""), splits, features);
+    return new RldsSummary(
+        info.name(), info.json().text("version", ""), info.format(), splits, features);
   }
 }

@@ -114,8 +114,8 @@ public final class RldsWriter implements Closeable {
       shard =
           new TfRecordWriter(
               folder.resolve(
-                  String.format(
-                      "%s-train.tfrecord-%05d-of-%05d", layout.name(), index, layout.shards())));
+                  RldsInfo.fileName(
+                      layout.name(), "train", RldsInfo.TFRECORD, index, layout.shards())));
       shardLengths.add(0);
     }
     shard.write(record);
@@ -258,7 +258,7 @@ public final class RldsWriter implements Closeable {
     splits.add(split);
     JsonObject info = new JsonObject();
     info.addProperty("description", layout.description());
-    info.addProperty("fileFormat", "tfrecord");
+    info.addProperty("fileFormat", RldsInfo.TFRECORD);
     info.addProperty("name", layout.name());
     info.add("splits", splits);
     info.addProperty("version", "1.0.0");

@@ -110,6 +110,31 @@ class HuggingFacePromptTokenizerTest {
     }
   }
 
+  /** A file that was saved after calls with them keeps both; transformers resets them each time. */
+  @Test
+  void truncationAndPaddingOfTheFileDoNotCount() throws IOException {
+    String cut = "{'direction': 'Right', 'max_length': 8, 'strategy': 'LongestFirst', 'stride': 0}";
+    String pad =
+        "{'strategy': {'Fixed': 64}, 'direction': '%s', 'pad_to_multiple_of': null, 'pad_id': 0,"
+            + " 'pad_type_id': 0, 'pad_token': '<unk>'}";
+    String instruction = "put the carrot on the plate and then close the drawer";
+    try (PromptTokenizer embedded = HuggingFacePromptTokenizer.embedded()) {
+      for (String[] settings :
+          new String[][] {
+            {cut, "null"}, {"null", pad.formatted("Left")}, {cut, pad.formatted("Right")}
+          }) {
+        var root = JsonParser.parseString(embeddedJson()).getAsJsonObject();
+        root.add("truncation", JsonParser.parseString(settings[0].replace('\'', '"')));
+        root.add("padding", JsonParser.parseString(settings[1].replace('\'', '"')));
+        Path file = Files.writeString(folder.resolve("tokenizer.json"), root.toString());
+        try (PromptTokenizer opened = HuggingFacePromptTokenizer.open(file)) {
+          assertArrayEquals(
+              Prompt.ids(embedded, instruction), Prompt.ids(opened, instruction), settings[0]);
+        }
+      }
+    }
+  }
+
   @Test
   void wordStartIsAppendedOnlyWhenMissing() throws IOException {
     assertEquals("In: What action should the robot take to öffne x?\nOut:", Prompt.text("ÖFFNE X"));

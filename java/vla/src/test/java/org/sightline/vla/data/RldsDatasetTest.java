@@ -172,8 +172,8 @@ class RldsDatasetTest {
         "found a list of 14 int64 values, expected a list of 14 float values (2 steps of 7)");
     assertReadFails(
         "steps/observation/image_0",
-        new TfFeature.Unset(),
-        "found an empty feature, expected a list of bytes values, one image a step");
+        new TfFeature.Floats(new float[2]),
+        "found a list of 2 float values, expected a list of bytes values, one image a step");
     assertReadFails(
         "steps/language_instruction",
         new TfFeature.ByteStrings(List.of(new byte[0])),

@@ -1,0 +1,36 @@
+package org.sightline.formats;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+
+/**
+ * Recognises what Git leaves in place of a large file where Git LFS was not at work: a text of
+ * three lines that names the file's hash. Readers would take it for a damaged download.
+ */
+public final class GitLfs {
+  private static final byte[] START =
+      "version https://git-lfs.github.com/spec/".getBytes(StandardCharsets.US_ASCII);
+
+  private GitLfs() {}
+
+  /**
+   * Passes unless a file is a pointer.
+   *
+   * @throws FormatException naming the file and the cure
+   */
+  public static void requireContent(Path file) throws IOException {
+    try (InputStream in = Files.newInputStream(file)) {
+      if (Arrays.equals(in.readNBytes(START.length), START)) {
+        throw new FormatException(
+            file,
+            "document",
+            "a Git LFS pointer",
+            "the file it stands for: run \"git lfs install\" and \"git lfs pull\" in its repository");
+      }
+    }
+  }
+}
