@@ -1,10 +1,13 @@
 package org.sightline.formats;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 
 /**
- * The first place where a text departs from JSON's grammar (RFC 8259), in words that help to mend
- * it: a parser's own message knows the place only roughly, and nothing of what would fit there.
+ * The first place where a text departs from JSON's grammar (RFC 8259, and the numbers of Python's
+ * {@code json} that are not finite), in words that help to mend it: a parser's own message knows
+ * the place only roughly, and nothing of what would fit there.
  *
  * @param line from 1
  * @param column from 1, in UTF-16 code units
@@ -28,6 +31,27 @@ record JsonDefect(int line, int column, String found, String expected) {
     return scanner.defect();
   }
 
+  /**
+   * A text cut before and after each NaN, Infinity and -Infinity that stands for a number: these
+   * are the odd pieces. One piece, the text, if there is none or anything else is wrong.
+   */
+  static List<String> aroundNotFinite(String text) {
+    Scanner scanner = new Scanner(text);
+    try {
+      scanner.document();
+    } catch (Defect e) {
+      return List.of(text);
+    }
+    List<String> pieces = new ArrayList<>();
+    int start = 0;
+    for (int end : scanner.cuts) {
+      pieces.add(text.substring(start, end));
+      start = end;
+    }
+    pieces.add(text.substring(start));
+    return pieces;
+  }
+
   /** Ends the scan. */
   private static final class Defect extends Exception {
     private static final long serialVersionUID = 1L;
@@ -42,6 +66,7 @@ record JsonDefect(int line, int column, String found, String expected) {
     private static final char END = '\0'; // Fits nowhere in JSON as a character either.
 
     private final String text;
+    private final List<Integer> cuts = new ArrayList<>();
     private int at;
     private String expected;
 
@@ -65,7 +90,11 @@ record JsonDefect(int line, int column, String found, String expected) {
         case '[' -> array(depth);
         case '"' -> string();
         default -> {
-          if (peek() == '-' || isDigit()) {
+          if (isNotFinite()) {
+            cuts.add(at);
+            at += word().length();
+            cuts.add(at);
+          } else if (peek() == '-' || isDigit()) {
             number();
           } else {
             literal();
@@ -167,6 +196,11 @@ record JsonDefect(int line, int column, String found, String expected) {
         expected("a value");
       }
       at += word.length();
+    }
+
+    private boolean isNotFinite() {
+      String word = word();
+      return word.equals("NaN") || word.equals("Infinity") || word.equals("-Infinity");
     }
 
     private void take(char wanted, String description) throws Defect {

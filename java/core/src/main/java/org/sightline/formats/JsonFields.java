@@ -22,7 +22,8 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   private static final int MAX_FOUND = 100;
 
   /**
-   * Reads a file, strictly as RFC 8259 has it.
+   * Reads a file, strictly as RFC 8259 has it but for NaN, Infinity and -Infinity, which are errors
+   * where they are asked for.
    *
    * @throws FormatException if it is no JSON object
    */
@@ -77,7 +78,7 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   }
 
   public List<Double> numbers(String key) throws FormatException {
-    return list(key, "numbers", JsonFields::isNumber, JsonElement::getAsDouble);
+    return list(key, "finite numbers", JsonFields::isFinite, JsonElement::getAsDouble);
   }
 
   public List<Boolean> bools(String key) throws FormatException {
@@ -140,6 +141,9 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   public double number(String key) throws FormatException {
     if (!has(key) || !isNumber(json.get(key))) {
       throw wrong(key, "a number");
+    }
+    if (!isFinite(json.get(key))) {
+      throw wrong(key, "a finite number");
     }
     return json.get(key).getAsDouble();
   }
@@ -214,6 +218,10 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
 
   private static boolean isNumber(JsonElement value) {
     return value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber();
+  }
+
+  private static boolean isFinite(JsonElement value) {
+    return isNumber(value) && Double.isFinite(value.getAsDouble());
   }
 
   private static boolean isString(JsonElement value) {

@@ -240,6 +240,9 @@ record PeftConfigReader(Path file, JsonObject json) {
     if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber()) {
       throw new FormatException(file, key, value.toString(), "a number");
     }
+    if (!Double.isFinite(value.getAsDouble())) {
+      throw new FormatException(file, key, value.toString(), "a finite number");
+    }
     return value.getAsDouble();
   }
 

@@ -58,6 +58,7 @@ public final class Safetensors implements AutoCloseable {
    */
   public static Safetensors open(Path file) throws IOException {
     requireLittleEndian();
+    GitLfs.requireContent(file);
     FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
     try {
       long size = channel.size();

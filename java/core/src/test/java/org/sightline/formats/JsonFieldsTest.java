@@ -53,7 +53,10 @@ class JsonFieldsTest {
         "{a: 1}               | 1 | 2  | 'a'                  | a key in double quotes",
         "{'a': 1}             | 1 | 2  | a single quote       | a key in double quotes",
         "{\"a\": True}        | 1 | 7  | 'True'               | a value",
-        "{\"a\":~ NaN}        | 2 | 2  | 'NaN'                | a value",
+        "{\"a\":~ nan}        | 2 | 2  | 'nan'                | a value",
+        "{\"a\": +Infinity}   | 1 | 7  | '+Infinity'          | a value",
+        "{\"a\": [NaN~2]}     | 2 | 1  | '2'                  | ',' or ']'",
+        "{NaN: 1}             | 1 | 2  | 'NaN'                | a key in double quotes",
         "{\"a\":}             | 1 | 6  | '}'                  | a value",
         "{\"a\": 01}          | 1 | 7  | '01'                 | a number such as 1, -0.5 or 2e-3",
         "{\"a\": 1.}          | 1 | 7  | '1.'                 | a number such as 1, -0.5 or 2e-3",
@@ -108,6 +111,37 @@ class JsonFieldsTest {
     assertTrue(longs.getMessage().endsWith(", expected a list of integers"), longs.getMessage());
     FormatException bools = assertThrows(FormatException.class, () -> b.bools("longs"));
     assertTrue(bools.getMessage().endsWith(", expected a list of booleans"), bools.getMessage());
+  }
+
+  /** Python's json.dump writes them; what is not read harms nobody, and is written as it was. */
+  @Test
+  void numbersThatAreNotFiniteAreRefusedOnlyWhereTheyAreRead() throws IOException {
+    String text =
+        "{\"a\": [0.5, -Infinity], \"b\": {\"c\": NaN, \"d\": 2}, \"e\": \"NaN, Infinity\", \"f\": 1e999}";
+    JsonFields root = JsonFields.read(Files.writeString(folder.resolve("x.json"), text));
+    assertEquals(2, root.object("b").integer("d"));
+    assertEquals("NaN, Infinity", root.text("e"));
+    assertEquals(text.replace(" ", "").replace("NaN,I", "NaN, I"), root.json().toString());
+    for (String[] row :
+        new String[][] {
+          {"b.c", "NaN", "a finite number"},
+          {"f", "1e999", "a finite number"},
+          {"a", "[0.5,-Infinity]", "a list of finite numbers"},
+        }) {
+      FormatException e =
+          assertThrows(
+              FormatException.class,
+              () -> {
+                switch (row[0]) {
+                  case "a" -> root.numbers("a");
+                  case "f" -> root.number("f", 0);
+                  default -> root.object("b").number("c");
+                }
+              });
+      assertTrue(
+          e.getMessage().endsWith(": %s: found %s, expected %s".formatted((Object[]) row)),
+          e.getMessage());
+    }
   }
 
   /** The description has a grammar of its own: it must agree with Gson's on what JSON is. */

@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.formats.GitLfs;
 import org.sightline.vla.data.ImageCodec;
 import org.sightline.vla.data.ImageTransform;
 import org.sightline.vla.data.Prompt;
@@ -54,6 +55,7 @@ final class ActCommand implements Callable<Integer> {
     if (instruction.isBlank()) {
       throw new IllegalArgumentException("--instruction must say what to do, found nothing");
     }
+    GitLfs.requireContent(image);
     byte[] encoded = Files.readAllBytes(image);
     try (LoadedPolicy loaded = policy.open()) {
       long[] ids = ids(loaded, encoded);

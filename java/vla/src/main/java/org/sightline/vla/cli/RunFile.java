@@ -46,16 +46,26 @@ final class RunFile {
   /** Notes in the file that the run goes on. */
   static void addResumption(Path folder, CommandSpec command) throws IOException {
     JsonObject root = read(folder);
-    if (!root.has("resumed")) {
-      root.add("resumed", new JsonArray());
-    }
     root.add("options", options(command));
     root.getAsJsonArray("resumed").add(occasion(command));
     AtomicFile.writeText(folder.resolve(NAME), GSON.toJson(root) + "\n");
   }
 
+  /**
+   * What was written, with an empty list where the run was not resumed.
+   *
+   * @throws org.sightline.formats.FormatException if it is something else by now
+   */
   static JsonObject read(Path folder) throws IOException {
-    return JsonFields.read(folder.resolve(NAME)).json();
+    JsonFields root = JsonFields.read(folder.resolve(NAME));
+    root.object("options");
+    root.object("started");
+    if (root.has("resumed")) {
+      root.objects("resumed");
+    } else {
+      root.json().add("resumed", new JsonArray());
+    }
+    return root.json();
   }
 
   private static JsonObject options(CommandSpec command) {

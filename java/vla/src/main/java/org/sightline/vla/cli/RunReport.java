@@ -78,11 +78,9 @@ final class RunReport {
     object(run.getAsJsonObject("options"));
     html.append("<h2>Where and when</h2>\n");
     object(run.getAsJsonObject("started"));
-    if (run.has("resumed")) {
-      for (JsonElement resumed : run.getAsJsonArray("resumed")) {
-        html.append("<h3>Resumed</h3>\n");
-        object(resumed.getAsJsonObject());
-      }
+    for (JsonElement resumed : run.getAsJsonArray("resumed")) {
+      html.append("<h3>Resumed</h3>\n");
+      object(resumed.getAsJsonObject());
     }
     html.append("</body>\n</html>\n");
   }

@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.GitLfs;
 import org.sightline.formats.JsonFields;
 
 /**
@@ -73,6 +74,7 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
                   ? " (a SentencePiece tokenizer.model alone is not enough)"
                   : ""));
     }
+    GitLfs.requireContent(file);
     return new HuggingFacePromptTokenizer(file.toString(), Files.readAllBytes(file));
   }
 

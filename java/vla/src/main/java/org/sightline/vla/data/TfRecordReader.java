@@ -8,6 +8,8 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
+import java.util.Locale;
+import org.sightline.formats.GitLfs;
 import org.sightline.formats.MaskedCrc32c;
 
 /**
@@ -41,9 +43,10 @@ public final class TfRecordReader implements Closeable {
   /**
    * Opens a file.
    *
-   * @throws IOException if it cannot be opened
+   * @throws IOException if it cannot be opened, or is a Git LFS pointer
    */
   public TfRecordReader(Path file) throws IOException {
+    GitLfs.requireContent(file);
     this.file = file;
     this.channel = FileChannel.open(file, StandardOpenOption.READ);
     this.size = channel.size();
@@ -183,6 +186,6 @@ public final class TfRecordReader implements Closeable {
 
   private static String crcMismatch(String what, int stored, int computed) {
     return String.format(
-        "masked CRC32C of %s: found 0x%08x, expected 0x%08x", what, stored, computed);
+        Locale.ROOT, "masked CRC32C of %s: found 0x%08x, expected 0x%08x", what, stored, computed);
   }
 }

@@ -189,14 +189,11 @@ public final class CheckpointExport {
       return;
     }
     Files.write(draft.resolve(STATISTICS), Files.readAllBytes(statistics));
-    JsonObject config = JsonFields.read(draft.resolve(HuggingFaceCheckpoint.CONFIG)).json();
-    if (!config.has("norm_stats")) {
-      config.add("norm_stats", new JsonObject());
-    }
-    JsonFields.read(statistics)
-        .json()
-        .asMap()
-        .forEach((dataset, entry) -> config.getAsJsonObject("norm_stats").add(dataset, entry));
+    JsonFields root = JsonFields.read(draft.resolve(HuggingFaceCheckpoint.CONFIG));
+    JsonObject known = root.has("norm_stats") ? root.object("norm_stats").json() : new JsonObject();
+    JsonFields.read(statistics).json().asMap().forEach(known::add);
+    JsonObject config = root.json();
+    config.add("norm_stats", known);
     HuggingFaceCheckpoint.writeConfig(draft, config);
   }
 }

@@ -218,6 +218,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
     String text =
         new GsonBuilder()
             .serializeNulls()
+            .serializeSpecialFloatingPointValues() // As Python wrote them.
             .setPrettyPrinting()
             .disableHtmlEscaping()
             .create()

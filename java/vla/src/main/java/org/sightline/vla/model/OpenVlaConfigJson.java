@@ -1,6 +1,7 @@
 package org.sightline.vla.model;
 
 import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import java.io.IOException;
@@ -37,10 +38,12 @@ final class OpenVlaConfigJson {
     root.require("model_type", root.text("model_type", null), "openvla");
     root.require("use_fused_vision_backbone", root.bool("use_fused_vision_backbone", true), true);
     if (root.has("timm_override_act_layers")) {
-      for (var layer : root.json().getAsJsonArray("timm_override_act_layers")) {
-        if (!layer.isJsonNull()) {
-          throw root.wrong("timm_override_act_layers", "[null,null]");
-        }
+      JsonElement layers = root.json().get("timm_override_act_layers");
+      boolean none =
+          layers.isJsonArray()
+              && layers.getAsJsonArray().asList().stream().allMatch(JsonElement::isJsonNull);
+      if (!none) {
+        throw root.wrong("timm_override_act_layers", "[null,null]");
       }
     }
     try {

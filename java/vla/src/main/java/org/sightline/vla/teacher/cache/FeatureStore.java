@@ -12,6 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.GitLfs;
 import org.sightline.vla.data.ImageKey;
 
 /**
@@ -96,6 +97,11 @@ public final class FeatureStore implements AutoCloseable {
               + ", expected "
               + kind
               + "; delete the folder to start anew");
+    }
+    for (String name : List.of("index", "features.bf16")) {
+      if (Files.exists(folder.resolve(name))) {
+        GitLfs.requireContent(folder.resolve(name));
+      }
     }
     this.index = new EntryIndex(folder.resolve("index"));
     try {
