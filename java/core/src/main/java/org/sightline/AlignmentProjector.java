@@ -49,7 +49,8 @@ public final class AlignmentProjector implements AutoCloseable {
    * A projector with given weights, which are copied.
    *
    * @param parameters the eight tensors named above, all fp32 or all bf16; others are ignored
-   * @throws IllegalArgumentException if one is missing, or has another shape or dtype
+   * @throws IllegalArgumentException if one is missing, has another shape or dtype, or is not
+   *     finite
    */
   public static AlignmentProjector of(ProjectorConfig config, Map<String, Tensor> parameters) {
     Sightline.load();
@@ -68,6 +69,7 @@ public final class AlignmentProjector implements AutoCloseable {
         Tensors.requireShape(entry.getKey(), given, entry.getValue());
         Tensors.requireKernelDType(entry.getKey(), given);
         Tensors.requireStrided(entry.getKey(), given);
+        Finite.require(entry.getKey(), given);
         copies.put(entry.getKey(), Tensors.copyOf(given));
       }
     } catch (RuntimeException e) {

@@ -247,6 +247,8 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
    * Adds s·BA to the weight, in place and rounded to nearest; {@link #forward} then runs the plain
    * layer.
    *
+   * @throws IllegalArgumentException if a sum is not finite, for instance beyond the range of the
+   *     weight's dtype; the weight is then as it was
    * @throws IllegalStateException if it is merged already
    */
   public void merge() {
@@ -255,9 +257,23 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
           if (merged) {
             throw new IllegalStateException("the adapter is already merged into the weight");
           }
-          addDelta(sightline::sl_lora_merge);
+          mergeIfFinite();
           merged = true;
         });
+  }
+
+  private void mergeIfFinite() {
+    try (PointerScope scope = new PointerScope();
+        NoGradGuard noGrad = new NoGradGuard()) {
+      Tensor before = weight.clone();
+      addDelta(sightline::sl_lora_merge);
+      try {
+        Finite.require("weight + s·BA", weight);
+      } catch (IllegalArgumentException e) {
+        weight.copy_(before);
+        throw e;
+      }
+    }
   }
 
   /**

@@ -138,6 +138,12 @@ class AlignmentProjectorTest extends AlignmentLossFixture {
               IllegalArgumentException.class,
               () -> AlignmentProjector.of(source.config(), weights));
       assertEquals("net.4.bias must have shape [6], found [7]", shape.getMessage());
+      weights.put("net.4.bias", torch.full(new long[] {6}, new Scalar(Double.NaN)));
+      IllegalArgumentException finite =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> AlignmentProjector.of(source.config(), weights));
+      assertEquals("net.4.bias must be finite, found NaN at [0]", finite.getMessage());
       weights.remove("net.4.bias");
       IllegalArgumentException missing =
           assertThrows(

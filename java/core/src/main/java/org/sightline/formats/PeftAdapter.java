@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Finite;
 
 /**
  * A LoRA adapter in the folder layout of Hugging Face PEFT, so that {@code
@@ -38,7 +39,8 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
 
   /**
    * @throws IllegalArgumentException if there is no adapter, or one whose shapes do not fit its
-   *     rank, or whose module the configuration does not target (PEFT would pass it over)
+   *     rank, that is not finite, or whose module the configuration does not target (PEFT would
+   *     pass it over)
    */
   public PeftAdapter {
     Objects.requireNonNull(config, "config");
@@ -56,6 +58,8 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
           if (defect != null) {
             throw new IllegalArgumentException("adapter of '" + module + "': " + defect);
           }
+          Finite.require(module + SUFFIX_A, pair.a());
+          Finite.require(module + SUFFIX_B, pair.b());
         });
   }
 
@@ -85,8 +89,8 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
    * <p>Base weights that PEFT stores beside an adapted output layer ({@code
    * lm_head.base_layer.weight}) are passed over.
    *
-   * @throws FormatException if a file is malformed, a pair is incomplete, or the configuration asks
-   *     for something unsupported: names file and key
+   * @throws FormatException if a file is malformed, a pair is incomplete or not finite, or the
+   *     configuration asks for something unsupported: names file and key
    */
   public static PeftAdapter read(Path folder) throws IOException {
     Path weights = folder.resolve(WEIGHTS);
@@ -102,10 +106,19 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
       for (String module : modules) {
         adapters.put(module, readPair(file, PREFIX + module, config.loraOf(module).rank()));
       }
-      return new PeftAdapter(config, adapters);
+      return checked(weights, config, adapters);
     } catch (IOException | RuntimeException e) {
       adapters.values().forEach(LoraPair::close);
       throw e;
+    }
+  }
+
+  private static PeftAdapter checked(Path file, PeftConfig config, Map<String, LoraPair> adapters)
+      throws FormatException {
+    try {
+      return new PeftAdapter(config, adapters);
+    } catch (IllegalArgumentException e) {
+      throw new FormatException(file, "adapters", e.getMessage());
     }
   }
 

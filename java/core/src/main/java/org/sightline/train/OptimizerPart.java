@@ -4,6 +4,7 @@ import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.AdamW;
+import org.sightline.Finite;
 
 /** Moments, masters and step counts of the optimizer. */
 record OptimizerPart(AdamW optimizer) implements Checkpointable {
@@ -25,6 +26,7 @@ record OptimizerPart(AdamW optimizer) implements Checkpointable {
 
   @Override
   public void restore(State state) {
+    state.tensors().forEach((key, saved) -> Finite.require("checkpoint: optimizer: " + key, saved));
     optimizer.loadState(state.tensors());
   }
 }

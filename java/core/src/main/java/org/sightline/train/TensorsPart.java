@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Finite;
 
 /** A part that is nothing but tensors in place, such as parameters. */
 record TensorsPart(String name, Supplier<Map<String, Tensor>> live) implements Checkpointable {
@@ -21,6 +22,7 @@ record TensorsPart(String name, Supplier<Map<String, Tensor>> live) implements C
         (key, target) -> {
           Tensor saved = state.tensors().get(key);
           requireSame(name, key, describe(saved), describe(target));
+          Finite.require("checkpoint: " + name + ": " + key, saved);
         });
     try (NoGradGuard noGrad = new NoGradGuard()) {
       targets.forEach((key, target) -> target.copy_(state.tensors().get(key)));

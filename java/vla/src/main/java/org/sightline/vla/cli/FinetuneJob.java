@@ -47,6 +47,7 @@ final class FinetuneJob implements AutoCloseable {
   private VlaData data; // null until it is rendered
   private VisionTeacher vision; // null until it is drawn
   private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
+  private OpenVla unused; // the first mode's model, until that takes it
   private volatile boolean interrupted;
 
   private FinetuneJob(FinetuneSettings settings, PrintWriter out, PromptTokenizer tokenizer) {
@@ -56,8 +57,8 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   /**
-   * Reads and checks what the settings name: tokenizer, datasets, teacher. Nothing is written to
-   * the output folder, so that bad input leaves nothing there.
+   * Reads and checks what the settings name: tokenizer, datasets, teacher, base model. Nothing is
+   * written to the output folder, so that bad input leaves nothing there.
    */
   static FinetuneJob open(FinetuneSettings settings, PrintWriter out) throws IOException {
     var job = new FinetuneJob(settings, out, settings.base().tokenizer(settings.tokenizer()));
@@ -68,6 +69,7 @@ final class FinetuneJob implements AutoCloseable {
       if (settings.teacher() != null) {
         job.openTeacher(settings.teacher());
       }
+      job.unused = job.loaded();
       return job;
     } catch (IOException | RuntimeException | Error e) {
       job.close();
@@ -140,6 +142,9 @@ final class FinetuneJob implements AutoCloseable {
     if (teacher != null) {
       teacher.close();
     }
+    if (unused != null) {
+      unused.close();
+    }
     tokenizer.close();
   }
 
@@ -156,7 +161,14 @@ final class FinetuneJob implements AutoCloseable {
     StatisticsJson.write(folder.resolve("dataset_statistics.json"), data.statisticsByName());
   }
 
+  /** A model for one mode. */
   private OpenVla model() throws IOException {
+    OpenVla first = unused;
+    unused = null;
+    return first == null ? loaded() : first;
+  }
+
+  private OpenVla loaded() throws IOException {
     BaseModel base = settings.base();
     if (base.isRandom()) {
       var weights = Weights.random(base.config(), settings.seed());

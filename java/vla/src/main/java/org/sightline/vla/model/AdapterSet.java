@@ -13,6 +13,7 @@ import java.util.Optional;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
@@ -105,8 +106,9 @@ final class AdapterSet implements AutoCloseable {
     for (LoraTarget target : targets.values()) {
       LoraPair value = values.get(target.module());
       List<ParameterSpec> specs = parameters(target);
-      requireShape(specs.get(0), value.a());
-      requireShape(specs.get(1), value.b());
+      LoraPair own = pair(target.module());
+      requireFits(specs.get(0), value.a(), own.a());
+      requireFits(specs.get(1), value.b(), own.b());
     }
     Scopes.withoutGradient(
         () -> {
@@ -146,13 +148,15 @@ final class AdapterSet implements AutoCloseable {
     return names.size() > 3 ? first + " and " + (names.size() - 3) + " more" : first.toString();
   }
 
-  private static void requireShape(ParameterSpec spec, Tensor tensor) {
+  private static void requireFits(ParameterSpec spec, Tensor tensor, Tensor own) {
     long[] found = tensor.shape();
     if (!Arrays.equals(found, spec.sizes())) {
       throw new IllegalArgumentException(
           "%s must have shape %s, found %s"
               .formatted(spec.name(), spec.shape(), Arrays.toString(found)));
     }
+    // In the model's dtype, whose range the value may leave.
+    Scopes.run(() -> Finite.require(spec.name(), tensor.to(own.scalar_type())));
   }
 
   @Override

@@ -8,10 +8,12 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Finite;
 import org.sightline.LoraLinear;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;
@@ -54,7 +56,7 @@ public final class CheckpointExport {
    * @param output must not exist, or be an empty folder; appears complete or not at all
    * @param maxShardBytes see {@link ShardedSafetensors#write}
    * @throws FormatException if a file is malformed, or naming every adapter that does not fit the
-   *     base
+   *     base, or the tensor that is not finite, before or after the merge
    * @throws java.nio.file.FileAlreadyExistsException if something is at {@code output}
    */
   public static void write(
@@ -122,15 +124,16 @@ public final class CheckpointExport {
     AtomicFolder.write(
         output,
         draft -> {
-          ShardedSafetensors.write(draft, tensors, this::merged, maxShardBytes);
+          ShardedSafetensors.write(
+              draft, tensors, name -> merged(adapterFolder, name), maxShardBytes);
           copySideFiles(draft);
           writeStatistics(adapterFolder, draft);
         });
   }
 
   /** A tensor as it will be written, in the caller's scope. */
-  private Tensor merged(String name) throws IOException {
-    Tensor stored = base.tensors().tensor(name);
+  private Tensor merged(Path adapterFolder, String name) throws IOException {
+    Tensor stored = finite(base.tensors().path(), name, base.tensors().tensor(name));
     String module = name.endsWith(".weight") ? name.substring(0, name.length() - 7) : name;
     LoraPair pair = adapter == null ? null : adapter.adapters().get(module);
     if (pair == null) {
@@ -153,8 +156,18 @@ public final class CheckpointExport {
             return linear.loraB().copy_(pair.b().reshape(linear.loraB().shape()));
           });
       linear.merge(); // in place: the layer shares the weight's memory
+    } catch (IllegalArgumentException e) {
+      throw new FormatException(adapterFolder, name, e.getMessage());
     }
-    return half ? weight.to(ScalarType.Half) : weight;
+    return half ? finite(adapterFolder, name, weight.to(ScalarType.Half)) : weight;
+  }
+
+  private static Tensor finite(Path where, String name, Tensor tensor) throws FormatException {
+    Optional<String> defect = Finite.defect(tensor);
+    if (defect.isPresent()) {
+      throw new FormatException(where, name, defect.get(), "finite values");
+    }
+    return tensor;
   }
 
   private void copySideFiles(Path draft) throws IOException {

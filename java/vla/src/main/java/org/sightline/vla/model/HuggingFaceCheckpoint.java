@@ -180,6 +180,11 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
   }
 
   @Override
+  public String describe(ParameterSpec parameter) {
+    return weights.describe(parameter);
+  }
+
+  @Override
   public boolean handsOver() {
     return weights.handsOver();
   }

@@ -7,6 +7,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Finite;
 import org.sightline.LoraLinear;
 
 /**
@@ -97,8 +98,11 @@ final class Modules implements AutoCloseable {
   Tensor load(String name, ScalarType dtype, long... shape) {
     return Scopes.scoped(
         () -> {
-          Tensor source = weights.get(ParameterSpec.of(name, shape));
-          return source.detach().to(dtype, false, !weights.handsOver(), null);
+          ParameterSpec spec = ParameterSpec.of(name, shape);
+          Tensor source = weights.get(spec);
+          // After the conversion, which may leave the range of the dtype.
+          return Finite.require(
+              weights.describe(spec), source.detach().to(dtype, false, !weights.handsOver(), null));
         });
   }
 

@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.formats.LoraPair;
 import org.sightline.train.Checkpointable;
@@ -45,6 +46,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
 
   private static final String VISION = "vision_backbone.";
   private static final String DROPOUT = "dropout";
+  private static final String LOGITS = "the model's logits";
 
   private final OpenVlaConfig config;
   private final Modules modules;
@@ -58,7 +60,8 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   /**
    * Builds the model.
    *
-   * @param weights the frozen parameters; copied, and asked only for what the forward pass uses
+   * @param weights the frozen parameters; copied, and asked only for what the forward pass uses;
+   *     finite, also in {@code dtype}
    * @param dtype element type of weights, adapters and activations
    * @param lora settings of all adapters, or null for the bare model
    * @param seed seed of the adapters' A matrices, each independent of the others
@@ -131,6 +134,9 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   /**
    * What the model says where the batch is supervised, for evaluation: nothing is recorded, and the
    * call waits for the result. Call {@link #train train(false)} first where adapters have dropout.
+   *
+   * @throws IllegalArgumentException if a logit is not finite: nothing the model says then means
+   *     anything
    */
   public TokenPredictions predict(VlaBatch batch) {
     requireOpen();
@@ -141,7 +147,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
             Tensor last = decode(batch, Set.of()).get(config.text().layers());
             var supervised = SupervisedTokens.of(batch.labels(), config.imageTokens());
             Tensor targets = supervised.targets().to(last.device(), ScalarType.Long);
-            Tensor logits = supervisedLogits(last, supervised);
+            Tensor logits = Finite.require(LOGITS, supervisedLogits(last, supervised));
             Tensor predicted = logits.argmax(new LongOptional(1), false);
             return new TokenPredictions(
                 cross_entropy_loss(logits, targets).item_double(),
@@ -181,6 +187,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * @param pixelValues float32 [B,6,H,W]
    * @param inputIds int64 [B,T], prompts of one length, not padded, with BOS in front
    * @return ids [B][count]
+   * @throws IllegalArgumentException if a logit is not finite
    */
   public long[][] generate(Tensor pixelValues, Tensor inputIds, int count) {
     requireOpen();
@@ -198,7 +205,8 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
             for (int i = 0; i < count; i++) {
               Tensor states = decoder.forward(embeddings, cache);
               Tensor last = states.select(1, states.size(1) - 1);
-              Tensor next = decoder.logits(last).argmax(new LongOptional(1), false);
+              Tensor logits = Finite.require(LOGITS, decoder.logits(last));
+              Tensor next = logits.argmax(new LongOptional(1), false);
               long[] values = BatchChecks.values(next.cpu());
               for (int b = 0; b < batch; b++) {
                 ids[b][i] = values[b];
@@ -268,7 +276,8 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   /**
    * Copies adapters into the model, converting dtypes.
    *
-   * @throws IllegalArgumentException if modules or shapes are not exactly the model's
+   * @throws IllegalArgumentException if modules or shapes are not exactly the model's, or a value
+   *     is not finite in its dtype; nothing is changed then
    */
   public void loadAdapters(Map<String, LoraPair> values) {
     requireOpen();

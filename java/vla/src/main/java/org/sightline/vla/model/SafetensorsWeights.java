@@ -104,6 +104,11 @@ public final class SafetensorsWeights implements Weights, AutoCloseable {
   }
 
   @Override
+  public String describe(ParameterSpec parameter) {
+    return "%s: \"%s\"".formatted(path(), parameter.name());
+  }
+
+  @Override
   public boolean handsOver() {
     return true;
   }

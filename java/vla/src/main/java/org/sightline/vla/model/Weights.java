@@ -20,6 +20,11 @@ public interface Weights {
    */
   Tensor get(ParameterSpec parameter);
 
+  /** What errors call a parameter: where it is stored, and under which name. */
+  default String describe(ParameterSpec parameter) {
+    return "weight \"" + parameter.name() + "\"";
+  }
+
   /**
    * Whether each tensor is a new one that the caller may keep as it is. If not, callers copy what
    * they keep: it may be a view of something that is closed or changed later.

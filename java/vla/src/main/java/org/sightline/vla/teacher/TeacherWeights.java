@@ -7,6 +7,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.sightline.formats.FormatException;
@@ -105,6 +106,13 @@ final class TeacherWeights implements Weights {
   @Override
   public boolean handsOver() {
     return files.handsOver();
+  }
+
+  @Override
+  public String describe(ParameterSpec parameter) {
+    return stored.get(parameter.name()).stream()
+        .map(files::describe)
+        .collect(Collectors.joining(" and "));
   }
 
   @Override

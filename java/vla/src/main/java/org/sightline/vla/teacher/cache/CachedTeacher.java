@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Finite;
 import org.sightline.train.Teacher;
 import org.sightline.vla.data.ImageKey;
 import org.sightline.vla.data.VlaBatch;
@@ -126,6 +127,8 @@ public final class CachedTeacher implements Teacher<VlaBatch> {
     }
     hits += keys.size() - missing.size();
     misses += missing.size();
+    // What was stored may not be: the teacher's weights or its images were not then.
+    Finite.require("teacher features in " + store.folder(), all);
     return all.to(batch.pixelValues().device(), type);
   }
 
@@ -148,6 +151,7 @@ public final class CachedTeacher implements Teacher<VlaBatch> {
                   features.dim(),
                   features.numel()));
     }
+    Finite.require("teacher features", features);
     ByteBuffer computed = bytes(features);
     for (int row : missing) {
       ImageKey key = batch.images().get(row);

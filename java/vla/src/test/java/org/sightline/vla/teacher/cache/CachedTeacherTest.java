@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -235,6 +236,31 @@ class CachedTeacherTest {
           "teacher features must be [1,2,4], found 3 dimensions, 12 values",
           assertThrows(IllegalStateException.class, () -> teacher.features(batch(true, 1)))
               .getMessage());
+    }
+  }
+
+  /**
+   * Neither kept, where they would spoil every run to come, nor given from where they were kept.
+   */
+  @Test
+  void featuresThatAreNotFiniteAreRefused() throws IOException {
+    Teacher<VlaBatch> broken =
+        new Sines() {
+          @Override
+          public Tensor features(VlaBatch batch) {
+            return super.features(batch).mul_(new Scalar(Double.NaN));
+          }
+        };
+    VlaBatch batch = batch(true, 1);
+    try (CachedTeacher teacher = open(broken, DType.FLOAT32)) {
+      var e = assertThrows(IllegalArgumentException.class, () -> teacher.features(batch));
+      assertEquals("teacher features must be finite, found NaN at [0, 0, 0]", e.getMessage());
+      assertEquals(0, teacher.store().size());
+      byte[] stored = new byte[KIND.entryBytes()];
+      Arrays.fill(stored, (byte) 0xff); // a NaN of bf16
+      teacher.store().put(batch.images().get(0), ByteBuffer.wrap(stored));
+      e = assertThrows(IllegalArgumentException.class, () -> teacher.features(batch));
+      assertTrue(e.getMessage().startsWith("teacher features in " + folder), e.getMessage());
     }
   }
 
