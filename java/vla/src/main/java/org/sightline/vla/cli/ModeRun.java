@@ -42,6 +42,7 @@ import org.sightline.vla.model.OpenVla;
  * adapter_config.json, adapter_model.safetensors   the adapter in PEFT's format
  * best/                                that of the best evaluation, with early stopping
  * alignment_projector.safetensors     of every aligned layer, in mode align
+ * frames.json                          a few frames, and the actions the model takes there
  * dataset_statistics.json              how its actions are normalised
  * result.json                          how it ended
  * </pre>
@@ -138,6 +139,7 @@ final class ModeRun {
         ProjectorFile.write(folder.resolve(ProjectorFile.NAME), tuner.projectors());
       }
       FinetuneJob.writeStatistics(data, folder);
+      ExampleFrames.write(folder, model, data, settings.seed());
       Optional<String> note = stopping == null ? Optional.empty() : stopping.reason();
       ModeResult.write(folder, result, note);
     }

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.stream.IntStream;
 
 /**
  * What a run wrote to its logs, for tables and plots: also of what it did before it was resumed.
@@ -56,6 +57,16 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
         .flatMap(row -> row.values().keySet().stream())
         .filter(column -> column.startsWith(COSINE))
         .distinct()
+        .toList();
+  }
+
+  /** Evenly spaced rows, at most so many, the last among them. */
+  static List<Row> thinned(List<Row> rows, int most) {
+    if (rows.size() <= most) {
+      return rows;
+    }
+    return IntStream.rangeClosed(1, most)
+        .mapToObj(i -> rows.get((int) ((long) i * rows.size() / most) - 1))
         .toList();
   }
 

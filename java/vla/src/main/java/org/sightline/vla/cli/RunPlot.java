@@ -1,24 +1,30 @@
 package org.sightline.vla.cli;
 
+import java.awt.BasicStroke;
+import java.awt.Color;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.channels.Channels;
+import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.function.ToDoubleFunction;
+import java.util.Optional;
 import javax.imageio.ImageIO;
+import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
-import org.sightline.vla.cli.RunHistory.Row;
+import org.sightline.formats.AtomicFile;
 
-/** The pictures of a job, mode by mode: losses, accuracy, L1, cosine per layer, throughput. */
+/**
+ * The pictures of a job in one file. They are drawn with AWT, which cannot do so everywhere: not
+ * without any font, nor where the JVM comes without the libraries for it.
+ */
 final class RunPlot {
   private static final int WIDTH = 520;
   private static final int HEIGHT = 360;
@@ -26,82 +32,89 @@ final class RunPlot {
 
   private RunPlot() {}
 
-  /** Writes all pictures as one PNG. */
-  static void write(Path file, List<ModeResult> results) throws IOException {
-    List<BufferedImage> charts = List.copyOf(charts(results).values());
+  /** Makes an encoded picture. */
+  interface Drawing {
+    byte[] png() throws IOException;
+  }
+
+  /**
+   * Writes all pictures as one PNG.
+   *
+   * @return why there is none, if they cannot be drawn; an older file is then gone
+   * @throws IOException if the file cannot be written
+   */
+  static Optional<String> write(Path file, List<ModeResult> results) throws IOException {
+    return write(file, () -> draw(RunCurves.of(results)));
+  }
+
+  static Optional<String> write(Path file, Drawing drawing) throws IOException {
+    byte[] png;
+    try {
+      png = drawing.png();
+    } catch (IOException | RuntimeException | Error e) { // AWT throws plain Errors, too.
+      Files.deleteIfExists(file);
+      Throwable cause = e;
+      while (cause.getCause() != null) {
+        cause = cause.getCause();
+      }
+      return Optional.of(cause.toString());
+    }
+    AtomicFile.write(file, channel -> Channels.newOutputStream(channel).write(png));
+    return Optional.empty();
+  }
+
+  private static byte[] draw(List<RunCurves.Chart> charts) throws IOException {
     int columns = Math.min(COLUMNS, charts.size());
     int rows = (charts.size() + columns - 1) / columns;
     BufferedImage all =
         new BufferedImage(columns * WIDTH, rows * HEIGHT, BufferedImage.TYPE_INT_RGB);
     Graphics2D graphics = all.createGraphics();
+    graphics.setBackground(Color.WHITE);
+    graphics.clearRect(0, 0, all.getWidth(), all.getHeight());
     for (int i = 0; i < charts.size(); i++) {
-      graphics.drawImage(charts.get(i), i % columns * WIDTH, i / columns * HEIGHT, null);
+      BufferedImage image = BitmapEncoder.getBufferedImage(chart(charts.get(i)));
+      graphics.drawImage(image, i % columns * WIDTH, i / columns * HEIGHT, null);
     }
     graphics.dispose();
-    ImageIO.write(all, "png", file.toFile());
+    ByteArrayOutputStream png = new ByteArrayOutputStream();
+    try (var stream = new MemoryCacheImageOutputStream(png)) { // ImageIO's own makes a file.
+      ImageIO.write(all, "png", stream);
+    }
+    return png.toByteArray();
   }
 
-  /** The pictures by title; one that would be empty is left out. */
-  static Map<String, BufferedImage> charts(List<ModeResult> results) {
-    // Charts are drawn into memory; a display is never needed.
-    System.setProperty("java.awt.headless", "true");
-    Map<String, BufferedImage> charts = new LinkedHashMap<>();
-    List<Chart> all =
-        List.of(
-            new Chart("action loss (training)"),
-            new Chart("action loss (held out)"),
-            new Chart("token accuracy (held out)"),
-            new Chart("action L1 (held out)"),
-            new Chart("alignment cosine by layer (held out)"),
-            new Chart("samples per second (training)"));
-    for (ModeResult result : results) {
-      RunHistory history = result.history();
-      all.get(0).add(result.name(), history.training(), row -> row.get("action_loss"));
-      all.get(1).add(result.name(), history.evaluations(), row -> row.get("action_loss"));
-      all.get(2).add(result.name(), history.evaluations(), row -> row.get("token_accuracy"));
-      all.get(3).add(result.name(), history.evaluations(), row -> row.get("action_l1"));
-      for (String column : history.cosineColumns()) {
-        String layer = column.substring(column.indexOf('_') + 1);
-        all.get(4).add(result.name() + ", " + layer, history.evaluations(), row -> row.get(column));
+  private static XYChart chart(RunCurves.Chart curves) {
+    XYChart chart =
+        new XYChartBuilder()
+            .width(WIDTH)
+            .height(HEIGHT)
+            .title(curves.title())
+            .xAxisTitle("step")
+            .build();
+    chart.getStyler().setChartBackgroundColor(Color.WHITE);
+    chart.getStyler().setLegendPosition(LegendPosition.OutsideS);
+    chart.getStyler().setLegendLayout(LegendLayout.Horizontal);
+    chart.getStyler().setXAxisMaxLabelCount(8);
+    for (RunCurves.Curve curve : curves.curves()) {
+      float[] dash = new float[curve.dash().size()];
+      for (int i = 0; i < dash.length; i++) {
+        dash[i] = curve.dash().get(i);
       }
-      all.get(5).add(result.name(), history.timing(), row -> row.get("samples_per_second"));
+      Color color = Color.decode(curve.color());
+      chart
+          .addSeries(curve.mode(), curve.steps(), curve.values())
+          .setMarker(curve.steps().size() == 1 ? SeriesMarkers.CIRCLE : SeriesMarkers.NONE)
+          .setMarkerColor(color)
+          .setLineColor(color)
+          .setLineStyle(
+              new BasicStroke(
+                  2,
+                  BasicStroke.CAP_BUTT,
+                  BasicStroke.JOIN_ROUND,
+                  1,
+                  dash.length == 0 ? null : dash,
+                  0));
     }
-    for (Chart chart : all) {
-      if (chart.drawn) {
-        charts.put(chart.chart.getTitle(), BitmapEncoder.getBufferedImage(chart.chart));
-      }
-    }
-    return charts;
-  }
-
-  /** A chart over steps. */
-  private static final class Chart {
-    private final XYChart chart;
-    private boolean drawn;
-
-    Chart(String title) {
-      chart =
-          new XYChartBuilder().width(WIDTH).height(HEIGHT).title(title).xAxisTitle("step").build();
-      chart.getStyler().setLegendPosition(LegendPosition.OutsideS);
-      chart.getStyler().setLegendLayout(LegendLayout.Horizontal);
-      chart.getStyler().setXAxisMaxLabelCount(8);
-    }
-
-    /** Adds a line through the finite values. */
-    void add(String series, List<Row> rows, ToDoubleFunction<Row> value) {
-      List<Double> steps = new ArrayList<>();
-      List<Double> values = new ArrayList<>();
-      for (Row row : rows) {
-        double y = value.applyAsDouble(row);
-        if (Double.isFinite(y)) {
-          steps.add((double) row.step());
-          values.add(y);
-        }
-      }
-      if (!values.isEmpty()) {
-        chart.addSeries(series, steps, values).setMarker(SeriesMarkers.NONE);
-        drawn = true;
-      }
-    }
+    return chart;
   }
 }

@@ -1,42 +1,43 @@
 package org.sightline.vla.cli;
 
+import com.google.gson.Gson;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import java.awt.image.BufferedImage;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.Set;
-import javax.imageio.ImageIO;
+import java.util.function.ToDoubleFunction;
 import org.sightline.formats.AtomicFile;
+import org.sightline.vla.cli.ExampleFrames.Frame;
 import org.sightline.vla.cli.RunHistory.Row;
+import org.sightline.vla.data.Step;
 
 /**
- * A job as one HTML file without anything beside it: results and logs with all their digits,
- * pictures, settings, and what it ran on.
+ * A job as one HTML file that loads nothing: results, curves, frames, logs, settings, and what it
+ * ran on. Without scripts all but the curves is there.
  */
 final class RunReport {
-  /** Rows of a training table; a log may have tens of thousands. */
+  /** Rows of a training table. */
   private static final int TRAINING_ROWS = 500;
 
-  private static final String STYLE =
-      """
-      body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }
-      table { border-collapse: collapse; margin: 1em 0; }
-      th, td { border-bottom: 1px solid #ccc; padding: .2em .8em; text-align: left; }
-      td.n { font-variant-numeric: tabular-nums; text-align: right; }
-      .wide { overflow-x: auto; }
-      img { max-width: 100%; }
-      """;
+  /** Where uPlot's webjar keeps its files, but for the version. */
+  private static final String UPLOT = "/META-INF/resources/webjars/uplot/";
 
-  private final StringBuilder html = new StringBuilder();
+  private final Html html = new Html();
+  private final List<ModeResult> results;
+  private final List<String> modes;
 
-  private RunReport() {}
+  private RunReport(List<ModeResult> results) {
+    this.results = results;
+    this.modes = results.stream().map(ModeResult::name).toList();
+  }
 
   /**
    * Writes the report.
@@ -46,155 +47,205 @@ final class RunReport {
    */
   static void write(Path file, JsonObject run, List<ModeResult> results, String note)
       throws IOException {
-    RunReport report = new RunReport();
-    report.page(run, results, note);
+    RunReport report = new RunReport(results);
+    report.page(run, note, file.toAbsolutePath().getParent());
     AtomicFile.writeText(file, report.html.toString());
   }
 
-  private void page(JsonObject run, List<ModeResult> results, String note) throws IOException {
-    html.append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    html.append("<title>Sightline run</title>\n<style>\n").append(STYLE);
-    html.append("</style>\n</head>\n<body>\n<h1>Sightline run</h1>\n");
+  private void page(JsonObject run, String note, Path folder) throws IOException {
+    html.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    html.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';");
+    html.raw(" img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n");
+    html.element("title", "Sightline run " + folder.getFileName());
+    html.raw("<style>\n").raw(uplot("dist/uPlot.min.css")).raw(resource("report.css"));
+    html.raw("</style>\n</head>\n<body>\n");
+    html.element("h1", "Sightline run " + folder.getFileName());
     if (note != null) {
-      html.append("<p>").append(escape(note)).append("</p>\n");
+      html.element("p", note);
     }
-    html.append("<h2>Results</h2>\n");
-    results(results);
-    for (Map.Entry<String, BufferedImage> chart : RunPlot.charts(results).entrySet()) {
-      picture(chart.getKey(), chart.getValue());
-    }
+    html.element("h2", "Results");
+    results();
+    html.element("h2", "Curves");
+    curves();
+    html.element("h2", "Frames");
+    frames(folder);
     for (ModeResult result : results) {
-      html.append("<h2>Mode ").append(escape(result.name())).append("</h2>\n");
-      html.append("<h3>Evaluations (held out)</h3>\n");
-      rows(result.history().evaluations());
-      html.append("<h3>Training</h3>\n<details><summary>");
-      List<Row> training = thinned(result.history().training());
-      html.append(training.size()).append(" of ").append(result.history().training().size());
-      html.append(" rows; ").append(escape(result.name())).append("/log.csv has all</summary>\n");
-      rows(training);
-      html.append("</details>\n");
+      logs(result);
     }
-    html.append("<h2>Settings</h2>\n");
+    html.element("h2", "Settings");
     object(run.getAsJsonObject("options"));
-    html.append("<h2>Where and when</h2>\n");
+    html.element("h2", "Where and when");
     object(run.getAsJsonObject("started"));
     for (JsonElement resumed : run.getAsJsonArray("resumed")) {
-      html.append("<h3>Resumed</h3>\n");
+      html.element("h3", "Resumed");
       object(resumed.getAsJsonObject());
     }
-    html.append("</body>\n</html>\n");
+    html.raw("</body>\n</html>\n");
   }
 
-  private void results(List<ModeResult> results) {
-    List<String> columns =
-        List.of("action_loss", "token_accuracy", "action_l1", "alignment_loss", "cosine");
-    begin(
-        List.of(
-            "mode", "end", "steps", "skipped", "seconds", "seconds per step", "held out", "step"),
-        columns);
+  /** A column a mode: the table holds on a phone, too. */
+  private void results() {
+    List<String> headings = new ArrayList<>(List.of(""));
+    headings.addAll(modes);
+    html.table(headings);
+    html.row("end", results.stream().map(result -> result.summary().end()).toList());
+    if (results.stream().anyMatch(result -> result.summary().note() != null)) {
+      html.row("why", results.stream().map(RunReport::note).toList());
+    }
+    figures("steps", result -> result.summary().steps());
+    figures("of them skipped", result -> result.summary().skippedSteps());
+    figures("seconds", result -> result.summary().seconds());
+    figures("seconds per step", ModeResult::secondsPerStep);
+    change("action loss, held out", row -> row.get("action_loss"));
+    change("token accuracy, held out", row -> row.get("token_accuracy"));
+    change("action L1 in [-1,1], held out", row -> row.get("action_l1"));
+    if (results.stream().anyMatch(result -> !result.history().cosineColumns().isEmpty())) {
+      change("alignment cosine, held out", Row::cosine);
+    }
+    html.endTable();
+  }
+
+  private static String note(ModeResult result) {
+    return result.summary().note() == null ? "" : result.summary().note();
+  }
+
+  private void figures(String name, ToDoubleFunction<ModeResult> value) {
+    html.row(name, Figures.column(results.stream().mapToDouble(value).boxed().toList()));
+  }
+
+  /** From before the first step to after the last. */
+  private void change(String name, ToDoubleFunction<Row> value) {
+    List<Double> values = new ArrayList<>();
     for (ModeResult result : results) {
-      ModeResult.Summary summary = result.summary();
-      String end = summary.note() == null ? summary.end() : summary.end() + ": " + summary.note();
-      for (Row row : List.of(result.before(), result.after())) {
-        html.append("<tr>");
-        cell(result.name());
-        cell(end);
-        number(summary.steps());
-        number(summary.skippedSteps());
-        number(summary.seconds());
-        number(result.secondsPerStep());
-        cell(row == result.before() ? "before" : "after");
-        number(row.step());
-        for (String column : columns) {
-          double value = column.equals("cosine") ? row.cosine() : row.get(column);
-          number(Double.isNaN(value) ? "" : value);
-        }
-        html.append("</tr>\n");
+      values.add(value.applyAsDouble(result.before()));
+      values.add(value.applyAsDouble(result.after()));
+    }
+    List<String> figures = Figures.column(values);
+    List<String> cells = new ArrayList<>();
+    for (int i = 0; i < figures.size(); i += 2) {
+      cells.add(figures.get(i) + " → " + figures.get(i + 1));
+    }
+    html.row(name, cells);
+  }
+
+  private void curves() throws IOException {
+    html.raw("<noscript><p>The curves are drawn by a script, which this browser does not run; the");
+    html.raw(" tables below hold their numbers.</p></noscript>\n<div id=\"curves\"></div>\n");
+    // Gson writes no "<", so that nothing in it ends the element.
+    html.raw("<script type=\"application/json\" id=\"curves-data\">");
+    html.raw(new Gson().toJson(RunCurves.of(results))).raw("</script>\n<script>\n/*\n");
+    html.raw(uplot("LICENSE")).raw("\n*/\n").raw(uplot("dist/uPlot.iife.min.js"));
+    html.raw("\n").raw(resource("report.js")).raw("</script>\n");
+  }
+
+  private void frames(Path folder) throws IOException {
+    List<List<Frame>> byMode = new ArrayList<>();
+    Set<String> seen = new LinkedHashSet<>();
+    for (String mode : modes) {
+      byMode.add(ExampleFrames.read(folder.resolve(mode)));
+    }
+    html.raw("<p>Recorded actions, and those that the model takes with the adapter of the last");
+    html.raw(" step, in the data's units (metres, radians, gripper).</p>\n<div id=\"frames\">\n");
+    for (Frame frame : byMode.stream().flatMap(List::stream).toList()) {
+      if (seen.add(frame.dataset() + "/" + frame.episode() + "/" + frame.step())) {
+        figure(frame, byMode);
       }
     }
-    end();
+    html.raw("</div>\n");
+  }
+
+  private void figure(Frame frame, List<List<Frame>> byMode) {
+    html.raw("<figure><figcaption><b>").raw(Html.escape(frame.instruction())).raw("</b><br>");
+    html.raw(frame.heldOut() ? "held out: " : "trained on: ").raw(Html.escape(frame.dataset()));
+    html.raw(", episode " + frame.episode() + ", step " + frame.step() + "</figcaption>\n");
+    html.raw("<img alt=\"what the camera saw\" src=\"data:image/jpeg;base64,");
+    html.raw(Html.escape(frame.jpeg())).raw("\">\n");
+    List<String> headings = new ArrayList<>(List.of("", "recorded"));
+    List<List<String>> columns = new ArrayList<>(List.of(frame.recorded()));
+    for (int mode = 0; mode < modes.size(); mode++) {
+      for (Frame other : byMode.get(mode)) {
+        if (other.isOf(frame)) {
+          headings.add(modes.get(mode));
+          columns.add(other.predicted());
+        }
+      }
+    }
+    html.table(headings);
+    for (int d = 0; d < Step.ACTION_SIZE; d++) {
+      int dimension = d;
+      List<String> cells = columns.stream().map(column -> column.get(dimension)).toList();
+      html.row(Step.ACTION_NAMES.get(d), cells);
+    }
+    html.endTable().raw("</figure>\n");
+  }
+
+  private void logs(ModeResult result) {
+    html.element("h2", "Mode " + result.name());
+    html.element("h3", "Evaluations (held out)");
+    rows(result.history().evaluations());
+    html.element("h3", "Training");
+    List<Row> all = result.history().training();
+    List<Row> training = RunHistory.thinned(all, TRAINING_ROWS);
+    html.raw("<details>");
+    html.element(
+        "summary",
+        "%d of %d rows; %s/log.csv has all, with all digits"
+            .formatted(training.size(), all.size(), result.name()));
+    rows(training);
+    html.raw("</details>\n");
   }
 
   private void rows(List<Row> rows) {
     Set<String> columns = new LinkedHashSet<>();
     rows.forEach(row -> columns.addAll(row.values().keySet()));
-    begin(List.of("step"), columns);
-    for (Row row : rows) {
-      html.append("<tr>");
-      number(row.step());
-      for (String column : columns) {
-        Double value = row.values().get(column);
-        number(value == null ? "" : value);
-      }
-      html.append("</tr>\n");
+    List<String> headings = new ArrayList<>(List.of("step"));
+    columns.forEach(column -> headings.add(column.replace('_', ' ')));
+    List<List<String>> figures = new ArrayList<>();
+    for (String column : columns) {
+      figures.add(Figures.column(rows.stream().map(row -> row.values().get(column)).toList()));
     }
-    end();
-  }
-
-  /** Evenly spaced rows, the last among them. */
-  private static List<Row> thinned(List<Row> rows) {
-    if (rows.size() <= TRAINING_ROWS) {
-      return rows;
+    html.table(headings);
+    for (int i = 0; i < rows.size(); i++) {
+      int at = i;
+      List<String> cells = figures.stream().map(column -> column.get(at)).toList();
+      html.row(String.valueOf(rows.get(i).step()), cells);
     }
-    List<Row> some = new ArrayList<>();
-    for (int i = 1; i <= TRAINING_ROWS; i++) {
-      some.add(rows.get((int) ((long) i * rows.size() / TRAINING_ROWS) - 1));
-    }
-    return some;
-  }
-
-  private void picture(String title, BufferedImage image) throws IOException {
-    ByteArrayOutputStream png = new ByteArrayOutputStream();
-    ImageIO.write(image, "png", png);
-    html.append("<img alt=\"").append(escape(title)).append("\" src=\"data:image/png;base64,");
-    html.append(Base64.getEncoder().encodeToString(png.toByteArray())).append("\">\n");
+    html.endTable();
   }
 
   /** Keys and values; objects within become sections of the table. */
   private void object(JsonObject object) {
-    begin(List.of("", ""), List.of());
+    html.raw("<div class=\"text\">").table(List.of());
     object("", object);
-    end();
+    html.endTable().raw("</div>\n");
   }
 
   private void object(String prefix, JsonObject object) {
     for (Map.Entry<String, JsonElement> entry : object.entrySet()) {
-      if (entry.getValue() instanceof JsonObject inner) {
+      JsonElement value = entry.getValue();
+      if (value instanceof JsonObject inner) {
         object(prefix + entry.getKey() + ": ", inner);
       } else {
-        html.append("<tr>");
-        cell(prefix + entry.getKey());
-        JsonElement value = entry.getValue();
-        cell(value.isJsonPrimitive() ? value.getAsString() : value.toString());
-        html.append("</tr>\n");
+        String text = value.isJsonPrimitive() ? value.getAsString() : value.toString();
+        html.row(prefix + entry.getKey(), List.of(text));
       }
     }
   }
 
-  private void begin(List<String> first, Iterable<String> then) {
-    html.append("<div class=\"wide\"><table>\n<tr>");
-    first.forEach(name -> html.append("<th>").append(escape(name)).append("</th>"));
-    then.forEach(name -> html.append("<th>").append(escape(name)).append("</th>"));
-    html.append("</tr>\n");
+  private static String uplot(String name) throws IOException {
+    Properties pom = new Properties();
+    try (InputStream in =
+        RunReport.class.getResourceAsStream(
+            "/META-INF/maven/org.webjars.npm/uplot/pom.properties")) {
+      pom.load(in);
+    }
+    return resource(UPLOT + pom.getProperty("version") + "/" + name);
   }
 
-  private void end() {
-    html.append("</table></div>\n");
-  }
-
-  private void cell(String text) {
-    html.append("<td>").append(escape(text)).append("</td>");
-  }
-
-  /** With all digits, so that reading it back gives the same bits. */
-  private void number(Object value) {
-    html.append("<td class=\"n\">").append(value).append("</td>");
-  }
-
-  static String escape(String text) {
-    return text.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-        .replace("\"", "&quot;");
+  private static String resource(String name) throws IOException {
+    try (InputStream in = RunReport.class.getResourceAsStream(name)) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
   }
 }

@@ -3,17 +3,26 @@ package org.sightline.vla.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonArray;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.formats.PeftAdapter;
+import org.sightline.vla.data.EpisodeReader;
+import org.sightline.vla.data.EpisodeSplit;
+import org.sightline.vla.data.ImageCodec;
+import org.sightline.vla.data.RgbImage;
+import org.sightline.vla.data.RldsDataset;
 import org.sightline.vla.data.SharedData;
+import org.sightline.vla.data.Step;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** The main job, in short, through the command line. */
@@ -61,6 +70,50 @@ class FinetuneTest {
       assertTrue(cli.out().lines().anyMatch(line -> line.startsWith(mode + " ")), cli.out());
     }
     assertTrue(ImageIO.read(folder.resolve("plot.png").toFile()).getWidth() > 1000);
+    assertFrames(folder);
+  }
+
+  /** Frames of both sides of the split, with the data's actions and those of {@code act}. */
+  private static void assertFrames(Path run) throws IOException {
+    RldsDataset data = RldsDataset.open(run.resolve("data"));
+    EpisodeSplit split = EpisodeSplit.of(data.size(), 0.15, 7);
+    List<ExampleFrames.Frame> frames = ExampleFrames.read(run.resolve("align"));
+    assertEquals(8, frames.size());
+    for (ExampleFrames.Frame frame : frames) {
+      int[] side = frame.heldOut() ? split.eval() : split.train();
+      assertTrue(Arrays.stream(side).anyMatch(each -> each == frame.episode()), "" + frame);
+    }
+    assertEquals(4, frames.stream().filter(ExampleFrames.Frame::heldOut).count());
+    ExampleFrames.Frame frame = frames.get(5);
+    Step step;
+    try (EpisodeReader reader = data.reader()) {
+      step = reader.read(frame.episode()).steps().get(frame.step());
+    }
+    assertEquals(step.instruction(), frame.instruction());
+    RgbImage small = ImageCodec.decode(Base64.getDecoder().decode(frame.jpeg()));
+    assertEquals(128, small.width());
+    Path image = Files.write(run.resolve("frame"), step.image());
+    JsonArray action =
+        Cli.of(
+                "act",
+                "--adapter=" + run.resolve("align"),
+                "--image=" + image,
+                "--instruction=" + step.instruction(),
+                "--json")
+            .json()
+            .getAsJsonArray("action");
+    for (int d = 0; d < Step.ACTION_SIZE; d++) {
+      assertRounded(step.action()[d], frame.recorded().get(d));
+      String predicted = frame.predicted().get(d);
+      if (!predicted.equals(ExampleFrames.NO_ACTION)) {
+        assertRounded(action.get(d).getAsDouble(), predicted);
+      }
+    }
+  }
+
+  private static void assertRounded(double expected, String text) {
+    BigDecimal found = new BigDecimal(text);
+    assertEquals(expected, found.doubleValue(), 0.501 * found.ulp().doubleValue());
   }
 
   @Test
