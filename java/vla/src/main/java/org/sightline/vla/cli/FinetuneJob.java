@@ -122,12 +122,6 @@ final class FinetuneJob implements AutoCloseable {
       }
       results.add(result.get());
     }
-    RunPlot.write(settings.output().resolve("plot.png"), results);
-    RunReport.write(
-        settings.output().resolve("report.html"),
-        RunFile.read(settings.output()),
-        results,
-        settings.randomness());
     report(results);
     DataReport.corruption(out, data);
     if (teacher instanceof CachedTeacher cache) {
@@ -148,12 +142,21 @@ final class FinetuneJob implements AutoCloseable {
     tokenizer.close();
   }
 
-  private void report(List<ModeResult> results) {
+  /** The table first: it needs nothing that could be missing. */
+  private void report(List<ModeResult> results) throws IOException {
     out.printf("%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
     if (settings.randomness() != null) {
       out.println(settings.randomness());
     }
-    out.println("Adapters, logs, plot and report: " + settings.output());
+    out.flush();
+    Path folder = settings.output();
+    RunReport.write(
+        folder.resolve("report.html"), RunFile.read(folder), results, settings.randomness());
+    Optional<String> undrawn = RunPlot.write(folder.resolve("plot.png"), results);
+    undrawn.ifPresent(
+        why -> out.println("No plot.png: pictures cannot be drawn here (" + why + ")"));
+    out.println(
+        "Adapters, logs%s and report: ".formatted(undrawn.isPresent() ? "" : ", plot") + folder);
     out.flush();
   }
 

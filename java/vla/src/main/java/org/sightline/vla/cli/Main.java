@@ -56,6 +56,8 @@ public final class Main implements Runnable {
 
   /** Runs one command and returns its exit code; nothing is thrown. */
   static int execute(PrintWriter out, PrintWriter err, String... args) {
+    // Before AWT asks: no window is opened, and a display that is named but gone must not be tried.
+    System.setProperty("java.awt.headless", "true");
     Main main = new Main();
     CommandLine line =
         new CommandLine(main)
