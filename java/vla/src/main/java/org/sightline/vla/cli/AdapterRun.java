@@ -9,6 +9,7 @@ import java.util.Locale;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
+import org.sightline.formats.PeftAdapter;
 import org.sightline.train.Mode;
 
 /**
@@ -22,10 +23,12 @@ final class AdapterRun {
   private static final int DEFAULT_SEED = 7;
   private static final double DEFAULT_EVAL_FRACTION = 0.15;
 
+  private final Path adapter; // or null
   private final Path file; // null: no run
   private final JsonFields options; // of finetune; null: no run
 
-  private AdapterRun(Path file, JsonFields options) {
+  private AdapterRun(Path adapter, Path file, JsonFields options) {
+    this.adapter = adapter;
     this.file = file;
     this.options = options;
   }
@@ -42,10 +45,10 @@ final class AdapterRun {
       mode = mode.endsWith(ModeRun.BEST) ? mode.getParent() : mode;
       Path file = mode.resolveSibling(RunFile.NAME);
       if (Files.exists(file)) {
-        return new AdapterRun(file, JsonFields.read(file).object("options"));
+        return new AdapterRun(adapter, file, JsonFields.read(file).object("options"));
       }
     }
-    return new AdapterRun(null, null);
+    return new AdapterRun(adapter, null, null);
   }
 
   /** Users often name the folder of a run where that of a mode in it is meant. */
@@ -59,29 +62,38 @@ final class AdapterRun {
     return "";
   }
 
-  /** The base model: the run's, or that of the options. */
+  /** The base model: that of the option, else the run's, else the one the adapter names. */
   BaseModel base(List<Path> weights, String preset) throws IOException {
     if (options == null) {
-      return BaseModel.of("--weights", weights, preset);
+      return BaseModel.of("--weights", weights.isEmpty() ? List.of(named()) : weights, preset);
     }
-    List<Path> trained = weights();
+    List<Path> trained =
+        options.has("weights")
+            ? options.strings("weights").stream().map(Path::of).toList()
+            : List.of(file.resolveSibling(FinetuneJob.BASE));
     if (!weights.isEmpty() && !isSame(weights, trained)) {
-      throw contradiction(
-          "--weights",
-          trained.isEmpty() ? "left out (random weights)" : text(trained),
-          text(weights));
+      throw contradiction("--weights", text(trained), text(weights));
     }
-    String trainedPreset = options.text("preset", trained.isEmpty() ? "nano" : null);
+    String shape = fact("--preset", preset, options.text("preset", null));
     return weights.isEmpty()
-        ? BaseModel.of("--weights of " + file, trained, fact("--preset", preset, trainedPreset))
-        : BaseModel.of("--weights", weights, fact("--preset", preset, trainedPreset));
+        ? BaseModel.of("--weights of " + file, trained, shape)
+        : BaseModel.of("--weights", weights, shape);
   }
 
-  /** The safetensors files or the folder that the run started from; empty if it was random. */
-  List<Path> weights() throws FormatException {
-    return options != null && options.has("weights")
-        ? options.strings("weights").stream().map(Path::of).toList()
-        : List.of();
+  /** The base model that the adapter's own configuration names. */
+  private Path named() throws IOException {
+    String name = null;
+    if (adapter != null) {
+      try (PeftAdapter read = PeftAdapter.read(adapter)) {
+        name = read.config().baseModel();
+      }
+    }
+    if (name == null || !Files.exists(Path.of(name))) {
+      throw new IllegalArgumentException(
+          "--weights must name the base model"
+              + (name == null ? "" : ": the adapter's, " + name + ", is not a folder here"));
+    }
+    return Path.of(name);
   }
 
   /** The tokenizer the run was given; null for the model's own, or the built-in one. */
@@ -96,10 +108,10 @@ final class AdapterRun {
     return given == null ? Path.of(trained) : given;
   }
 
-  /** The seed of the run, that is of a random base and of the division into episodes. */
-  long seed(String option, Long given) throws FormatException {
+  /** The seed of the run, that is of the division into episodes. */
+  long seed(Long given) throws FormatException {
     boolean known = options != null && options.has("seed");
-    Long seed = fact(option, given, known ? (Long) options.longInteger("seed") : null);
+    Long seed = fact("--split-seed", given, known ? (Long) options.longInteger("seed") : null);
     return seed == null ? DEFAULT_SEED : seed;
   }
 

@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.vla.data.HuggingFacePromptTokenizer;
-import org.sightline.vla.data.PromptTokenizer;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVlaConfig;
 
@@ -67,9 +66,9 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
         : HuggingFaceCheckpoint.open(weights, config);
   }
 
-  /** What an adapter's configuration names as its base: the folder, or the preset. */
+  /** What an adapter's configuration names as its base. */
   String name() {
-    return isRandom() ? config.preset() : weights.get(0).toString();
+    return weights.get(0).toAbsolutePath().normalize().toString();
   }
 
   /**
@@ -77,7 +76,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
    *
    * @param given file or folder, or null for the model's own or the built-in one
    */
-  PromptTokenizer tokenizer(Path given) throws IOException {
+  HuggingFacePromptTokenizer tokenizer(Path given) throws IOException {
     if (isRandom()) {
       return given == null
           ? HuggingFacePromptTokenizer.embedded()
@@ -85,7 +84,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
     }
     try (HuggingFaceCheckpoint checkpoint = open()) {
       Path source = given == null ? checkpoint.tokenizer().orElse(null) : given;
-      PromptTokenizer tokenizer =
+      HuggingFacePromptTokenizer tokenizer =
           source == null
               ? HuggingFacePromptTokenizer.embedded()
               : HuggingFacePromptTokenizer.open(source);

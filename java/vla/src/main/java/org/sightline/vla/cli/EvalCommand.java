@@ -92,7 +92,7 @@ final class EvalCommand implements Callable<Integer> {
     RldsKeys keys = RldsKeys.BRIDGE.withCamera(run.camera(camera));
     double heldOut = run.evalFraction(evalFraction);
     OptionChecks.belowOne("--eval-fraction", heldOut);
-    long seed = run.seed("--split-seed", splitSeed);
+    long seed = run.seed(splitSeed);
     RldsDataset dataset = RldsDataset.open(data, split, keys);
     int[] episodes = episodes(dataset, heldOut, seed);
     try (LoadedPolicy loaded = policy.open()) {

@@ -1,13 +1,10 @@
 package org.sightline.vla.cli;
 
-import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.sightline.Sightline;
-import org.sightline.formats.PeftAdapter;
 import org.sightline.formats.ShardedSafetensors;
 import org.sightline.vla.model.CheckpointExport;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
@@ -74,7 +71,7 @@ final class ExportCommand implements Callable<Integer> {
     }
     OptionChecks.exists("--adapter", adapter);
     Sightline.load();
-    try (HuggingFaceCheckpoint base = base().open()) {
+    try (HuggingFaceCheckpoint base = AdapterRun.of(adapter).base(weights, preset).open()) {
       CheckpointExport.write(base, adapter, output, maxShardBytes);
     }
     PrintWriter out = spec.commandLine().getOut();
@@ -89,24 +86,5 @@ final class ExportCommand implements Callable<Integer> {
     }
     out.flush();
     return 0;
-  }
-
-  private BaseModel base() throws IOException {
-    AdapterRun run = AdapterRun.of(adapter);
-    if (!weights.isEmpty() || !run.weights().isEmpty()) {
-      return run.base(weights, preset);
-    }
-    String named = null;
-    if (adapter != null) {
-      try (PeftAdapter read = PeftAdapter.read(adapter)) {
-        named = read.config().baseModel();
-      }
-    }
-    if (named == null || !Files.exists(Path.of(named))) {
-      throw new IllegalArgumentException(
-          "--weights must name the base model"
-              + (named == null ? "" : ": the adapter's, " + named + ", is not a folder here"));
-    }
-    return BaseModel.of("--weights", List.of(Path.of(named)), preset);
   }
 }

@@ -193,7 +193,7 @@ final class FinetuneCommand implements Callable<Integer> {
           RunFile.addResumption(output, spec);
         } else {
           OutputFolder.requireUsable(output, overwrite); // Another run may have come first.
-          OutputFolder.clear(output, settings.teacher() == null);
+          OutputFolder.clear(output, settings.base().isRandom(), settings.teacher() == null);
           RunFile.write(output, spec);
         }
         return run(job);

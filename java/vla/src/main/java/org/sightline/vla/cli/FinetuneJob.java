@@ -12,8 +12,8 @@ import java.util.Optional;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
 import org.sightline.vla.data.ActionTokenizer;
+import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.ImageTransform;
-import org.sightline.vla.data.PromptTokenizer;
 import org.sightline.vla.data.RldsDataset;
 import org.sightline.vla.data.RldsKeys;
 import org.sightline.vla.data.StatisticsJson;
@@ -34,23 +34,27 @@ import org.sightline.vla.teacher.cache.FeatureStore;
  * Fine-tunes in each mode from the same start, on the same batches, and compares.
  *
  * <p>Writes to {@code output}: {@code <mode>/} as {@link ModeRun} says; {@code run.json}; {@code
- * plot.png} and {@code report.html}; and what had to be made: {@code data/}, {@code
+ * plot.png} and {@code report.html}; and what had to be made: {@code base/}, {@code data/}, {@code
  * teacher.safetensors}. Called again on the same folder, it goes on where it was broken off.
  */
 final class FinetuneJob implements AutoCloseable {
+  /** The random base model of a job that was given none. */
+  static final String BASE = "base";
+
   /** The random teacher of a job that was given none. */
   static final String TEACHER = "teacher.safetensors";
 
   private final FinetuneSettings settings;
   private final PrintWriter out;
-  private final PromptTokenizer tokenizer;
+  private final HuggingFacePromptTokenizer tokenizer;
   private VlaData data; // null until it is rendered
   private VisionTeacher vision; // null until it is drawn
   private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
   private OpenVla unused; // the first mode's model, until that takes it
   private volatile boolean interrupted;
 
-  private FinetuneJob(FinetuneSettings settings, PrintWriter out, PromptTokenizer tokenizer) {
+  private FinetuneJob(
+      FinetuneSettings settings, PrintWriter out, HuggingFacePromptTokenizer tokenizer) {
     this.settings = settings;
     this.out = out;
     this.tokenizer = tokenizer;
@@ -99,6 +103,9 @@ final class FinetuneJob implements AutoCloseable {
 
   /** Runs what is not done yet; false if it was interrupted. */
   boolean run() throws IOException {
+    if (settings.base().isRandom()) {
+      drawBase();
+    }
     if (teacher == null) {
       openTeacher(drawnTeacher());
     }
@@ -173,15 +180,22 @@ final class FinetuneJob implements AutoCloseable {
 
   private OpenVla loaded() throws IOException {
     BaseModel base = settings.base();
-    if (base.isRandom()) {
-      var weights = Weights.random(base.config(), settings.seed());
+    try (HuggingFaceCheckpoint weights =
+        base.isRandom() ? HuggingFaceCheckpoint.open(settings.drawnBase()) : base.open()) {
       return new OpenVla(
           base.config(), weights, settings.dtype(), settings.lora(), settings.seed());
     }
-    try (HuggingFaceCheckpoint weights = base.open()) {
-      return new OpenVla(
-          base.config(), weights, settings.dtype(), settings.lora(), settings.seed());
+  }
+
+  /** On disk as a pretrained one would be, so that whatever loads such a model loads this one. */
+  private void drawBase() throws IOException {
+    Path folder = settings.drawnBase();
+    if (!Files.exists(folder)) {
+      Weights weights = Weights.random(settings.model(), settings.seed());
+      HuggingFaceCheckpoint.write(
+          folder, settings.model(), weights, settings.dtype(), Long.MAX_VALUE);
     }
+    tokenizer.write(folder);
   }
 
   private Path drawnTeacher() throws IOException {

@@ -100,6 +100,16 @@ record FinetuneSettings(
     return base.config();
   }
 
+  /** Where a base model is kept that is drawn. */
+  Path drawnBase() {
+    return output.resolve(FinetuneJob.BASE);
+  }
+
+  /** What adapters name as their base. */
+  String baseName() {
+    return base.isRandom() ? drawnBase().toAbsolutePath().normalize().toString() : base.name();
+  }
+
   /** Steps between evaluations, so that the last one falls on the last step. */
   int evaluationInterval() {
     return Math.max(1, (steps + evaluations - 1) / evaluations);

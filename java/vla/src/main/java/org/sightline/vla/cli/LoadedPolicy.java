@@ -15,7 +15,6 @@ import org.sightline.vla.model.HuggingFaceCheckpoint;
 import org.sightline.vla.model.LoraPlan;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
-import org.sightline.vla.model.Weights;
 
 /**
  * A policy ready to act.
@@ -39,15 +38,14 @@ record LoadedPolicy(
       Path statisticsFile,
       String unnormKey,
       boolean centerCrop,
-      DType dtype,
-      long seed)
+      DType dtype)
       throws IOException {
     OpenVlaConfig config = base.config();
     ActionStatistics statistics = statistics(base, adapterFolder, statisticsFile, unnormKey);
     PromptTokenizer tokenizer = base.tokenizer(tokenizerPath);
     try {
       return new LoadedPolicy(
-          model(base, adapterFolder, dtype, seed),
+          model(base, adapterFolder, dtype),
           tokenizer,
           new ActionTokenizer(config.actionTokenEnd()),
           statistics,
@@ -58,13 +56,12 @@ record LoadedPolicy(
     }
   }
 
-  private static OpenVla model(BaseModel base, Path adapterFolder, DType dtype, long seed)
-      throws IOException {
+  private static OpenVla model(BaseModel base, Path adapterFolder, DType dtype) throws IOException {
     if (adapterFolder == null) {
-      return bare(base, LoraPlan.none(), dtype, seed);
+      return bare(base, LoraPlan.none(), dtype);
     }
     try (PeftAdapter adapter = PeftAdapter.read(adapterFolder)) {
-      OpenVla model = bare(base, LoraPlan.of(adapter), dtype, seed);
+      OpenVla model = bare(base, LoraPlan.of(adapter), dtype);
       try {
         model.loadAdapters(adapter.adapters());
         model.train(false);
@@ -79,13 +76,9 @@ record LoadedPolicy(
     }
   }
 
-  private static OpenVla bare(BaseModel base, LoraPlan lora, DType dtype, long seed)
-      throws IOException {
-    if (base.isRandom()) {
-      return OpenVla.of(base.config(), Weights.random(base.config(), seed), dtype, lora, seed);
-    }
+  private static OpenVla bare(BaseModel base, LoraPlan lora, DType dtype) throws IOException {
     try (HuggingFaceCheckpoint weights = base.open()) {
-      return OpenVla.of(base.config(), weights, dtype, lora, seed);
+      return OpenVla.of(base.config(), weights, dtype, lora, 0); // Nothing is drawn.
     }
   }
 
@@ -98,13 +91,13 @@ record LoadedPolicy(
     if (file != null) {
       return StatisticsJson.read(file, unnormKey);
     }
-    if (base.isRandom()) {
-      throw new IllegalArgumentException(
-          "--statistics must name a dataset_statistics.json, found none: neither adapter nor model"
-              + " has one");
-    }
     try (HuggingFaceCheckpoint checkpoint = base.open()) {
       var known = checkpoint.statistics();
+      if (known.isEmpty()) {
+        throw new IllegalArgumentException(
+            "--statistics must name a dataset_statistics.json, found none: neither adapter nor model"
+                + " has one");
+      }
       if (unnormKey == null && known.size() == 1) {
         return known.values().iterator().next();
       }

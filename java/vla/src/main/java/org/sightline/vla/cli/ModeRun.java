@@ -189,7 +189,7 @@ final class ModeRun {
   private void writeAdapter(OpenVla model, Path into) throws IOException {
     var adapters = model.adapters();
     PeftConfig config =
-        PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.base().name());
+        PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.baseName());
     new PeftAdapter(config, adapters).write(into);
   }
 }

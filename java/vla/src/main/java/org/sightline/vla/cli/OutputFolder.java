@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.Locale;
 import java.util.stream.Stream;
+import org.sightline.formats.JsonFields;
 import org.sightline.train.Mode;
 
 /** The folder a job writes to; an earlier job's files are not overwritten unasked. */
@@ -32,9 +33,22 @@ final class OutputFolder {
    * Takes away what an earlier run left and must not be taken for a part of this one. Only under
    * the folder's {@link RunLock}: the earlier run might still be writing.
    *
-   * @param randomTeacher whether this run draws a teacher of its own
+   * @param randomBase whether this run draws a base model of its own
+   * @param randomTeacher whether it draws a teacher
+   * @throws IllegalArgumentException if a base model is in the place of this run's that no earlier
+   *     run has drawn
    */
-  static void clear(Path folder, boolean randomTeacher) throws IOException {
+  static void clear(Path folder, boolean randomBase, boolean randomTeacher) throws IOException {
+    Path base = folder.resolve(FinetuneJob.BASE);
+    if (randomBase && Files.exists(base)) {
+      Path run = folder.resolve(RunFile.NAME);
+      if (!Files.exists(run) || JsonFields.read(run).object("options").has("weights")) {
+        throw new IllegalArgumentException(
+            "--output must be free for this run's base model, found %s, which no run has drawn"
+                .formatted(base));
+      }
+      delete(base);
+    }
     if (randomTeacher) {
       Files.deleteIfExists(folder.resolve(FinetuneJob.TEACHER));
     }

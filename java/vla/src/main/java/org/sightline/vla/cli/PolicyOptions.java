@@ -26,14 +26,13 @@ final class PolicyOptions {
       split = ",",
       showDefaultValue = Help.Visibility.NEVER,
       description =
-          "Base model: its Hugging Face folder, or safetensors files; without it the run's, else"
-              + " random.")
+          "Base model: its Hugging Face folder, or safetensors files; without it the run's, else the"
+              + " one that the adapter names.")
   private List<Path> weights = List.of();
 
   @Option(
       names = "--preset",
-      description =
-          "Shape of weights that are files, or random: nano or openvla-7b; else the run's.")
+      description = "Shape of weights that are files: nano or openvla-7b; without it the run's.")
   private String preset;
 
   @Option(
@@ -70,9 +69,6 @@ final class PolicyOptions {
       description = "${COMPLETION-CANDIDATES}; without it the run's, else float32.")
   private DType dtype;
 
-  @Option(names = "--seed", description = "Of a random base model; without it the run's, else 7.")
-  private Long seed;
-
   /** Passes if what is named is there: before other things take time. */
   void requireThere() {
     OptionChecks.exists("--adapter", adapter);
@@ -95,10 +91,8 @@ final class PolicyOptions {
     Path tokens = run.tokenizer(tokenizer);
     boolean crop = run.centerCrop(centerCrop);
     DType type = run.dtype(dtype);
-    // Of what is not random there is no seed to contradict.
-    long drawn = base.isRandom() ? run.seed("--seed", seed) : 0;
     Sightline.load();
-    return LoadedPolicy.open(base, adapter, tokens, statistics, unnormKey, crop, type, drawn);
+    return LoadedPolicy.open(base, adapter, tokens, statistics, unnormKey, crop, type);
   }
 
   /** The run that the adapter comes from. */

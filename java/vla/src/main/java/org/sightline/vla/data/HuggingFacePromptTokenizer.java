@@ -2,6 +2,7 @@ package org.sightline.vla.data;
 
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.google.gson.JsonObject;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -11,6 +12,8 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
+import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.GitLfs;
 import org.sightline.formats.JsonFields;
@@ -27,6 +30,8 @@ import org.sightline.formats.JsonFields;
  */
 public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   private static final String EMBEDDED = "nano-tokenizer.json";
+  private static final String BOS = "<s>";
+  private static final String EOS = "</s>";
 
   static {
     // Read by the binding when its first class loads.
@@ -36,6 +41,8 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   }
 
   private final String source;
+  private final byte[] json;
+  private final String pad; // or null
   private final long vocabularySize;
   private final long bosId;
   private final long eosId;
@@ -45,12 +52,14 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
 
   private HuggingFacePromptTokenizer(String source, byte[] json) throws IOException {
     this.source = source;
+    this.json = json;
     Map<String, Long> vocabulary = vocabulary(source, json);
     long largest = vocabulary.values().stream().mapToLong(Long::longValue).max().orElse(-1);
-    bosId = require(vocabulary, "<s>", "BOS");
-    eosId = require(vocabulary, "</s>", "EOS");
+    bosId = require(vocabulary, BOS, "BOS");
+    eosId = require(vocabulary, EOS, "EOS");
     // OpenVLA adds <PAD> right behind Llama's vocabulary; files from before that have none.
-    padId = vocabulary.getOrDefault("<PAD>", vocabulary.getOrDefault("<pad>", largest + 1));
+    pad = Stream.of("<PAD>", "<pad>").filter(vocabulary::containsKey).findFirst().orElse(null);
+    padId = pad == null ? largest + 1 : vocabulary.get(pad);
     vocabularySize = Math.max(largest, padId) + 1;
     Long wordStart = vocabulary.get("\u2581");
     wordStartId = wordStart == null ? OptionalLong.empty() : OptionalLong.of(wordStart);
@@ -86,6 +95,20 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
       }
       return new HuggingFacePromptTokenizer("embedded " + EMBEDDED, resource.readAllBytes());
     }
+  }
+
+  /** Writes the files from which transformers' {@code AutoTokenizer} makes this tokenizer. */
+  public void write(Path folder) throws IOException {
+    var config = new JsonObject();
+    config.addProperty("tokenizer_class", "PreTrainedTokenizerFast");
+    config.addProperty("bos_token", BOS);
+    config.addProperty("eos_token", EOS);
+    if (pad != null) {
+      config.addProperty("pad_token", pad);
+    }
+    AtomicFile.writeText(
+        folder.resolve("tokenizer.json"), new String(json, StandardCharsets.UTF_8));
+    AtomicFile.writeText(folder.resolve("tokenizer_config.json"), config + "\n");
   }
 
   @Override

@@ -175,8 +175,7 @@ public final class CheckpointExport {
       boolean half =
           base.tensors().names().stream()
               .anyMatch(name -> base.tensors().info(name).type() == ElementType.BF16);
-      JsonObject config = OpenVlaConfigJson.toJson(base.config(), half ? "bfloat16" : "float32");
-      HuggingFaceCheckpoint.writeConfig(draft, config);
+      HuggingFaceCheckpoint.writeConfigs(draft, base.config(), half ? "bfloat16" : "float32");
       return;
     }
     try (Stream<Path> files = Files.list(base.folder().get())) {

@@ -71,7 +71,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
       throw new IOException(folder + ": found no " + CONFIG + ", expected one beside the weights");
     }
     OpenVlaConfig config = OpenVlaConfigJson.read(folder.resolve(CONFIG));
-    Path preprocessor = folder.resolve("preprocessor_config.json");
+    Path preprocessor = folder.resolve(PreprocessorJson.NAME);
     if (Files.exists(preprocessor)) {
       PreprocessorJson.require(preprocessor, config.dino().imageSize());
     }
@@ -214,9 +214,19 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
               infos,
               name -> weights.get(specs.get(name)).to(Modules.scalarType(dtype)),
               maxShardBytes);
-          writeConfig(
-              draft, OpenVlaConfigJson.toJson(config, dtype.name().toLowerCase(Locale.ROOT)));
+          writeConfigs(draft, config, dtype.name().toLowerCase(Locale.ROOT));
         });
+  }
+
+  /**
+   * Writes the configuration of a model that has none.
+   *
+   * @param dtype Hugging Face's name of the weights' type, {@code bfloat16}
+   */
+  static void writeConfigs(Path folder, OpenVlaConfig config, String dtype) throws IOException {
+    writeConfig(folder, OpenVlaConfigJson.toJson(config, dtype));
+    AtomicFile.writeText(
+        folder.resolve(PreprocessorJson.NAME), PreprocessorJson.of(config.dino().imageSize()));
   }
 
   static void writeConfig(Path folder, JsonObject config) throws IOException {

@@ -16,7 +16,41 @@ import org.sightline.vla.data.ImageTransform;
  * {@code stds} (unrounded) say.
  */
 final class PreprocessorJson {
+  static final String NAME = "preprocessor_config.json";
+
   private PreprocessorJson() {}
+
+  /** The file for a model that has none, as OpenVLA's. */
+  static String of(int imageSize) {
+    return """
+        {
+          "image_processor_type": "PrismaticImageProcessor",
+          "processor_class": "PrismaticProcessor",
+          "use_fused_vision_backbone": true,
+          "image_resize_strategy": "resize-naive",
+          "input_sizes": [[3, SIZE, SIZE], [3, SIZE, SIZE]],
+          "interpolations": ["bicubic", "bicubic"],
+          "means": [MEAN0, MEAN3],
+          "stds": [STD0, STD3],
+          "tvf_do_letterbox": false,
+          "tvf_letterbox_fill": null,
+          "tvf_resize_params": [
+            {"antialias": true, "interpolation": 3, "max_size": null, "size": [SIZE, SIZE]},
+            {"antialias": true, "interpolation": 3, "max_size": null, "size": [SIZE, SIZE]}
+          ],
+          "tvf_crop_params": [{"output_size": [SIZE, SIZE]}, {"output_size": [SIZE, SIZE]}],
+          "tvf_normalize_params": [
+            {"inplace": false, "mean": MEAN0, "std": STD0},
+            {"inplace": false, "mean": MEAN3, "std": STD3}
+          ]
+        }
+        """
+        .replace("SIZE", Integer.toString(imageSize))
+        .replace("MEAN0", ImageTransform.mean(0, 3).toString())
+        .replace("MEAN3", ImageTransform.mean(3, 6).toString())
+        .replace("STD0", ImageTransform.std(0, 3).toString())
+        .replace("STD3", ImageTransform.std(3, 6).toString());
+  }
 
   /**
    * Passes if the file asks for what {@link ImageTransform} does.

@@ -55,16 +55,17 @@ class AdapterRunTest {
 
   @Test
   void withoutARunOptionsAndDefaultsCount() throws IOException {
+    Path model = model("model");
     for (AdapterRun none : List.of(AdapterRun.of(null), AdapterRun.of(adapter))) {
-      assertEquals(7, none.seed("--seed", null));
-      assertEquals(5, none.seed("--seed", 5L));
+      assertEquals(7, none.seed(null));
+      assertEquals(5, none.seed(5L));
       assertEquals(0.15, none.evalFraction(null));
       assertEquals(0.5, none.evalFraction(0.5));
       assertEquals("image_0", none.camera(null));
       assertEquals(DType.FLOAT32, none.dtype(null));
       assertTrue(none.centerCrop(null));
       assertNull(none.tokenizer(null));
-      assertTrue(none.base(List.of(), null).isRandom());
+      assertEquals(List.of(model), none.base(List.of(model), null).weights());
     }
   }
 
@@ -74,13 +75,19 @@ class AdapterRunTest {
         run(
             "'seed': 9007199254740993, 'eval-fraction': 0.3, 'augment': false, 'dtype': 'bfloat16',"
                 + " 'camera': 'image_2', 'preset': 'nano', 'tokenizer': '/t/tokenizer.json'");
-    assertEquals((1L << 53) + 1, run.seed("--seed", null));
+    assertEquals((1L << 53) + 1, run.seed(null));
     assertEquals(0.3, run.evalFraction(null));
     assertFalse(run.centerCrop(null));
     assertEquals(DType.BFLOAT16, run.dtype(null));
     assertEquals("image_2", run.camera(null));
     assertEquals(Path.of("/t/tokenizer.json"), run.tokenizer(null));
-    assertTrue(run.base(List.of(), null).isRandom());
+    Path base = adapter.resolveSibling("base");
+    assertTrue(
+        assertThrows(IllegalArgumentException.class, () -> run.base(List.of(), null))
+            .getMessage()
+            .endsWith("no such file or folder: " + base));
+    Files.move(model("drawn"), base);
+    assertEquals(List.of(base), run.base(List.of(), null).weights());
     Files.createDirectories(adapter.resolve("best"));
     assertEquals(0.3, AdapterRun.of(adapter.resolve("best")).evalFraction(null));
     assertEquals(
@@ -92,18 +99,17 @@ class AdapterRunTest {
     AdapterRun run =
         run(
             "'seed': 3, 'eval-fraction': 0.3, 'augment': true, 'dtype': 'bfloat16',"
-                + " 'camera': 'image_2'");
+                + " 'camera': 'image_2', 'preset': 'nano'");
     assertFalse(run.centerCrop(false));
     assertEquals(DType.FLOAT32, run.dtype(DType.FLOAT32));
     assertEquals("image_1", run.camera("image_1"));
-    assertEquals(3, run.seed("--seed", 3L));
-    refused("--split-seed must be 3; 7", () -> run.seed("--split-seed", 7L));
+    assertEquals(3, run.seed(3L));
+    refused("--split-seed must be 3; 7", () -> run.seed(7L));
     refused("--eval-fraction must be 0.3; 0.15", () -> run.evalFraction(0.15));
     refused("--preset must be nano; openvla-7b", () -> run.base(List.of(), "openvla-7b"));
     Path model = model("model");
-    refused(
-        "--weights must be left out (random weights); " + model,
-        () -> run.base(List.of(model), null));
+    Path base = Files.move(model("drawn"), adapter.resolveSibling("base"));
+    refused("--weights must be " + base + "; " + model, () -> run.base(List.of(model), null));
   }
 
   @Test
@@ -136,7 +142,7 @@ class AdapterRunTest {
         assertThrows(FormatException.class, () -> run.dtype(null)).getMessage());
     assertEquals(
         file + ": options.seed: found 1.5, expected an integer of 64 bits",
-        assertThrows(FormatException.class, () -> run.seed("--seed", null)).getMessage());
+        assertThrows(FormatException.class, () -> run.seed(null)).getMessage());
     Files.writeString(file, "{}");
     assertEquals(
         file + ": options: found no such key, expected an object",

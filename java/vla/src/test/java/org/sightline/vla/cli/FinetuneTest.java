@@ -71,6 +71,7 @@ class FinetuneTest {
     }
     assertTrue(ImageIO.read(folder.resolve("plot.png").toFile()).getWidth() > 1000);
     assertFrames(folder);
+    theReadmesNextCommandsWork();
   }
 
   /** Frames of both sides of the split, with the data's actions and those of {@code act}. */
@@ -114,6 +115,25 @@ class FinetuneTest {
   private static void assertRounded(double expected, String text) {
     BigDecimal found = new BigDecimal(text);
     assertEquals(expected, found.doubleValue(), 0.501 * found.ulp().doubleValue());
+  }
+
+  /** Those about the demo's run, as they are written but for its place. */
+  private void theReadmesNextCommandsWork() throws IOException {
+    String command = "java -jar java/vla/target/sightline.jar ";
+    List<String> next =
+        Files.readAllLines(Path.of("../../README.md")).stream()
+            .filter(line -> line.startsWith(command) && line.contains(" runs/finetune"))
+            .toList();
+    for (String expected : List.of("export", "eval", "inspect")) {
+      assertTrue(next.stream().anyMatch(line -> line.startsWith(command + expected)), expected);
+    }
+    for (String line : next) {
+      String arguments = line.substring(command.length());
+      Cli.succeed(
+          arguments
+              .replace(" runs/finetune", " " + folder)
+              .replace(" runs/", " " + folder + "/next-"));
+    }
   }
 
   @Test

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -75,12 +76,25 @@ class OutputFolderTest {
 
   @Test
   void nothingOfTheEarlierRunIsTakenForThisOnes() throws IOException {
-    OutputFolder.clear(output, false);
+    OutputFolder.clear(output, true, false);
     assertFalse(Files.exists(output.resolve("default/checkpoints")));
     assertFalse(Files.exists(output.resolve("default/result.json")));
     assertEquals("old", Files.readString(output.resolve("teacher.safetensors")));
+    Path base = Files.createDirectory(output.resolve("base"));
+    Files.writeString(base.resolve("model.safetensors"), "mine");
+    Files.writeString(output.resolve("run.json"), "{\"options\": {\"weights\": [\"m\"]}}");
+    assertEquals(
+        "--output must be free for this run's base model, found %s, which no run has drawn"
+            .formatted(base),
+        assertThrows(IllegalArgumentException.class, () -> OutputFolder.clear(output, true, false))
+            .getMessage());
+    OutputFolder.clear(output, false, false);
+    assertTrue(Files.exists(base.resolve("model.safetensors")));
+    Files.writeString(output.resolve("run.json"), "{\"options\": {}}");
+    OutputFolder.clear(output, true, false);
+    assertFalse(Files.exists(base));
     // Drawn from another seed, perhaps.
-    OutputFolder.clear(output, true);
+    OutputFolder.clear(output, false, true);
     assertFalse(Files.exists(output.resolve("teacher.safetensors")));
   }
 }

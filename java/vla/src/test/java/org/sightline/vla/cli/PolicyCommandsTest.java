@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,17 +13,24 @@ import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
 import org.sightline.vla.data.EpisodeReader;
+import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.RldsDataset;
 import org.sightline.vla.data.RldsKeys;
 import org.sightline.vla.data.Step;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaBatcher;
+import org.sightline.vla.model.HuggingFaceCheckpoint;
+import org.sightline.vla.model.ModelSpec;
+import org.sightline.vla.model.OpenVlaConfig;
+import org.sightline.vla.model.ParameterSpec;
 import org.sightline.vla.model.TokenPredictions;
+import org.sightline.vla.model.Weights;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** {@code eval} and {@code act} on an adapter that {@code finetune} left. */
@@ -79,6 +87,36 @@ class PolicyCommandsTest {
     assertEquals(measured.get("action_l1").getAsDouble(), sum / 7, 1e-9);
   }
 
+  /** Nothing was given to start from: the run's own base stands in for it, in every command. */
+  @Test
+  void theDrawnBaseIsAModelAsHuggingFaceHasThem() throws IOException {
+    Path base = adapter.resolveSibling("base");
+    try (HuggingFaceCheckpoint checkpoint = HuggingFaceCheckpoint.open(base);
+        var tokenizer = HuggingFacePromptTokenizer.open(base)) {
+      checkpoint.requireTokenizer(tokenizer, base);
+      assertEquals(OpenVlaConfig.nano(), checkpoint.config());
+      for (ParameterSpec parameter : ModelSpec.of(OpenVlaConfig.nano()).parameters()) {
+        Tensor drawn = Weights.random(OpenVlaConfig.nano(), 3).get(parameter);
+        assertTrue(drawn.equal(checkpoint.get(parameter)), parameter.name());
+      }
+    }
+    JsonObject tokens =
+        JsonParser.parseString(Files.readString(base.resolve("tokenizer_config.json")))
+            .getAsJsonObject();
+    assertEquals("<pad>", tokens.get("pad_token").getAsString());
+    assertTrue(Files.exists(base.resolve("preprocessor_config.json")));
+
+    // Out of the run, the adapter still knows its base.
+    Path alone = folder.resolve("alone");
+    copy(adapter, alone);
+    Path merged = folder.resolve("merged");
+    Cli.succeed("export --adapter %s --output %s".formatted(alone, merged));
+    String part = "eval --data " + data + " --episodes all --no-center-crop ";
+    double loss = json(part + "--adapter " + adapter).get("loss").getAsDouble();
+    assertEquals(loss, json(part + "--adapter " + alone).get("loss").getAsDouble());
+    assertEquals(loss, json(part + "--weights " + merged).get("loss").getAsDouble(), 1e-5 * loss);
+  }
+
   @Test
   void partsAddUpToTheWhole() {
     long steps = 0;
@@ -113,14 +151,13 @@ class PolicyCommandsTest {
 
     try (LoadedPolicy policy =
             LoadedPolicy.open(
-                BaseModel.of("--weights", List.of(), null),
+                BaseModel.of("--weights", List.of(adapter.resolveSibling("base")), null),
                 adapter,
                 null,
                 null,
                 null,
                 false,
-                DType.FLOAT32,
-                3);
+                DType.FLOAT32);
         VlaBatch batch =
             new VlaBatcher(
                     policy.tokenizer(), policy.actions(), policy.statistics(), policy.images())
@@ -168,8 +205,9 @@ class PolicyCommandsTest {
     refuse(
         "act --image %s --instruction go --adapter %s".formatted(text, adapter),
         "--image " + text + ": ");
+    refuse("eval --data %s".formatted(data), "--weights must name the base model");
     refuse(
-        "eval --data %s".formatted(data),
+        "eval --data %s --weights %s".formatted(data, adapter.resolveSibling("base")),
         "--statistics must name a dataset_statistics.json, found none");
     refuse(
         "eval --data %s --adapter %s --unnorm-key mars".formatted(data, adapter),
@@ -181,7 +219,7 @@ class PolicyCommandsTest {
         "--episodes held_out: found none of 6");
     Path file = adapter.resolveSibling("run.json").toRealPath();
     for (String contradiction :
-        List.of("--seed 7", "--split-seed 7", "--eval-fraction 0.15", "--weights " + adapter)) {
+        List.of("--split-seed 7", "--eval-fraction 0.15", "--weights " + adapter)) {
       String option = contradiction.split(" ")[0];
       Cli cli = Cli.run("eval --data %s --adapter %s %s".formatted(data, adapter, contradiction));
       assertEquals(2, cli.exitCode(), cli.err());
@@ -217,6 +255,7 @@ class PolicyCommandsTest {
     for (String file : List.of("adapter_config.json", "dataset_statistics.json", "../run.json")) {
       Path copy = broken.resolve("run/default");
       copy(adapter, copy);
+      copy(adapter.resolveSibling("base"), copy.resolveSibling("base"));
       Files.copy(
           adapter.resolveSibling("run.json"),
           copy.resolveSibling("run.json"),
