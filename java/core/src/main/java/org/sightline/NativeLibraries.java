@@ -7,6 +7,7 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.binding.Environment;
+import org.sightline.binding.NativeCache;
 import org.sightline.binding.SightlineConfig;
 import org.sightline.binding.sightline;
 
@@ -30,6 +31,7 @@ final class NativeLibraries {
     if (failure == null) {
       try {
         liftMemoryLimit();
+        NativeCache.install();
         // Before libtorch, which brings libgomp and OpenBLAS; they read these while they are
         // loaded.
         quietOpenMp();
@@ -41,7 +43,7 @@ final class NativeLibraries {
         checkVersion();
         loaded = true;
         return;
-      } catch (LinkageError | RuntimeException e) {
+      } catch (LinkageError | IOException | RuntimeException e) {
         failure = e;
       }
     }

@@ -23,6 +23,10 @@ public final class Sightline {
    * Loads the native libraries, once; later calls do nothing.
    *
    * <ul>
+   *   <li>All native libraries are unpacked, once and by one process at a time, to {@code
+   *       sightline-USER} in {@code ~/.javacpp/cache}, or in the folder that {@code
+   *       org.bytedeco.javacpp.cachedir} names, and loaded from there: a folder of this user alone,
+   *       with one for each content. If libtorch is loaded first, JavaCPP does this in its own way.
    *   <li>JavaCPP's limit on the memory of the whole process is lifted ({@code
    *       org.bytedeco.javacpp.maxPhysicalBytes=0}) unless it is set: its default, four times the
    *       Java heap, stops training runs although memory is free.

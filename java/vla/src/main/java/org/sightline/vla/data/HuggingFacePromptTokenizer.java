@@ -2,6 +2,7 @@ package org.sightline.vla.data;
 
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.util.Utils;
 import com.google.gson.JsonObject;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -13,6 +14,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
+import org.sightline.binding.NativeCache;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.GitLfs;
@@ -26,7 +28,7 @@ import org.sightline.formats.JsonFields;
  * below 768, for the nano preset.
  *
  * <p>The binding's usage ping is switched off, and it is kept from downloading anything. It unpacks
- * its library below {@code ~/.djl.ai}, or where the property {@code DJL_CACHE_DIR} says.
+ * its library beside Sightline's, or where the property {@code DJL_CACHE_DIR} says.
  */
 public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   private static final String EMBEDDED = "nano-tokenizer.json";
@@ -195,6 +197,10 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   }
 
   private static HuggingFaceTokenizer load(String source, byte[] json) throws IOException {
+    if (Utils.getEnvOrSystemProperty("DJL_CACHE_DIR") == null) {
+      // DJL itself would trust a folder below the one for temporary files, whoever made it.
+      setDefault("ENGINE_CACHE_DIR", NativeCache.home().toString());
+    }
     try {
       return HuggingFaceTokenizer.newInstance(
           new ByteArrayInputStream(json), Map.of("truncation", "false", "padding", "false"));
@@ -212,14 +218,13 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
     for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
       causes.append("; ").append(cause.getMessage());
     }
-    String cache = System.getProperty("DJL_CACHE_DIR", System.getenv("DJL_CACHE_DIR"));
     return new IOException(
         "the native library of ai.djl.huggingface:tokenizers could not be loaded on "
             + System.getProperty("os.name")
             + " "
             + System.getProperty("os.arch")
             + " from "
-            + (cache != null ? cache : System.getProperty("user.home") + "/.djl.ai")
+            + Utils.getEngineCacheDir("tokenizers")
             + " (which must be writable; -DDJL_CACHE_DIR=... names another folder): "
             + causes,
         e);

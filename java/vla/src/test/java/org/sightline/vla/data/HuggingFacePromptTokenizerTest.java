@@ -10,7 +10,10 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -244,8 +247,8 @@ class HuggingFacePromptTokenizerTest {
   @Test
   void aLibraryThatCannotBeUnpackedIsExplained() throws Exception {
     Path file = Files.writeString(folder.resolve("file"), "no folder can be below a file");
-    assertEquals("loaded", probe(folder.resolve("cache")));
-    String message = probe(file.resolve("cache"));
+    assertEquals("loaded", probe("-DDJL_CACHE_DIR=" + folder.resolve("cache")));
+    String message = probe("-DDJL_CACHE_DIR=" + file.resolve("cache"));
     assertTrue(
         message.startsWith(
             "the native library of ai.djl.huggingface:tokenizers could not be loaded on "),
@@ -254,16 +257,22 @@ class HuggingFacePromptTokenizerTest {
     assertTrue(message.contains("DJL_CACHE_DIR"), message);
   }
 
-  private static String probe(Path cache) throws Exception {
+  @Test
+  void withoutAFolderOfThisUserItSaysWhereItLooked() throws Exception {
+    Path open = folder.resolve("sightline-" + System.getProperty("user.name"));
+    Files.setPosixFilePermissions(
+        Files.createDirectory(open), PosixFilePermissions.fromString("rwxr-xr-x"));
+    String message = probe("-Duser.home=/dev/null", "-Djava.io.tmpdir=" + folder);
+    assertTrue(message.contains(open + ": is open to others (rwxr-xr-x)"), message);
+    assertTrue(message.contains("/dev/null"), message);
+  }
+
+  private static String probe(String... options) throws Exception {
+    List<String> command = new ArrayList<>(List.of(options));
+    command.add(0, Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Probe.class.getName()));
     Process process =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-DDJL_CACHE_DIR=" + cache,
-                "-cp",
-                System.getProperty("java.class.path"),
-                Probe.class.getName())
-            .redirectError(ProcessBuilder.Redirect.DISCARD)
-            .start();
+        new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     process.waitFor();
     return output.strip();
