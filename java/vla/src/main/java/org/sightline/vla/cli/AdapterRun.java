@@ -6,11 +6,14 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
 import org.sightline.formats.PeftAdapter;
 import org.sightline.train.Mode;
+import org.sightline.vla.data.ActionStatistics;
+import org.sightline.vla.data.StatisticsJson;
 
 /**
  * What the run that left an adapter says of its training: base model, seed, division of the
@@ -26,11 +29,13 @@ final class AdapterRun {
   private final Path adapter; // or null
   private final Path file; // null: no run
   private final JsonFields options; // of finetune; null: no run
+  private final Path mode;
 
-  private AdapterRun(Path adapter, Path file, JsonFields options) {
+  private AdapterRun(Path adapter, Path file, JsonFields options, Path mode) {
     this.adapter = adapter;
     this.file = file;
     this.options = options;
+    this.mode = mode;
   }
 
   /**
@@ -45,10 +50,10 @@ final class AdapterRun {
       mode = mode.endsWith(ModeRun.BEST) ? mode.getParent() : mode;
       Path file = mode.resolveSibling(RunFile.NAME);
       if (Files.exists(file)) {
-        return new AdapterRun(adapter, file, JsonFields.read(file).object("options"));
+        return new AdapterRun(adapter, file, JsonFields.read(file).object("options"), mode);
       }
     }
-    return new AdapterRun(adapter, null, null);
+    return new AdapterRun(adapter, null, null, null);
   }
 
   /** Users often name the folder of a run where that of a mode in it is meant. */
@@ -63,7 +68,8 @@ final class AdapterRun {
   }
 
   /** The base model: that of the option, else the run's, else the one the adapter names. */
-  BaseModel base(List<Path> weights, String preset) throws IOException {
+  BaseModel base(List<Path> given, String preset) throws IOException {
+    List<Path> weights = PathList.of(given);
     if (options == null) {
       return BaseModel.of("--weights", weights.isEmpty() ? List.of(named()) : weights, preset);
     }
@@ -126,6 +132,31 @@ final class AdapterRun {
   /** Whether the policy sees the centre of images: the run's choice unless another is made. */
   boolean centerCrop(Boolean given) throws FormatException {
     return given != null ? given : options == null || options.bool("augment", true);
+  }
+
+  /** A switch of finetune's: as the run had it unless another choice is made. */
+  boolean flag(String name, Boolean given) throws FormatException {
+    return given != null ? given : options != null && options.bool(name, false);
+  }
+
+  /** A folder of data under the name that the run gave it. */
+  DataFolder asTrained(DataFolder folder) throws IOException {
+    if (folder.name() == null && options != null && options.has("data")) {
+      for (DataFolder trained : DataFolder.list(options.strings("data"))) {
+        if (Files.exists(trained.path()) && Files.isSameFile(trained.path(), folder.path())) {
+          return trained;
+        }
+      }
+    }
+    return folder;
+  }
+
+  /** Statistics of the episodes that the run trained on; empty for data that it did not see. */
+  Optional<ActionStatistics> statistics(String dataset) throws IOException {
+    Path statistics = mode == null ? null : mode.resolve("dataset_statistics.json");
+    return statistics == null || !Files.exists(statistics)
+        ? Optional.empty()
+        : Optional.ofNullable(StatisticsJson.readAll(statistics).get(dataset));
   }
 
   /** The camera the policy sees: the run's unless another is chosen. */

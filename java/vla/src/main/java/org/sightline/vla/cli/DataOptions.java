@@ -1,7 +1,6 @@
 package org.sightline.vla.cli;
 
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.sightline.vla.data.CorruptRecords;
 import picocli.CommandLine.Help;
@@ -11,13 +10,12 @@ import picocli.CommandLine.Option;
 final class DataOptions {
   @Option(
       names = "--data",
-      paramLabel = "DIR[=SHARE]",
-      split = ",",
+      paramLabel = DataFolder.FORM,
       showDefaultValue = Help.Visibility.NEVER,
       description = {
-        "RLDS folders (TFRecord shards, features.json).",
+        "RLDS folders (TFRecord shards, features.json), separated by commas.",
         "SHARE is a folder's part of the samples, relative to the others'; without shares each"
-            + " folder counts by its size."
+            + " folder counts by its size. NAME tells two datasets of one name apart."
       })
   private List<String> data = List.of();
 
@@ -69,47 +67,33 @@ final class DataOptions {
       description = "Leave out records and images that cannot be read, and count them.")
   private boolean skipCorrupt;
 
+  @Option(
+      names = {"--keep-unlabelled", "--keep-unlabeled"},
+      description =
+          "Train on steps without an instruction too; else they are left out, and counted.")
+  private boolean keepUnlabelled;
+
   /**
    * The settings.
    *
    * @throws IllegalArgumentException naming the option that is wrong
    */
   DataSettings settings() {
-    List<Path> folders = new ArrayList<>();
-    List<Double> shares = new ArrayList<>();
-    for (String item : data) {
-      int separator = item.lastIndexOf('=');
-      folders.add(Path.of(separator < 0 ? item : item.substring(0, separator)));
-      if (separator >= 0) {
-        shares.add(share(item, item.substring(separator + 1)));
-      }
-    }
-    if (!shares.isEmpty() && shares.size() < folders.size()) {
+    List<DataFolder> folders = DataFolder.list(data);
+    long shares = folders.stream().filter(folder -> folder.share() != null).count();
+    if (shares > 0 && shares < folders.size()) {
       throw new IllegalArgumentException(
-          "--data must have a share for every folder or for none, found " + data);
+          "--data must have a share for every folder or for none, found " + folders);
     }
     return new DataSettings(
         folders,
-        shares,
         camera,
         augment,
         views,
         threads,
         shuffleBuffer,
         skipCorrupt ? CorruptRecords.SKIP : CorruptRecords.FAIL,
+        keepUnlabelled,
         teacherCache);
-  }
-
-  private static double share(String item, String text) {
-    try {
-      double share = Double.parseDouble(text);
-      if (share > 0 && share < Double.POSITIVE_INFINITY) {
-        return share;
-      }
-    } catch (NumberFormatException e) {
-      // Explained below, as other numbers that are no share.
-    }
-    throw new IllegalArgumentException(
-        "--data must be DIR or DIR=SHARE with a positive SHARE, found " + item);
   }
 }

@@ -2,7 +2,7 @@ package org.sightline.vla.cli;
 
 import java.io.PrintWriter;
 import java.util.Locale;
-import org.sightline.vla.data.CorruptionLog;
+import org.sightline.vla.data.RldsDataset;
 import org.sightline.vla.data.VlaData;
 import org.sightline.vla.teacher.cache.CachedTeacher;
 
@@ -20,22 +20,21 @@ final class DataReport {
           part.split().train().length,
           part.split().eval().length);
     }
-    corruption(out, data);
+    leftOut(out, data);
   }
 
-  /** What was left out, with the first message of each dataset; nothing if nothing was. */
-  static void corruption(PrintWriter out, VlaData data) {
+  /** What was left out; nothing if nothing was. */
+  static void leftOut(PrintWriter out, VlaData data) {
     for (VlaData.Part part : data.parts()) {
-      CorruptionLog log = part.dataset().corruption();
-      if (log.records() + log.images() > 0) {
-        out.printf(
-            Locale.ROOT,
-            "skipped  %s: records %d, images %d; first: %s%n",
-            part.dataset().name(),
-            log.records(),
-            log.images(),
-            log.messages().get(0));
-      }
+      leftOut(out, part.dataset());
+    }
+  }
+
+  /** As above, of one dataset. */
+  static void leftOut(PrintWriter out, RldsDataset dataset) {
+    String line = dataset.leftOut().describe();
+    if (!line.isEmpty()) {
+      out.println("skipped  " + dataset.name() + ": " + line);
     }
   }
 

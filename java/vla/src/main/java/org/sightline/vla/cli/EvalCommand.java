@@ -1,20 +1,21 @@
 package org.sightline.vla.cli;
 
+import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
-import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
-import java.util.stream.IntStream;
+import org.sightline.vla.data.ActionStatistics;
 import org.sightline.vla.data.BatchIterator;
+import org.sightline.vla.data.CorruptRecords;
 import org.sightline.vla.data.DatasetScan;
 import org.sightline.vla.data.EpisodeSet;
 import org.sightline.vla.data.EpisodeSplit;
 import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.RldsKeys;
 import org.sightline.vla.data.Step;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaBatcher;
@@ -30,7 +31,8 @@ import picocli.CommandLine.Spec;
     name = "eval",
     description = {
       "Loss, token accuracy and L1 per action dimension on recorded episodes.",
-      "Each token is predicted given the recorded ones before it; the whole vocabulary competes."
+      "Each token is predicted given the recorded ones before it; the whole vocabulary competes.",
+      "Of the data that the adapter's run was trained on, the episodes that it held out count."
     },
     mixinStandardHelpOptions = true,
     showDefaultValues = true,
@@ -46,16 +48,22 @@ final class EvalCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 
-  @Option(names = "--data", paramLabel = "DIR", required = true, description = "RLDS folder.")
-  private Path data;
+  @Option(
+      names = "--data",
+      paramLabel = "[NAME@]DIR",
+      required = true,
+      description = "RLDS folder; NAME is what the run called it, where that is not its own.")
+  private String data;
 
   @Option(names = "--split", defaultValue = "train", description = "Of the RLDS folder.")
   private String split;
 
   @Option(
       names = "--episodes",
-      defaultValue = "all",
-      description = "Of ${COMPLETION-CANDIDATES}; the last two as finetune divides them.")
+      description = {
+        "Of ${COMPLETION-CANDIDATES}; the last two as finetune divides them.",
+        "Without it held_out for data of the adapter's run, all for others."
+      })
   private Part part;
 
   @Option(
@@ -75,6 +83,16 @@ final class EvalCommand implements Callable<Integer> {
           "Image of the observations the policy sees; without it the run's, else image_0.")
   private String camera;
 
+  @Option(
+      names = "--skip-corrupt",
+      description = "Leave out what cannot be read; without it as the run did, else no.")
+  private Boolean skipCorrupt;
+
+  @Option(
+      names = {"--keep-unlabelled", "--keep-unlabeled"},
+      description = "Count steps without an instruction; without it as the run did, else no.")
+  private Boolean keepUnlabelled;
+
   @Option(names = "--batch-size", defaultValue = "8", description = "Samples per forward pass.")
   private int batchSize;
 
@@ -85,40 +103,70 @@ final class EvalCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws Exception {
-    OptionChecks.exists("--data", data);
+    DataFolder folder = DataFolder.of(data);
+    OptionChecks.exists("--data", folder.path());
+    if (folder.share() != null) {
+      throw new IllegalArgumentException(
+          "--data must be one folder without a share, found " + data);
+    }
     OptionChecks.atLeast("--batch-size", batchSize, 1);
     policy.requireThere();
     AdapterRun run = policy.run();
-    RldsKeys keys = RldsKeys.BRIDGE.withCamera(run.camera(camera));
     double heldOut = run.evalFraction(evalFraction);
     OptionChecks.belowOne("--eval-fraction", heldOut);
     long seed = run.seed(splitSeed);
-    RldsDataset dataset = RldsDataset.open(data, split, keys);
-    int[] episodes = episodes(dataset, heldOut, seed);
+    RldsDataset dataset =
+        DataSettings.open(
+            run.asTrained(folder),
+            split,
+            run.camera(camera),
+            run.flag("skip-corrupt", skipCorrupt) ? CorruptRecords.SKIP : CorruptRecords.FAIL,
+            run.flag("keep-unlabelled", keepUnlabelled));
+    DatasetScan scan = DatasetScan.of(dataset);
+    Optional<ActionStatistics> trained =
+        split.equals("train") ? run.statistics(dataset.name()) : Optional.empty();
+    Part counted = part != null ? part : trained.isPresent() ? Part.HELD_OUT : Part.ALL;
+    int[] episodes = scan.usable();
+    if (counted != Part.ALL) {
+      EpisodeSplit divided = EpisodeSplit.of(episodes, heldOut, seed);
+      trained.ifPresent(before -> requireSame(dataset, scan, divided.train(), before));
+      episodes = counted == Part.TRAINING ? divided.train() : divided.eval();
+    }
+    if (Arrays.stream(scan.steps(episodes)).sum() == 0) {
+      throw new IllegalArgumentException(
+          "--episodes %s: found none of %d at --eval-fraction %s, expected at least 1"
+              .formatted(lowerCase(counted), scan.usable().length, heldOut));
+    }
     try (LoadedPolicy loaded = policy.open()) {
-      print(dataset, episodes.length, measure(loaded, dataset, episodes));
+      var set = new EpisodeSet(dataset, episodes, scan.steps(episodes), loaded.statistics(), 1);
+      print(set, counted, scan.usable().length, measure(loaded, set));
     }
     return 0;
   }
 
-  private int[] episodes(RldsDataset dataset, double heldOut, long seed) {
-    if (part == Part.ALL) {
-      return IntStream.range(0, dataset.size()).toArray();
-    }
-    EpisodeSplit divided = EpisodeSplit.of(dataset.size(), heldOut, seed);
-    int[] chosen = part == Part.TRAINING ? divided.train() : divided.eval();
-    if (chosen.length == 0) {
+  /** The division is that of the training only if the same episodes are divided. */
+  private void requireSame(
+      RldsDataset dataset, DatasetScan scan, int[] training, ActionStatistics before) {
+    long steps = Arrays.stream(scan.steps(training)).asLongStream().sum();
+    if (training.length != before.trajectories() || steps != before.transitions()) {
       throw new IllegalArgumentException(
-          "--episodes %s: found none of %d at --eval-fraction %s, expected at least 1"
-              .formatted(part.name().toLowerCase(Locale.ROOT), dataset.size(), heldOut));
+          ("--episodes must be all for %s: the run of the adapter trained on %d episodes of %d steps"
+                  + " of \"%s\", here it would be %d of %d: other data, or changed since")
+              .formatted(
+                  data,
+                  before.trajectories(),
+                  before.transitions(),
+                  dataset.name(),
+                  training.length,
+                  steps));
     }
-    return chosen;
   }
 
-  private ActionErrors measure(LoadedPolicy loaded, RldsDataset dataset, int[] episodes)
-      throws IOException {
-    int[] steps = DatasetScan.of(dataset).steps(episodes);
-    var set = new EpisodeSet(dataset, episodes, steps, loaded.statistics(), 1);
+  private static String lowerCase(Part part) {
+    return part.name().toLowerCase(Locale.ROOT);
+  }
+
+  private ActionErrors measure(LoadedPolicy loaded, EpisodeSet set) {
     var batcher =
         new VlaBatcher(loaded.tokenizer(), loaded.actions(), loaded.statistics(), loaded.images());
     var loader =
@@ -135,22 +183,26 @@ final class EvalCommand implements Callable<Integer> {
     return errors;
   }
 
-  private void print(RldsDataset dataset, int episodes, ActionErrors errors) {
+  private void print(EpisodeSet set, Part counted, int usable, ActionErrors errors) {
+    RldsDataset dataset = set.dataset();
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
       out.println(
           new GsonBuilder()
               .setPrettyPrinting()
               .create()
-              .toJson(jsonObject(dataset, episodes, errors)));
+              .toJson(jsonObject(set, counted, usable, errors)));
     } else {
       out.printf(
           Locale.ROOT,
-          "%s, split %s: %d episodes, %d steps%n",
+          "%s, split %s: %d of %d episodes (%s), %d steps%n",
           dataset.name(),
           dataset.split(),
-          episodes,
+          set.episodes().length,
+          usable,
+          lowerCase(counted).replace('_', ' '),
           errors.steps());
+      DataReport.leftOut(out, dataset);
       out.printf(Locale.ROOT, "loss            %.4f%n", errors.loss());
       out.printf(Locale.ROOT, "token accuracy  %.4f%n", errors.tokenAccuracy());
       out.printf(Locale.ROOT, "action L1       %.4f, in [-1,1]%n%n", errors.meanL1());
@@ -167,12 +219,16 @@ final class EvalCommand implements Callable<Integer> {
     out.flush();
   }
 
-  private JsonObject jsonObject(RldsDataset dataset, int episodes, ActionErrors errors) {
+  private JsonObject jsonObject(EpisodeSet set, Part counted, int usable, ActionErrors errors) {
+    RldsDataset dataset = set.dataset();
     JsonObject object = new JsonObject();
     object.addProperty("dataset", dataset.name());
     object.addProperty("split", dataset.split());
-    object.addProperty("episodes", episodes);
+    object.addProperty("counted", lowerCase(counted));
+    object.addProperty("episodes", set.episodes().length);
+    object.addProperty("usable_episodes", usable);
     object.addProperty("steps", errors.steps());
+    object.add("left_out", new Gson().toJsonTree(dataset.leftOut().counts()));
     object.addProperty("loss", errors.loss());
     object.addProperty("token_accuracy", errors.tokenAccuracy());
     object.addProperty("action_l1", errors.meanL1());

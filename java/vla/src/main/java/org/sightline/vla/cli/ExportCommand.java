@@ -37,8 +37,7 @@ final class ExportCommand implements Callable<Integer> {
 
   @Option(
       names = "--weights",
-      paramLabel = "PATH",
-      split = ",",
+      paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: a Hugging Face folder, or safetensors files. Without it that of the adapter's"

@@ -73,8 +73,7 @@ final class FinetuneCommand implements Callable<Integer> {
 
   @Option(
       names = "--weights",
-      paramLabel = "PATH",
-      split = ",",
+      paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: a Hugging Face folder (config.json, safetensors, tokenizer.json), or"
@@ -249,7 +248,7 @@ final class FinetuneCommand implements Callable<Integer> {
     AdamW.Config adamW = AdamW.Config.defaults();
     return new FinetuneSettings(
         modes,
-        BaseModel.of("--weights", weights, preset),
+        BaseModel.of("--weights", PathList.of(weights), preset),
         teacher,
         teacherPreset,
         tokenizer,

@@ -15,7 +15,6 @@ import org.sightline.vla.data.ActionTokenizer;
 import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.ImageTransform;
 import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.RldsKeys;
 import org.sightline.vla.data.StatisticsJson;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaData;
@@ -110,7 +109,7 @@ final class FinetuneJob implements AutoCloseable {
       openTeacher(drawnTeacher());
     }
     if (data == null) {
-      data = data(List.of(rendered()));
+      data = data(List.of(new DataFolder(null, rendered(), null)));
     }
     describe(data, vision);
     List<ModeResult> results = new ArrayList<>();
@@ -130,7 +129,7 @@ final class FinetuneJob implements AutoCloseable {
       results.add(result.get());
     }
     report(results);
-    DataReport.corruption(out, data);
+    DataReport.leftOut(out, data);
     if (teacher instanceof CachedTeacher cache) {
       DataReport.cache(out, cache);
     }
@@ -237,12 +236,17 @@ final class FinetuneJob implements AutoCloseable {
     return folder;
   }
 
-  private VlaData data(List<Path> folders) throws IOException {
+  private VlaData data(List<DataFolder> folders) throws IOException {
     DataSettings source = settings.data();
-    RldsKeys keys = RldsKeys.BRIDGE.withCamera(source.camera());
     List<RldsDataset> datasets = new ArrayList<>();
-    for (Path folder : folders) {
-      datasets.add(RldsDataset.open(folder, "train", keys, source.corrupt()));
+    for (DataFolder folder : folders) {
+      datasets.add(source.open(folder));
+    }
+    List<String> names = datasets.stream().map(RldsDataset::name).toList();
+    if (names.stream().distinct().count() < names.size()) {
+      throw new IllegalArgumentException(
+          "--data must tell datasets of one name apart, as other@DIR does, found the names "
+              + names);
     }
     return VlaData.of(
         datasets,

@@ -35,8 +35,7 @@ final class PlanCommand implements Callable<Integer> {
 
   @Option(
       names = "--weights",
-      paramLabel = "PATH",
-      split = ",",
+      paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description = "Or of these weights: a Hugging Face folder, or safetensors files of a preset.")
   private List<Path> weights = List.of();
@@ -147,7 +146,7 @@ final class PlanCommand implements Callable<Integer> {
     OpenVlaConfig model =
         weights.isEmpty()
             ? OpenVlaConfig.ofPreset(preset == null ? "nano" : preset)
-            : BaseModel.of("--weights", weights, preset).config();
+            : BaseModel.of("--weights", PathList.of(weights), preset).config();
     List<Integer> aligned = layers == null ? List.of(model.alignedLayer()) : layers;
     OptionChecks.layers(aligned, model);
     return new StepSettings(

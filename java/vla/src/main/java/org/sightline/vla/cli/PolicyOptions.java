@@ -22,8 +22,7 @@ final class PolicyOptions {
 
   @Option(
       names = "--weights",
-      paramLabel = "PATH",
-      split = ",",
+      paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =
           "Base model: its Hugging Face folder, or safetensors files; without it the run's, else the"

@@ -76,32 +76,30 @@ final class RunFile {
       boolean given = value != null && !(value instanceof Collection<?> items && items.isEmpty());
       if (given && settings.contains(ConfigDefaults.name(option))) {
         String name = ConfigDefaults.name(option);
-        options.add(name, name.equals("data") ? folders((Collection<?>) value) : json(value));
+        options.add(name, json(name.equals("data") ? DataFolder.list(option.getValue()) : value));
       }
     }
     return options;
   }
 
-  /** {@code DIR} or {@code DIR=SHARE}. */
-  private static JsonElement folders(Collection<?> data) {
-    JsonArray array = new JsonArray();
-    for (Object item : data) {
-      String text = item.toString();
-      int share = text.lastIndexOf('=') < 0 ? text.length() : text.lastIndexOf('=');
-      array.add(json(Path.of(text.substring(0, share))).getAsString() + text.substring(share));
-    }
-    return array;
-  }
-
   private static JsonElement json(Object value) {
     if (value instanceof Collection<?> items) {
       JsonArray array = new JsonArray();
-      items.forEach(item -> array.add(json(item)));
+      for (Object item : items) {
+        if (item instanceof Path path) {
+          PathList.of(List.of(path)).forEach(each -> array.add(json(each)));
+        } else {
+          array.add(json(item));
+        }
+      }
       return array;
     }
+    // The run may go on from another working directory.
     if (value instanceof Path path) {
-      // The run may go on from another working directory.
       return GSON.toJsonTree(path.toAbsolutePath().normalize().toString());
+    }
+    if (value instanceof DataFolder folder) {
+      return GSON.toJsonTree(folder.absolute().toString());
     }
     if (value instanceof Enum<?> constant) {
       return GSON.toJsonTree(constant.name().toLowerCase(Locale.ROOT));

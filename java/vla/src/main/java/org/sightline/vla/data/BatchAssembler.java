@@ -96,7 +96,7 @@ final class BatchAssembler implements BatchSource {
         stream.countReadable();
       } else {
         EpisodeSet set = rows[row].set();
-        set.dataset().corruption().image(rows[row].step().origin(), failures[row]);
+        set.dataset().leftOut().image(rows[row].step().origin(), failures[row]);
         stream.countUnreadable(set);
         rows[row] = null;
       }

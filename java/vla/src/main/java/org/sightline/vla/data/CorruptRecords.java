@@ -4,6 +4,6 @@ package org.sightline.vla.data;
 public enum CorruptRecords {
   /** The first one ends the run with its {@link CorruptRecordException}. */
   FAIL,
-  /** They are left out, and counted in a {@link CorruptionLog}. */
+  /** They are left out, and counted in a {@link LeftOut}. */
   SKIP
 }

@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * One pass over a dataset: how many steps each episode has, and all actions. Where {@link
- * CorruptRecords#SKIP} allows it, an episode that cannot be read has no steps.
+ * One pass over a dataset: how many steps each episode has, and all actions. What the dataset
+ * {@linkplain LeftOut leaves out} counts as no step.
  */
 public final class DatasetScan {
   private final float[][][] actions; // [episode][step][dimension]
@@ -28,13 +28,15 @@ public final class DatasetScan {
     try (EpisodeReader reader = dataset.reader()) {
       for (int episode : episodes) {
         try {
-          List<Step> steps = reader.read(episode).steps();
+          Episode all = reader.read(episode);
+          List<Step> steps = dataset.labelled(all);
           for (Step step : steps) {
             requireFinite(step, dataset.keys().action());
           }
           actions[episode] = steps.stream().map(Step::action).toArray(float[][]::new);
+          dataset.leftOut().scanned(episode, all.steps().size(), steps.size());
         } catch (CorruptRecordException e) {
-          dataset.corruption().records(1, e);
+          dataset.leftOut().record(e);
         }
       }
     }
@@ -60,6 +62,11 @@ public final class DatasetScan {
                 + ", expected a finite number");
       }
     }
+  }
+
+  /** The episodes that have steps: what is divided, trained on and counted. */
+  public int[] usable() {
+    return IntStream.range(0, actions.length).filter(e -> actions[e].length > 0).toArray();
   }
 
   /** Numbers of steps of the given episodes. */

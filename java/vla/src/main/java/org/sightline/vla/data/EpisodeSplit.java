@@ -15,8 +15,21 @@ public record EpisodeSplit(int[] train, int[] eval) {
    * Shuffles the episodes by seed and takes the first {@code round(evalFraction · episodes)} for
    * evaluation; at least one if the fraction is positive, and at least one remains for training.
    *
-   * @param episodes how many there are, at least 1
+   * @param usable the episodes' numbers; those that cannot be used must not be among them, or one
+   *     side may have nothing left
    * @param evalFraction 0 to below 1
+   */
+  public static EpisodeSplit of(int[] usable, double evalFraction, long seed) {
+    EpisodeSplit split = of(usable.length, evalFraction, seed);
+    return new EpisodeSplit(
+        Arrays.stream(split.train).map(i -> usable[i]).toArray(),
+        Arrays.stream(split.eval).map(i -> usable[i]).toArray());
+  }
+
+  /**
+   * As above, of the episodes 0 to {@code episodes - 1}.
+   *
+   * @param episodes how many there are, at least 1
    */
   public static EpisodeSplit of(int episodes, double evalFraction, long seed) {
     if (episodes < 1) {

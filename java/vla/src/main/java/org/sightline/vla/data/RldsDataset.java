@@ -29,7 +29,8 @@ public final class RldsDataset {
   private final RldsKeys keys;
   private final List<Path> shards;
   private final long[][] offsets;
-  private final CorruptionLog corruption;
+  private final LeftOut leftOut;
+  private final boolean keepsUnlabelled;
   private final int episodes;
 
   private RldsDataset(
@@ -40,7 +41,8 @@ public final class RldsDataset {
       RldsKeys keys,
       List<Path> shards,
       long[][] offsets,
-      CorruptionLog corruption) {
+      LeftOut leftOut,
+      boolean keepsUnlabelled) {
     this.folder = folder;
     this.name = name;
     this.split = split;
@@ -48,7 +50,8 @@ public final class RldsDataset {
     this.keys = keys;
     this.shards = shards;
     this.offsets = offsets;
-    this.corruption = corruption;
+    this.leftOut = leftOut;
+    this.keepsUnlabelled = keepsUnlabelled;
     int count = 0;
     for (long[] shard : offsets) {
       count = Math.addExact(count, shard.length);
@@ -94,7 +97,7 @@ public final class RldsDataset {
     RldsFeatures features = RldsFeatures.read(featuresFile);
     checkKeys(featuresFile, features, keys);
     List<Long> shardLengths = info.shardLengths(split);
-    CorruptionLog corruption = new CorruptionLog(policy);
+    LeftOut leftOut = new LeftOut(policy);
     List<Path> shards = new ArrayList<>();
     long[][] offsets = new long[shardLengths.size()][];
     for (int i = 0; i < offsets.length; i++) {
@@ -108,21 +111,20 @@ public final class RldsDataset {
                 + split
                 + "'");
       }
-      offsets[i] = index(shard, shardLengths.get(i), corruption);
+      offsets[i] = index(shard, shardLengths.get(i), leftOut);
       shards.add(shard);
     }
     return new RldsDataset(
-        folder, info.name(), split, features, keys, List.copyOf(shards), offsets, corruption);
+        folder, info.name(), split, features, keys, List.copyOf(shards), offsets, leftOut, false);
   }
 
-  private static long[] index(Path shard, long expected, CorruptionLog corruption)
-      throws IOException {
+  private static long[] index(Path shard, long expected, LeftOut leftOut) throws IOException {
     long[] offsets;
     try (TfRecordReader reader = new TfRecordReader(shard)) {
       TfRecordReader.Index index = reader.index();
       offsets = index.offsets();
       if (index.damage() != null) {
-        corruption.records(Math.max(1, expected - offsets.length), index.damage());
+        leftOut.rest(Math.max(1, expected - offsets.length), index.damage());
         return offsets;
       }
     }
@@ -133,10 +135,10 @@ public final class RldsDataset {
               + " records, expected "
               + expected
               + " as listed in dataset_info.json";
-      if (offsets.length > expected || corruption.policy() == CorruptRecords.FAIL) {
+      if (offsets.length > expected || leftOut.policy() == CorruptRecords.FAIL) {
         throw new DatasetFormatException(shard + ": " + problem);
       }
-      corruption.records(
+      leftOut.rest(
           expected - offsets.length,
           DatasetFormatException.at(shard, offsets.length, Files.size(shard), problem));
     }
@@ -173,14 +175,32 @@ public final class RldsDataset {
     return features.imageKeys();
   }
 
-  /** What was left out so far, if {@link CorruptRecords#SKIP} allows it. */
-  public CorruptionLog corruption() {
-    return corruption;
+  /** What was left out so far. */
+  public LeftOut leftOut() {
+    return leftOut;
+  }
+
+  /** The same under another name, to tell two datasets of one name apart. */
+  public RldsDataset named(String other) {
+    return new RldsDataset(
+        folder, other, split, features, keys, shards, offsets, leftOut, keepsUnlabelled);
+  }
+
+  /** The same with steps that have no instruction: without this they are left out. */
+  public RldsDataset keepingUnlabelled() {
+    return new RldsDataset(folder, name, split, features, keys, shards, offsets, leftOut, true);
   }
 
   /** A reader of this split's episodes; close it. */
   public EpisodeReader reader() {
     return new EpisodeReader(this);
+  }
+
+  /** Those of an episode's steps that can be learned from: an instruction of blanks is none. */
+  List<Step> labelled(Episode episode) {
+    return keepsUnlabelled
+        ? episode.steps()
+        : episode.steps().stream().filter(step -> !step.instruction().isBlank()).toList();
   }
 
   RldsFeatures features() {

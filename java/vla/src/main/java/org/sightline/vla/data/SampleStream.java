@@ -62,7 +62,7 @@ final class SampleStream implements Closeable {
               + ": found "
               + unreadable
               + " unreadable steps in succession, expected a readable one; the first: "
-              + set.dataset().corruption().messages().stream().findFirst().orElse("unknown"));
+              + set.dataset().leftOut().messages().stream().findFirst().orElse("unknown"));
     }
   }
 

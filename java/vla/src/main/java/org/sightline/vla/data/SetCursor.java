@@ -104,12 +104,13 @@ final class SetCursor implements Closeable {
   private Step[] read(int episode) throws IOException {
     int expected = set.steps()[episode];
     try {
-      List<Step> steps = reader.read(set.episodes()[episode]).steps();
+      Episode all = reader.read(set.episodes()[episode]);
+      List<Step> steps = set.dataset().labelled(all);
       if (steps.size() != expected) {
         throw new DatasetFormatException(
-            steps.get(0).origin().file()
+            all.file()
                 + ": record "
-                + steps.get(0).origin().record()
+                + all.record()
                 + ": found "
                 + steps.size()
                 + " steps, expected "
@@ -118,7 +119,7 @@ final class SetCursor implements Closeable {
       }
       return steps.toArray(Step[]::new);
     } catch (CorruptRecordException e) {
-      set.dataset().corruption().records(1, e);
+      set.dataset().leftOut().record(e);
       return new Step[expected];
     }
   }

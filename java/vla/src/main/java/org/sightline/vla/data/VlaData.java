@@ -7,8 +7,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * One or several datasets made ready for fine-tuning in one call: opened, split by episode,
- * statistics computed on the training episodes alone, loaders for both sides.
+ * One or several datasets made ready for fine-tuning in one call: opened, what cannot be used left
+ * out, split by episode, statistics computed on the training episodes alone, loaders for both
+ * sides.
  *
  * <pre>{@code
  * try (PromptTokenizer tokenizer = HuggingFacePromptTokenizer.embedded()) {
@@ -34,7 +35,7 @@ public record VlaData(
    * One dataset.
    *
    * @param dataset what was opened
-   * @param split which episodes are for training and which for evaluation
+   * @param split which of the usable episodes are for training and which for evaluation
    * @param statistics of the training episodes
    */
   public record Part(RldsDataset dataset, EpisodeSplit split, ActionStatistics statistics) {}
@@ -97,9 +98,10 @@ public record VlaData(
     List<EpisodeSet> eval = new ArrayList<>();
     for (int i = 0; i < datasets.size(); i++) {
       RldsDataset dataset = datasets.get(i);
-      requireEnough(dataset, evalFraction);
-      EpisodeSplit split = EpisodeSplit.of(dataset.size(), evalFraction, training.seed());
       DatasetScan scan = DatasetScan.of(dataset);
+      int[] usable = scan.usable();
+      requireEnough(dataset, usable.length, evalFraction);
+      EpisodeSplit split = EpisodeSplit.of(usable, evalFraction, training.seed());
       ActionStatistics statistics = scan.statistics(split.train());
       double share = shares.isEmpty() ? statistics.transitions() : shares.get(i);
       train.add(set(dataset, split.train(), scan, statistics, share));
@@ -127,20 +129,18 @@ public record VlaData(
     return new EpisodeSet(dataset, episodes, scan.steps(episodes), statistics, share);
   }
 
-  private static void requireEnough(RldsDataset dataset, double evalFraction) {
+  private static void requireEnough(RldsDataset dataset, int usable, double evalFraction) {
     int least = evalFraction > 0 ? 2 : 1;
-    if (dataset.size() < least) {
-      CorruptionLog log = dataset.corruption();
+    if (usable < least) {
+      String leftOut = dataset.leftOut().describe();
       throw new IllegalArgumentException(
-          "dataset %s: found %d readable episodes, expected at least %d%s%s"
+          "dataset %s: found %d usable episodes, expected at least %d%s%s"
               .formatted(
                   dataset.name(),
-                  dataset.size(),
+                  usable,
                   least,
                   least == 2 ? ", one of them held out for evaluation" : "",
-                  log.records() == 0
-                      ? ""
-                      : "; skipped " + log.records() + ", first: " + log.messages().get(0)));
+                  leftOut.isEmpty() ? "" : "; left out: " + leftOut));
     }
   }
 

@@ -127,9 +127,42 @@ class PolicyCommandsTest {
       steps += measured.get("steps").getAsLong();
       loss += measured.get("loss").getAsDouble() * measured.get("steps").getAsLong();
     }
-    JsonObject all = json("eval --data %s --adapter %s --batch-size 5".formatted(data, adapter));
+    JsonObject all =
+        json("eval --data %s --adapter %s --batch-size 5 --episodes all".formatted(data, adapter));
     assertEquals(all.get("steps").getAsLong(), steps);
     assertEquals(all.get("loss").getAsDouble(), loss / steps, 1e-5);
+  }
+
+  /** Training episodes would make a policy look better than it is. */
+  @Test
+  void ofTheRunsOwnDataOnlyWhatItHeldOutCountsUnlessToldOtherwise() throws IOException {
+    String eval = "eval --adapter " + adapter + " --data ";
+    JsonObject own = json(eval + data);
+    assertEquals("held_out", own.get("counted").getAsString());
+    assertEquals(json(eval + data + " --episodes held_out"), own);
+    assertEquals(2, own.get("episodes").getAsInt());
+    assertEquals(6, own.get("usable_episodes").getAsInt());
+    String first = "sightline_tabletop, split train: %s, %d steps";
+    assertEquals(
+        first.formatted("2 of 6 episodes (held out)", own.get("steps").getAsInt()),
+        Cli.succeed(eval + data).out().lines().findFirst().orElseThrow());
+    JsonObject all = json(eval + data + " --episodes all");
+    assertEquals("all", all.get("counted").getAsString());
+    assertEquals(
+        first.formatted("6 of 6 episodes (all)", all.get("steps").getAsInt()),
+        Cli.succeed(eval + data + " --episodes all").out().lines().findFirst().orElseThrow());
+
+    Path other = folder.resolve("other");
+    TabletopGenerator.generate(other, new TabletopGenerator.Options(5, 1, 64, 4));
+    assertEquals("all", json(eval + "new_table@" + other).get("counted").getAsString());
+    Cli changed = Cli.run(eval + other);
+    assertEquals(2, changed.exitCode());
+    assertTrue(
+        changed.err().contains("--episodes must be all for " + other + ": the run"), changed.err());
+    assertEquals("all", json(eval + other + " --episodes all").get("counted").getAsString());
+    Cli share = Cli.run(eval + data + "=2");
+    assertEquals(2, share.exitCode());
+    assertTrue(share.err().contains("--data must be one folder without a share"), share.err());
   }
 
   @Test

@@ -101,14 +101,14 @@ class CorruptDataTest extends TokenizerFixture {
 
     RldsDataset skipping = open(CorruptRecords.SKIP);
     VlaData data = data(skipping, 1, 1);
-    assertEquals(1, skipping.corruption().records());
-    assertEquals(List.of(e.getMessage()), skipping.corruption().messages());
+    assertEquals(1, skipping.leftOut().records());
+    assertEquals(List.of(e.getMessage()), skipping.leftOut().messages());
     assertEquals(without(2), data.statistics().transitions());
     assertEquals(4, data.statistics().trajectories());
     List<Long> steps = epoch(data);
     assertEquals(without(2), steps.size());
     assertTrue(steps.stream().noneMatch(step -> step / 100 == 2), steps.toString());
-    assertEquals(1, skipping.corruption().records(), "each record counts once");
+    assertEquals(1, skipping.leftOut().records(), "each record counts once");
   }
 
   /** Behind a damaged length nothing can be found: the rest of the shard counts. */
@@ -129,7 +129,7 @@ class CorruptDataTest extends TokenizerFixture {
         e.getMessage());
     RldsDataset skipping = open(CorruptRecords.SKIP);
     assertEquals(3, skipping.size());
-    assertEquals(2, skipping.corruption().records());
+    assertEquals(2, skipping.leftOut().records());
     assertEquals(without(3, 4), epoch(data(skipping, 1, 0)).size());
   }
 
@@ -141,14 +141,14 @@ class CorruptDataTest extends TokenizerFixture {
     assertEquals(offsets[4], e.offset());
     assertTrue(e.getMessage().contains(": truncated record: its length field says "));
     RldsDataset skipping = open(CorruptRecords.SKIP);
-    assertEquals(1, skipping.corruption().records());
+    assertEquals(1, skipping.leftOut().records());
     assertEquals(without(4), epoch(data(skipping, 1, 0)).size());
 
     Files.write(shard, Arrays.copyOf(good, (int) offsets[3])); // Between two records.
     assertEquals(
         shard + ": found 3 records, expected 5 as listed in dataset_info.json",
         assertThrows(DatasetFormatException.class, () -> open(CorruptRecords.FAIL)).getMessage());
-    assertEquals(2, open(CorruptRecords.SKIP).corruption().records());
+    assertEquals(2, open(CorruptRecords.SKIP).leftOut().records());
   }
 
   /** Surplus records are no damage but the wrong dataset_info.json. */
@@ -224,12 +224,12 @@ class CorruptDataTest extends TokenizerFixture {
     VlaData data = data(skipping, 4, threads);
     assertEquals(
         List.of(0L, 1L, 2L, 100L, 101L, 200L, 203L, 202L, 300L, 403L, 401L, 402L), epoch(data));
-    assertEquals(2, skipping.corruption().images());
-    assertEquals(0, skipping.corruption().records());
-    assertTrue(skipping.corruption().messages().get(0).startsWith(message));
+    assertEquals(2, skipping.leftOut().images());
+    assertEquals(0, skipping.leftOut().records());
+    assertTrue(skipping.leftOut().messages().get(0).startsWith(message));
     epoch(data);
-    assertEquals(2, skipping.corruption().images(), "each image counts once");
-    assertEquals(2, skipping.corruption().messages().size());
+    assertEquals(2, skipping.leftOut().images(), "each image counts once");
+    assertEquals(2, skipping.leftOut().messages().size());
   }
 
   /** Resuming counts what was drawn, not what was used. */
@@ -293,6 +293,6 @@ class CorruptDataTest extends TokenizerFixture {
     bad[(int) offsets[2] + 50] ^= 4;
     Files.write(shard, bad);
     assertEquals(without(2), epoch(data).size());
-    assertEquals(1, skipping.corruption().records());
+    assertEquals(1, skipping.leftOut().records());
   }
 }
