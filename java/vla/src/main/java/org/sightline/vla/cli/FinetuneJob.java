@@ -72,7 +72,9 @@ final class FinetuneJob implements AutoCloseable {
       if (settings.teacher() != null) {
         job.openTeacher(settings.teacher());
       }
-      job.unused = job.loaded();
+      if (!settings.base().isRandom()) { // A random one is drawn into the output folder later.
+        job.unused = job.loaded();
+      }
       return job;
     } catch (IOException | RuntimeException | Error e) {
       job.close();
