@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
@@ -164,6 +165,7 @@ public final class AdamW implements AutoCloseable {
       throw new IllegalArgumentException("parameters must hold at least 1 tensor, found none");
     }
     try (PointerScope scope = new PointerScope();
+        InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
       for (Tensor parameter : parameters) {
         expAvg.add(zeros(parameter));
@@ -181,7 +183,7 @@ public final class AdamW implements AutoCloseable {
     String name = "parameter " + index;
     Objects.requireNonNull(parameter, name);
     Tensors.requireKernelDType(name, parameter);
-    Tensors.requireStored(name, parameter);
+    Tensors.requireWritable(name, parameter);
     if (!parameter.is_leaf()) {
       throw new IllegalArgumentException(
           name + " must be a leaf of the graph, found the result of an operation");

@@ -202,6 +202,7 @@ final class AdamWKernel implements AutoCloseable {
       String name = "gradient " + i;
       Tensors.requireKernelDType(name, gradient);
       Tensors.requireStrided(name, gradient);
+      Tensors.requireNormal(name, gradient);
       if (gradient.is_neg() || !gradient.is_contiguous()) {
         strided[i] = gradient;
         gradient = gradient.resolve_neg().contiguous();

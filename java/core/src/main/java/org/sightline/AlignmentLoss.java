@@ -32,9 +32,14 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
   public AlignmentLoss(AlignmentProjector projector) {
     Sightline.load();
     this.projector = Objects.requireNonNull(projector, "projector");
-    parameters = AlignmentKernel.PARAMETERS.stream().map(projector::parameter).toList();
-    versions = parameters.stream().mapToLong(Tensor::_version).toArray();
-    kernel = new AlignmentKernel(projector.config(), parameters);
+    projector.lifetime().enter();
+    try {
+      parameters = AlignmentKernel.PARAMETERS.stream().map(projector::parameter).toList();
+      versions = parameters.stream().mapToLong(Tensor::_version).toArray();
+      kernel = new AlignmentKernel(projector.config(), parameters);
+    } finally {
+      projector.lifetime().leave();
+    }
     dropoutSeeds = new Seeds(projector.config().seed());
   }
 
@@ -65,7 +70,6 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
   public Result forward(
       Tensor hiddenStates, long firstToken, Tensor teacherFeatures, Tensor tokenWeights) {
     checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
-    refresh();
     List<Tensor> trainable = projector.config().trainable() ? parameters : List.of();
     AlignmentFunction function =
         new AlignmentFunction(
@@ -76,7 +80,12 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
             tokenWeights,
             training,
             dropoutSeeds.next());
-    return lifetime.use(() -> function.apply(hiddenStates));
+    enter();
+    try {
+      return function.apply(hiddenStates);
+    } finally {
+      leave();
+    }
   }
 
   /**
@@ -110,8 +119,8 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     Objects.requireNonNull(hiddenGradient, "hiddenGradient");
     Tensors.requireStored("hiddenStates", hiddenStates);
     Tensors.requireStored("teacherFeatures", teacherFeatures);
-    Tensors.requireStored("loss", loss);
-    Tensors.requireStored("hiddenGradient", hiddenGradient);
+    Tensors.requireWritable("loss", loss);
+    Tensors.requireWritable("hiddenGradient", hiddenGradient);
     if (loss.dim() != 0) {
       Tensors.requireShape("loss", loss);
     }
@@ -119,11 +128,10 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     long batch = hiddenStates.size(0);
     long tokens = teacherFeatures.size(1);
     if (cosine != null) {
-      Tensors.requireStored("cosine", cosine);
+      Tensors.requireWritable("cosine", cosine);
       requireTokens("cosine", cosine, batch, tokens);
     }
-    refresh();
-    lifetime.enter();
+    enter();
     try {
       kernel.loss(
           hiddenStates,
@@ -137,7 +145,7 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
           training,
           dropoutSeeds.next());
     } finally {
-      lifetime.leave();
+      leave();
     }
     Tensors.bumpVersion(loss);
     Tensors.bumpVersion(hiddenGradient);
@@ -165,13 +173,29 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     dropoutSeeds.setCalls(position);
   }
 
+  /** Begins a use of both objects, with weights that are prepared. */
+  private void enter() {
+    projector.lifetime().enter();
+    try {
+      refresh();
+      lifetime.enter();
+    } catch (RuntimeException | Error e) {
+      projector.lifetime().leave();
+      throw e;
+    }
+  }
+
+  private void leave() {
+    lifetime.leave();
+    projector.lifetime().leave();
+  }
+
   /**
    * Prepares the weights again if they have changed. Version counters do not tell that of trainable
    * ones: libtorch's SGD writes through {@code data()}, which has a counter of its own.
    */
   private void refresh() {
     lifetime.check();
-    projector.parameters();
     boolean always = projector.config().trainable();
     if (always || hasChanged()) {
       lifetime.useAlone(

@@ -7,6 +7,7 @@ import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -93,6 +94,10 @@ public final class AlignmentProjector implements AutoCloseable {
     return parameters;
   }
 
+  Lifetime lifetime() {
+    return lifetime;
+  }
+
   Tensor parameter(String name) {
     return parameters().get(name);
   }
@@ -122,6 +127,7 @@ public final class AlignmentProjector implements AutoCloseable {
     Map<String, Tensor> parameters = new LinkedHashMap<>();
     Sightline.load();
     try (PointerScope scope = new PointerScope();
+        InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
       Generator generator = torch.createCPUGenerator(config.seed());
       double bound = 0;

@@ -1,5 +1,6 @@
 package org.sightline;
 
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.Supplier;
 
@@ -8,7 +9,10 @@ import java.util.function.Supplier;
  * for them, and later uses are told where it was closed.
  */
 final class Lifetime {
+  private static final AtomicLong CREATED = new AtomicLong();
+
   private final String owner;
+  private final long number = CREATED.incrementAndGet();
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private volatile ClosedAt closedAt;
 
@@ -37,6 +41,14 @@ final class Lifetime {
     } finally {
       leave();
     }
+  }
+
+  /**
+   * In which order whoever uses several objects at a time begins to: in different orders, two that
+   * wait for each other's closing would never end.
+   */
+  long number() {
+    return number;
   }
 
   /** Begins a use, which {@link #leave} ends: {@link #use} for calls that make no garbage. */

@@ -1,5 +1,7 @@
 package org.sightline;
 
+import static java.util.Comparator.comparingLong;
+
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -8,6 +10,7 @@ import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -65,6 +68,7 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
       Tensors.requireStored("bias", bias);
     }
     try (PointerScope scope = new PointerScope();
+        InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
       this.weight = Tensors.own(weight.detach());
       this.bias = bias == null ? null : Tensors.own(bias.detach());
@@ -125,6 +129,12 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
     }
     Tensors.requireKernelDType("x", x);
     Tensors.requireStrided("x", x);
+    List<LoraLinear> ordered =
+        linears.stream().sorted(comparingLong(linear -> linear.lifetime.number())).toList();
+    return using(ordered, 0, () -> forwardOpen(x, linears));
+  }
+
+  private static List<Tensor> forwardOpen(Tensor x, List<LoraLinear> linears) {
     LoraLinear first = linears.get(0);
     for (LoraLinear linear : linears) {
       linear.requireColumns(x);
@@ -137,7 +147,6 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
   }
 
   private void requireColumns(Tensor x) {
-    lifetime.check();
     long expected = weight.size(1);
     if (x.size(x.dim() - 1) != expected) {
       throw new IllegalArgumentException(
@@ -149,7 +158,7 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
   }
 
   private Tensor forwardAlone(Tensor x) {
-    return merged ? lifetime.use(() -> plain(x)) : forwardStacked(x, List.of(this)).get(0);
+    return merged ? plain(x) : forwardStacked(x, List.of(this)).get(0);
   }
 
   private static List<Tensor> forwardStacked(Tensor x, List<LoraLinear> linears) {
@@ -158,15 +167,13 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
     inputs[0] = x;
     for (int i = 0; i < linears.size(); i++) {
       LoraLinear linear = linears.get(i);
-      linear.lifetime.check();
       layers.add(
           new LoraFunction.Frozen(
               linear.weight, linear.bias, linear.config.scale(), linear.dropoutSeeds.next()));
       inputs[1 + 2 * i] = linear.loraA;
       inputs[2 + 2 * i] = linear.loraB;
     }
-    LoraFunction function = new LoraFunction(layers, linears.get(0).dropout());
-    return using(linears, 0, () -> function.apply(inputs));
+    return new LoraFunction(layers, linears.get(0).dropout()).apply(inputs);
   }
 
   /** Keeps every layer open while {@code action} runs. */
@@ -263,6 +270,7 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
   }
 
   private void mergeIfFinite() {
+    Tensors.requireWritable("weight", weight);
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
       Tensor before = weight.clone();
@@ -288,6 +296,7 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
           if (!merged) {
             throw new IllegalStateException("the adapter is not merged into the weight");
           }
+          Tensors.requireWritable("weight", weight);
           addDelta(sightline::sl_lora_unmerge);
           merged = false;
         });

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -102,6 +103,25 @@ final class Tensors {
     }
   }
 
+  /** As {@link #requireStored}, of a tensor that is written to. */
+  static void requireWritable(String name, Tensor tensor) {
+    requireStored(name, tensor);
+    requireNormal(name, tensor);
+  }
+
+  /**
+   * Refuses to write to a tensor made in libtorch's inference mode: it has no version by which a
+   * graph would learn of it.
+   */
+  static void requireNormal(String name, Tensor tensor) {
+    if (tensor.is_inference() && !InferenceMode.is_enabled()) {
+      throw new IllegalArgumentException(
+          name
+              + " must be a normal tensor, found one made in inference mode;"
+              + " clone() outside of it makes a normal one");
+    }
+  }
+
   /** An uninitialised tensor on the device of {@code like}. */
   static Tensor empty(Tensor like, ScalarType dtype, long... shape) {
     // What the options leave open is taken from the tensor.
@@ -136,6 +156,7 @@ final class Tensors {
   /** A contiguous detached copy that no scope owns: the caller closes it. */
   static Tensor copyOf(Tensor tensor) {
     try (PointerScope scope = new PointerScope();
+        InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
       return own(tensor.detach().contiguous().clone());
     }

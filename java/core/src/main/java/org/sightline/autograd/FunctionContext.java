@@ -53,6 +53,12 @@ public final class FunctionContext {
     }
     for (Tensor tensor : tensors) {
       Objects.requireNonNull(tensor, "saved tensor");
+      if (tensor.is_inference()) {
+        throw new IllegalArgumentException(
+            function
+                + ": a tensor made in inference mode cannot be saved for the backward pass;"
+                + " clone() outside of it makes one that can");
+      }
       // Detached, so that a saved tensor never keeps a piece of graph (and thereby itself) alive.
       Tensor kept = tensor.requires_grad() ? tensor.detach() : new Tensor(tensor);
       saved.add(Handles.own(kept));
