@@ -4,7 +4,9 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <string_view>
 #include <vector>
 
 namespace bench {
@@ -43,29 +45,46 @@ Comparison compare(int threads, int rounds, Ours&& ours, Floor&& floor) {
 }
 
 #if defined(__x86_64__)
-// 10 chains hide the latency of 4 or 5 cycles at two FMAs a cycle.
-__attribute__((target("avx2,fma"), noinline)) inline void independent_fmas(int64_t steps) {
-  typedef float V __attribute__((vector_size(32)));
-  V s[10], x = V{} + 0.999f, y = V{} + 1e-3f;
-  for (V& v : s) v = y;
-  for (int64_t i = 0; i < steps; ++i) {
-#pragma GCC unroll 10
-    for (V& v : s) __asm__ volatile("vfmadd213ps %2, %1, %0" : "+x"(v) : "x"(x), "x"(y));
+// 24 chains hide the latency of up to 6 cycles at the four products a cycle that no core exceeds.
+#define SL_INDEPENDENT(NAME, TARGET, BYTES, CHAINS, REGISTER, INSTRUCTION)    \
+  __attribute__((target(TARGET), noinline)) inline void NAME(int64_t steps) { \
+    typedef float V __attribute__((vector_size(BYTES)));                      \
+    V s[CHAINS], x = V{}, y = V{};                                            \
+    for (V & v : s) v = y;                                                    \
+    for (int64_t i = 0; i < steps; ++i) {                                     \
+      _Pragma("GCC unroll 24") for (V & v : s) __asm__ volatile(              \
+          INSTRUCTION : "+" REGISTER(v) : REGISTER(x), REGISTER(y));          \
+    }                                                                         \
   }
-}
+SL_INDEPENDENT(independent_fmas_avx2, "avx2,fma", 32, 12, "x", "vfmadd231ps %2, %1, %0")
+SL_INDEPENDENT(independent_fmas_avx512, "avx512f", 64, 24, "v", "vfmadd231ps %2, %1, %0")
+SL_INDEPENDENT(independent_pairs_avx512, "avx512bf16", 64, 24, "v", "vdpbf16ps %2, %1, %0")
+#undef SL_INDEPENDENT
 
-// GFLOP/s of a loop of nothing but AVX2 FMAs.
-inline double peak_gflops_avx2(int threads) {
-  constexpr int64_t kSteps = 500000;
+// GFLOP/s of a loop of nothing but products, `flops` a step.
+inline double gflops_of(void (*products)(int64_t), double flops, int threads) {
+  constexpr int64_t kSteps = 200000;
   double best = 1e30;
   for (int i = 0; i < 20; ++i) {  // the best: others may slow most of them down
     const double start = seconds(threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
-    independent_fmas(kSteps);
+    products(kSteps);
     best = std::min(best, seconds(threads) - start);
   }
-  return threads * kSteps * 160.0 / best * 1e-9;
+  return threads * kSteps * flops / best * 1e-9;
 }
 #endif
+
+// The fastest products that the CPU has for a path of the library; 0 where this does not know them.
+// `bf16`: of operands of that type where it has instructions for them.
+inline double peak_gflops(const char* path, bool bf16, int threads) {
+#if defined(__x86_64__)
+  const std::string_view name = path;
+  if (name == "avx512bf16" && bf16) return gflops_of(independent_pairs_avx512, 24 * 64, threads);
+  if (name.substr(0, 6) == "avx512") return gflops_of(independent_fmas_avx512, 24 * 32, threads);
+  if (name == "avx2") return gflops_of(independent_fmas_avx2, 12 * 16, threads);
+#endif
+  return (void)path, (void)bf16, (void)threads, 0.;
+}
 
 }  // namespace bench

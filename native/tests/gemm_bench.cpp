@@ -59,15 +59,16 @@ int main(int argc, char** argv) {
   if (!kernels()) return std::printf("%s\n", isa_cause()), 1;
   const Kernels& table = *kernels();
   std::printf("path %s, %d threads\n", table.name, threads);
-  double peak = 0;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("fma"))
-    std::printf("AVX2 FMA peak %.1f GFLOP/s\n", peak = bench::peak_gflops_avx2(threads));
-#endif
+  const double fp32_peak = bench::peak_gflops(table.name, false, threads),
+               bf16_peak = bench::peak_gflops(table.name, true, threads);
+  std::printf("peak of the path's products: fp32 %.1f, bf16 %.1f GFLOP/s\n", fp32_peak, bf16_peak);
+  const auto percent = [](double gflops, double peak) {
+    return peak > 0 ? 100 * gflops / peak : 0.;
+  };
   for (int64_t k : {192, 32}) {
     const double gflops = 2e-9 * 96 * 128 * k / tile_seconds(table, 96, 128, k);
     std::printf("register tile, K = %lld, one thread %8.1f GFLOP/s  %5.1f %% of the peak\n",
-                (long long)k, gflops, peak > 0 ? 100 * threads * gflops / peak : 0.);
+                (long long)k, gflops, percent(threads * gflops, fp32_peak));
   }
   const int64_t shapes[][3] = {{1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2048, 4096},
                                {64, 256, 192},     {1024, 256, 192},   {1024, 32, 4096},
@@ -97,13 +98,14 @@ int main(int argc, char** argv) {
         const Gemm problem{m, n, compute, &term, 1, store_tile, &store};
         const double time = best_seconds(threads, m * n * k < 200000000 ? 50 : 4,
                                          [&] { gemm(table, problem, workspace, threads); });
+        const double gflops = 2e-9 * m * n * k / time;
         std::printf("%5lld x %5lld x %5lld %s %-12s %8.1f GFLOP/s  %5.1f %% of the peak\n",
                     (long long)m, (long long)n, (long long)k,
                     compute == DType::kFloat32 ? "fp32" : "bf16",
                     mode == 0   ? "B as [N,K]"
                     : mode == 1 ? "B as [K,N]"
                                 : "B packed",
-                    2e-9 * m * n * k / time, peak > 0 ? 2e-7 * m * n * k / time / peak : 0.);
+                    gflops, percent(gflops, compute == DType::kFloat32 ? fp32_peak : bf16_peak));
         std::free(workspace), std::free(packed_memory);
       }
     }
