@@ -10,7 +10,7 @@ a number, images are uint8 [H,W,3], the same in floats [3,H,W] or [H,W,3] with v
     crop.N.input, .box, .exact  grid_sample of top, left, side (shares of the image), corners aligned
     hue.N.delta, .exact         torchvision's adjust_hue of "colours"
     saturation.N.factor, .exact colorsys, HSV saturation times the factor, of "colours"
-    jpeg.N.encoded, .decoded    PIL's decoder (libjpeg-turbo, accurate DCT)
+    jpeg.N.encoded, .decoded    PIL's decoder (libjpeg-turbo, accurate DCT), CMYK as by TensorFlow
 """
 
 import colorsys
@@ -106,7 +106,28 @@ def saturations(values):
         yield dict(factor=numpy.array([factor], numpy.float32), exact=exact)
 
 
-def jpegs():
+def encode(image, **settings):
+    """Four channels are cyan, magenta, yellow and black."""
+    picture = Image.fromarray(image)
+    if image.shape[2:] == (4,):
+        picture = Image.merge("CMYK", [Image.fromarray(image[..., c]) for c in range(4)])
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", **settings)
+    return stream.getvalue()
+
+
+def edited(encoded, *changes):
+    for old, new in changes:
+        assert encoded.count(old) == 1, old
+        encoded = encoded.replace(old, new)
+    return encoded
+
+
+def adobe(transform):
+    return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+
+
+def encoded_jpegs():
     for image, settings in (
             (scene(40, 48), dict(quality=90, subsampling="4:2:0")),
             (scene(33, 29), dict(quality=75, subsampling="4:2:0")),
@@ -114,11 +135,35 @@ def jpegs():
             (scene(17, 23), dict(quality=85, subsampling="4:4:4")),
             (scene(32, 32), dict(quality=80, subsampling="4:2:0", progressive=True)),
             (scene(20, 20)[..., 0], dict(quality=90))):
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "JPEG", **settings)
-        decoded = Image.open(stream).convert("RGB")
-        yield dict(encoded=numpy.frombuffer(stream.getvalue(), numpy.uint8),
-                   decoded=numpy.asarray(decoded))
+        yield encode(image, **settings)
+    small = scene(9, 11)
+    restarting = encode(small, subsampling="4:2:2", restart_marker_blocks=1)
+    assert b"\xff\xd0" in restarting
+    yield restarting
+    yield encode(small[..., 0], progressive=True)
+    # The rest is not written by Pillow: what tells colours and sampling is changed.
+    jfif = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+    plain = encode(small, subsampling="4:4:4")
+    yield edited(plain, (jfif, b""))
+    for transform in 0, 1, 2:
+        yield edited(plain, (jfif, adobe(transform)))
+    yield edited(plain, (jfif, jfif + adobe(0)))
+    yield edited(plain, (jfif, b""), (b"\1\x11\0\2\x11\1\3\x11", b"R\x11\0G\x11\1B\x11"),
+                 (b"\1\0\2\x11\3\x11", b"R\0G\x11B\x11"))
+    yield edited(encode(scene(9, 25), subsampling="4:2:0"), (b"\1\x22\0", b"\1\x41\0"))  # 4:1:1
+    inks = encode(numpy.dstack([small, 255 - small[..., ::-1, 0]]))
+    for transform in 0, 2:
+        yield edited(inks, (adobe(0), adobe(transform)))
+
+
+def jpegs():
+    for encoded in encoded_jpegs():
+        picture = Image.open(io.BytesIO(encoded))
+        decoded = numpy.asarray(picture if picture.mode == "CMYK" else picture.convert("RGB"))
+        if picture.mode == "CMYK":  # As TensorFlow combines what each ink leaves of white.
+            left = 255 - decoded.astype(int)
+            decoded = (left[..., :3] * left[..., 3:] // 255).astype(numpy.uint8)
+        yield dict(encoded=numpy.frombuffer(encoded, numpy.uint8), decoded=decoded)
 
 
 def numbered(name, cases):

@@ -2,16 +2,20 @@ package org.sightline.vla.data;
 
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
+import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
-import javax.imageio.ImageTypeSpecifier;
 import javax.imageio.ImageWriteParam;
 import javax.imageio.ImageWriter;
 import javax.imageio.stream.MemoryCacheImageInputStream;
@@ -19,63 +23,112 @@ import javax.imageio.stream.MemoryCacheImageOutputStream;
 
 /**
  * Decodes and encodes camera images with the JDK's codecs, in memory (ImageIO's own stream cache
- * would write temporary files). Greyscale becomes three equal channels, transparency is dropped as
- * TensorFlow does with {@code channels=3}. The JDK decodes JPEG with the accurate integer DCT;
- * TensorFlow's default is the fast one, so pixels may differ by a few levels.
+ * would write temporary files). Decoding gives the stored samples as 8-bit RGB, as TensorFlow does
+ * with {@code channels=3}: greyscale becomes three equal channels, transparency is dropped, colour
+ * profiles and the orientation in EXIF are left alone. JPEGs are decoded with the accurate integer
+ * DCT, as by PIL; TensorFlow's default is the fast one, so pixels may differ by a few levels.
  */
 public final class ImageCodec {
-  private static final long MAX_PIXELS = 1L << 26;
+  static final long MAX_PIXELS = 1L << 26;
+
+  /** JPEG and PNG by what their files start with, and others by name, in ISO 8859-1. */
+  private static final Map<String, String> STARTS =
+      Map.of(
+          "\u00ff\u00d8\u00ff", "JPEG",
+          "\u0089PNG\r\n\u001a\n", "PNG",
+          "GIF8", "GIF",
+          "BM", "BMP",
+          "II*\0", "TIFF",
+          "MM\0*", "TIFF",
+          "RIFF", "WebP");
 
   private ImageCodec() {}
 
+  /** How the samples of a pixel become red, green and blue. */
+  interface Colour {
+    void toRgb(int[] samples, int at, byte[] rgb, int to);
+  }
+
   /**
-   * Decodes a JPEG, PNG or other image the JDK knows.
+   * Decodes a JPEG or PNG.
    *
-   * @throws DatasetFormatException if the bytes are no such image, or only the start of one
+   * @throws DatasetFormatException if the bytes are no such image, only the start of one, damaged,
+   *     or of a kind that decoders do not agree on
    */
-  public static RgbImage decode(byte[] encoded) throws IOException {
+  public static RgbImage decode(byte[] encoded) throws DatasetFormatException {
+    String start = new String(encoded, 0, Math.min(8, encoded.length), StandardCharsets.ISO_8859_1);
+    String format =
+        STARTS.keySet().stream().filter(start::startsWith).findFirst().map(STARTS::get).orElse("");
+    try {
+      if (format.equals("JPEG")) {
+        return JpegSamples.decode(encoded);
+      }
+      if (format.equals("PNG")) {
+        return PngSamples.decode(encoded);
+      }
+    } catch (IOException | RuntimeException e) {
+      // The JDK's readers throw index and argument errors on some damaged files.
+      throw new DatasetFormatException(
+          "found a "
+              + format
+              + " image of "
+              + encoded.length
+              + " bytes that cannot be decoded: "
+              + e.getMessage());
+    }
+    String found =
+        format.isEmpty()
+            ? encoded.length + " bytes" + start(encoded)
+            : "a " + format + " image of " + encoded.length + " bytes";
+    throw new DatasetFormatException("found " + found + ", expected a JPEG or PNG image");
+  }
+
+  /** The pixels that a header promises, checked before anything of that size is allocated. */
+  static long checkSize(int width, int height) throws IOException {
+    if (width < 1 || height < 1) {
+      throw new IOException(width + "x" + height + " pixels, expected at least 1x1");
+    }
+    long size = (long) width * height;
+    if (size > MAX_PIXELS) {
+      throw new IOException(size + " pixels, expected at most " + MAX_PIXELS);
+    }
+    return size;
+  }
+
+  /** The samples as the JDK's own reader of a format finds them. */
+  static Raster read(String format, byte[] encoded) throws IOException {
+    ImageReader reader = ofJdk(ImageIO.getImageReadersByFormatName(format));
+    List<String> warnings = new ArrayList<>();
     try (MemoryCacheImageInputStream stream =
         new MemoryCacheImageInputStream(new ByteArrayInputStream(encoded))) {
-      Iterator<ImageReader> readers = ImageIO.getImageReaders(stream);
-      if (!readers.hasNext()) {
-        throw new DatasetFormatException(
-            "found "
-                + encoded.length
-                + " bytes"
-                + start(encoded)
-                + ", expected a JPEG or PNG image");
+      reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+      reader.setInput(stream, true, true);
+      Raster raster =
+          reader.canReadRaster() ? reader.readRaster(0, null) : reader.read(0).getRaster();
+      // Damage, which the JDK fills with grey; after the last scan, padding of some cameras.
+      warnings.removeIf(warning -> warning.endsWith(" extraneous bytes before marker 0xd9"));
+      if (!warnings.isEmpty()) {
+        throw new IOException(warnings.get(0));
       }
-      ImageReader reader = readers.next();
-      try {
-        reader.setInput(stream, true, true);
-        long size = (long) reader.getWidth(0) * reader.getHeight(0);
-        if (size > MAX_PIXELS) { // Before a damaged header has gigabytes allocated.
-          throw new IOException(size + " pixels, expected at most " + MAX_PIXELS);
-        }
-        List<String> warnings = new ArrayList<>();
-        reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
-        BufferedImage image = reader.read(0);
-        for (String warning : warnings) {
-          // The JDK fills what is missing with grey; TensorFlow refuses such files, too.
-          if (warning.contains("premature end") || warning.contains("Truncated File")) {
-            throw new IOException(warning);
-          }
-        }
-        return toRgb(image);
-      } catch (IOException | RuntimeException e) {
-        // The JDK's readers throw index and argument errors on some damaged files.
-        throw new DatasetFormatException(
-            "found a damaged "
-                + reader.getOriginatingProvider().getFormatNames()[0]
-                + " image of "
-                + encoded.length
-                + " bytes ("
-                + e.getMessage()
-                + "), expected a readable one");
-      } finally {
-        reader.dispose();
+      return raster;
+    } finally {
+      reader.dispose();
+    }
+  }
+
+  static RgbImage toRgb(Raster raster, Colour colour) {
+    int width = raster.getWidth();
+    int bands = raster.getNumBands();
+    byte[] rgb = new byte[width * raster.getHeight() * 3];
+    int[] row = new int[width * bands];
+    int to = 0;
+    for (int y = 0; y < raster.getHeight(); y++) {
+      raster.getPixels(0, y, width, 1, row);
+      for (int at = 0; at < row.length; at += bands, to += 3) {
+        colour.toRgb(row, at, rgb, to);
       }
     }
+    return new RgbImage(width, raster.getHeight(), rgb);
   }
 
   /**
@@ -84,12 +137,27 @@ public final class ImageCodec {
    * @param quality 0 to 1
    */
   public static byte[] encodeJpeg(RgbImage image, float quality) throws IOException {
-    ImageWriter writer = ImageIO.getImageWritersByFormatName("jpeg").next();
+    return encode(
+        "jpeg",
+        image,
+        parameters -> {
+          parameters.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
+          parameters.setCompressionQuality(quality);
+        });
+  }
+
+  /** Encodes a PNG, without loss. */
+  public static byte[] encodePng(RgbImage image) throws IOException {
+    return encode("png", image, parameters -> {});
+  }
+
+  private static byte[] encode(String format, RgbImage image, Consumer<ImageWriteParam> settings)
+      throws IOException {
+    ImageWriter writer = ofJdk(ImageIO.getImageWritersByFormatName(format));
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (MemoryCacheImageOutputStream stream = new MemoryCacheImageOutputStream(bytes)) {
       ImageWriteParam parameters = writer.getDefaultWriteParam();
-      parameters.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
-      parameters.setCompressionQuality(quality);
+      settings.accept(parameters);
       writer.setOutput(stream);
       writer.write(null, new IIOImage(toBuffered(image), null, null), parameters);
     } finally {
@@ -98,23 +166,13 @@ public final class ImageCodec {
     return bytes.toByteArray();
   }
 
-  /** Encodes a PNG, without loss. */
-  public static byte[] encodePng(RgbImage image) throws IOException {
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    try (MemoryCacheImageOutputStream stream = new MemoryCacheImageOutputStream(bytes)) {
-      ImageWriter writer =
-          ImageIO.getImageWriters(
-                  ImageTypeSpecifier.createFromBufferedImageType(BufferedImage.TYPE_3BYTE_BGR),
-                  "png")
-              .next();
-      try {
-        writer.setOutput(stream);
-        writer.write(toBuffered(image));
-      } finally {
-        writer.dispose();
-      }
+  /** The one of the JDK, which plugins may stand before and decode otherwise. */
+  static <T> T ofJdk(Iterator<T> codecs) {
+    T codec = codecs.next();
+    while (codec.getClass().getModule() != ImageIO.class.getModule()) {
+      codec = codecs.next();
     }
-    return bytes.toByteArray();
+    return codec;
   }
 
   private static BufferedImage toBuffered(RgbImage image) {
@@ -130,40 +188,8 @@ public final class ImageCodec {
     return buffered;
   }
 
-  private static RgbImage toRgb(BufferedImage image) {
-    int width = image.getWidth();
-    int height = image.getHeight();
-    byte[] rgb = new byte[width * height * 3];
-    if (image.getType() == BufferedImage.TYPE_3BYTE_BGR
-        && image.getRaster().getDataBuffer().getSize() == rgb.length) {
-      byte[] bgr = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
-      for (int i = 0; i < rgb.length; i += 3) {
-        rgb[i] = bgr[i + 2];
-        rgb[i + 1] = bgr[i + 1];
-        rgb[i + 2] = bgr[i];
-      }
-    } else if (image.getType() == BufferedImage.TYPE_BYTE_GRAY) {
-      // getRGB would apply the linear grey colour space's gamma; the samples are wanted as stored.
-      int[] grey = image.getRaster().getSamples(0, 0, width, height, 0, (int[]) null);
-      for (int i = 0; i < rgb.length; i++) {
-        rgb[i] = (byte) grey[i / 3];
-      }
-    } else {
-      int[] argb = image.getRGB(0, 0, width, height, null, 0, width);
-      for (int i = 0; i < argb.length; i++) {
-        rgb[3 * i] = (byte) (argb[i] >> 16);
-        rgb[3 * i + 1] = (byte) (argb[i] >> 8);
-        rgb[3 * i + 2] = (byte) argb[i];
-      }
-    }
-    return new RgbImage(width, height, rgb);
-  }
-
   private static String start(byte[] bytes) {
-    StringBuilder text = new StringBuilder(bytes.length == 0 ? "" : " starting with");
-    for (int i = 0; i < Math.min(4, bytes.length); i++) {
-      text.append(String.format(" %02x", bytes[i]));
-    }
-    return text.toString();
+    String hex = HexFormat.ofDelimiter(" ").formatHex(bytes, 0, Math.min(4, bytes.length));
+    return hex.isEmpty() ? "" : " starting with " + hex;
   }
 }

@@ -215,7 +215,10 @@ class CorruptDataTest extends TokenizerFixture {
     breakImage(2, 1);
     breakImage(4, 0);
     String message =
-        shard + ": record 2 at byte offset " + offsets[2] + ", step 1, image: found a damaged ";
+        shard
+            + ": record 2 at byte offset "
+            + offsets[2]
+            + ", step 1, image: found a JPEG image of ";
     VlaData failing = data(open(CorruptRecords.FAIL), 4, threads);
     UncheckedIOException e = assertThrows(UncheckedIOException.class, () -> epoch(failing));
     assertTrue(e.getMessage().startsWith(message), e.getMessage());
@@ -279,7 +282,7 @@ class CorruptDataTest extends TokenizerFixture {
                       + ": found 16 unreadable steps in succession, expected a readable one; the"
                       + " first: "
                       + shard
-                      + ": record 0 at byte offset 0, step 0, image: found a damaged "),
+                      + ": record 0 at byte offset 0, step 0, image: found a JPEG image of "),
           e.getMessage());
     }
   }
