@@ -1,5 +1,6 @@
 package org.sightline.binding;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.JarURLConnection;
@@ -9,6 +10,7 @@ import java.nio.channels.FileLock;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -93,7 +95,7 @@ public final class NativeCache {
     String user = System.getProperty("user.home");
     List<String> places = new ArrayList<>();
     places.add(System.getProperty(PROPERTY));
-    places.add(Path.of(user).isAbsolute() ? user + "/.javacpp/cache" : null); // "?" if unknown.
+    places.add(new File(user).isAbsolute() ? user + "/.javacpp/cache" : null); // "?" if unknown.
     places.add(System.getProperty("java.io.tmpdir"));
     StringBuilder failures = new StringBuilder();
     for (String place : places) {
@@ -101,7 +103,7 @@ public final class NativeCache {
         try {
           return privateFolder(
               Path.of(place).toAbsolutePath(), "sightline-" + System.getProperty("user.name"));
-        } catch (IOException e) {
+        } catch (IOException | InvalidPathException e) {
           failures
               .append("; ")
               .append(

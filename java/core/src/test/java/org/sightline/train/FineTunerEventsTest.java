@@ -16,7 +16,7 @@ import org.sightline.train.Toy.ToyPolicy;
 /** What a run of {@link FineTuner} tells, how it is stopped, and how it ends. */
 class FineTunerEventsTest extends FineTunerFixture {
   @Test
-  void tellsListenersInOrderAndEvaluatesPerOptimizerStep() throws Exception {
+  void tellsListenersInOrderAndEvaluatesPerOptimizerStep() {
     List<Batch> batches = Toy.batches(3, 4, 1);
     List<Batch> held = Toy.batches(2, 4, 50);
     try (Toys toys =
@@ -63,7 +63,7 @@ class FineTunerEventsTest extends FineTunerFixture {
 
   /** An interval reports the mean of what its steps would report alone. */
   @Test
-  void anIntervalReportsMeans() throws Exception {
+  void anIntervalReportsMeans() {
     List<List<StepEvent>> runs = new ArrayList<>();
     for (int interval : List.of(1, 3)) {
       try (Toys toys = new Toys(config(Mode.ALIGN, 3).logInterval(interval).build())) {
@@ -108,7 +108,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void endsInGoodOrderWhenTheBatchesDo() throws Exception {
+  void endsInGoodOrderWhenTheBatchesDo() {
     List<Batch> five = Toy.batches(5, 4, 1);
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
@@ -132,7 +132,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void stopsWhenAListenerAsks() throws Exception {
+  void stopsWhenAListenerAsks() {
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
             new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).build())) {
@@ -151,7 +151,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void stopsWhenInterruptedAndKeepsTheFlag() throws Exception {
+  void stopsWhenInterruptedAndKeepsTheFlag() {
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
             new FineTuner<>(

@@ -32,7 +32,7 @@ import org.sightline.train.Toy.ToyTeacher;
 
 class FineTunerTest extends FineTunerFixture {
   @Test
-  void alignRaisesTheCosineAndLowersTheLoss() throws Exception {
+  void alignRaisesTheCosineAndLowersTheLoss() {
     List<Batch> batches = Toy.batches(4, 8, 1);
     try (Toys toys = new Toys(config(Mode.ALIGN, 150).lambda(1).build())) {
       Evaluation before = toys.tuner.evaluate(batches.iterator());
@@ -68,8 +68,7 @@ class FineTunerTest extends FineTunerFixture {
   /** Gradient of the paper's total loss at the start, composed here by hand. */
   @ParameterizedTest
   @EnumSource(LayerReduction.class)
-  void minimisesActionPlusLambdaTimesTheReducedAlignment(LayerReduction reduction)
-      throws Exception {
+  void minimisesActionPlusLambdaTimesTheReducedAlignment(LayerReduction reduction) {
     List<Batch> batches = Toy.batches(1, 8, 1);
     double lambda = 0.7;
     FineTuneConfig config =
@@ -123,7 +122,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void defaultLeavesAlignmentOutButMeasuresIt() throws Exception {
+  void defaultLeavesAlignmentOutButMeasuresIt() {
     List<Batch> batches = Toy.batches(2, 8, 1);
     List<List<Float>> withTeacher;
     try (Toys toys = new Toys(config(Mode.DEFAULT, 5).build())) {
@@ -156,7 +155,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void freezeKeepsTheBitsOfTheVisionAdapters() throws Exception {
+  void freezeKeepsTheBitsOfTheVisionAdapters() {
     AdamW.Config decay = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.5, 0, true);
     List<Batch> batches = Toy.batches(2, 8, 1);
     try (ToyPolicy policy = new ToyPolicy()) {
@@ -185,7 +184,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void accumulatingHalvesEqualsTheWhole() throws Exception {
+  void accumulatingHalvesEqualsTheWhole() {
     Batch whole = Toy.batches(1, 8, 1).get(0);
     List<List<List<Float>>> results = new ArrayList<>();
     List<StepEvent> events = new ArrayList<>();
@@ -215,7 +214,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void aTrainableProjectorIsTrained() throws Exception {
+  void aTrainableProjectorIsTrained() {
     ProjectorConfig trainable =
         new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, Toy.PROJECTOR.compute(), 0);
     List<Batch> batches = Toy.batches(2, 8, 1);
@@ -262,7 +261,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() throws Exception {
+  void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() {
     int threads = torch.get_num_threads();
     try {
       List<List<List<Float>>> results = new ArrayList<>();
@@ -294,7 +293,7 @@ class FineTunerTest extends FineTunerFixture {
   @EnumSource(
       value = Mode.class,
       names = {"DEFAULT", "FREEZE"})
-  void stepsAndEvaluationsLeaveNoNativeObjects(Mode mode) throws Exception {
+  void stepsAndEvaluationsLeaveNoNativeObjects(Mode mode) {
     List<Batch> batches = Toy.batches(2, 4, 1);
     try (Toys toys =
         new Toys(

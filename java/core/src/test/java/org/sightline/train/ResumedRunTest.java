@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,7 +61,8 @@ class ResumedRunTest {
     }
   }
 
-  private static FineTuneResult run(Path folder, int steps, Interrupter listener) throws Exception {
+  private static FineTuneResult run(Path folder, int steps, Interrupter listener)
+      throws IOException {
     try {
       return ToyRun.run(folder, steps, listener);
     } finally {
@@ -68,7 +70,7 @@ class ResumedRunTest {
     }
   }
 
-  private void assertSameBytes(String file) throws Exception {
+  private void assertSameBytes(String file) throws IOException {
     assertArrayEquals(
         Files.readAllBytes(folder.resolve("whole").resolve(file)),
         Files.readAllBytes(folder.resolve("parts").resolve(file)),
@@ -76,7 +78,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void anInterruptedRunIsSavedAndGoesOn() throws Exception {
+  void anInterruptedRunIsSavedAndGoesOn() throws IOException {
     run(folder.resolve("whole"), 20, new Interrupter());
     Path parts = folder.resolve("parts");
     Interrupter listener = new Interrupter();
@@ -105,7 +107,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void goesBackBehindADamagedCheckpointAndSaysSo() throws Exception {
+  void goesBackBehindADamagedCheckpointAndSaysSo() throws IOException {
     run(folder.resolve("whole"), 12, new Interrupter());
     Path parts = folder.resolve("parts");
     Interrupter listener = new Interrupter();
@@ -126,7 +128,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void aRunThatWasStoppedStaysSo() throws Exception {
+  void aRunThatWasStoppedStaysSo() throws IOException {
     List<Batch> held = Toy.batches(1, 4, 50);
     for (int i = 0; i < 2; i++) {
       try (FineTunerFixture.Toys toys = new FineTunerFixture.Toys(ToyRun.config(60))) {
@@ -144,7 +146,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void anotherRunsCheckpointIsRefused() throws Exception {
+  void anotherRunsCheckpointIsRefused() throws IOException {
     ToyRun.run(folder, 4);
     CheckpointStore store = new CheckpointStore(folder.resolve("checkpoints"), 2);
     FineTuneConfig other =
@@ -169,7 +171,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void whatCannotBeSavedEndsTheRunByName() throws Exception {
+  void whatCannotBeSavedEndsTheRunByName() throws IOException {
     // A file where the folder should be.
     Path file = Files.writeString(folder.resolve("checkpoints"), "mine");
     UncheckedIOException e = assertThrows(UncheckedIOException.class, () -> ToyRun.run(folder, 8));
@@ -250,7 +252,7 @@ class ResumedRunTest {
 
   /** Dropout of projectors is off in an evaluation: two of them agree. */
   @Test
-  void evaluationsAreWithoutDropout() throws Exception {
+  void evaluationsAreWithoutDropout() {
     try (FineTunerFixture.Toys toys =
         new FineTunerFixture.Toys(new ToyPolicy(0.5), ToyRun.config(4))) {
       toys.tuner.run(new Toy.Stream());

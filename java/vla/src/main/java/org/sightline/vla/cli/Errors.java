@@ -5,9 +5,9 @@ import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
-import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
@@ -89,7 +89,7 @@ final class Errors {
         || error instanceof IOException
         || error instanceof UncheckedIOException
         || error instanceof ParameterException
-        || error instanceof TrainingDivergedException
+        || error instanceof UnsatisfiedLinkError && error.getCause() instanceof IOException
         || error instanceof TrainingMemoryException
         || error instanceof OutOfMemoryError;
   }
@@ -104,13 +104,15 @@ final class Errors {
     if (error instanceof AccessDeniedException denied) {
       return denied.getFile() + ": permission denied";
     }
+    if (error instanceof InvalidPathException path) {
+      boolean unmappable = path.getReason().startsWith("Malformed input");
+      return "\"%s\" is no path: %s"
+          .formatted(path.getInput(), unmappable ? TextEncoding.cause() : path.getReason());
+    }
     if (error instanceof OutOfMemoryError) {
       return "the Java heap is too small ("
           + error.getMessage()
           + "): lower --batch-size, or start java with a larger -Xmx";
-    }
-    if (error instanceof TrainingDivergedException) {
-      return error.getMessage() + " (--lr, --clip, --dtype float32)";
     }
     if (error instanceof FileSystemException file) {
       String reason = file.getReason() == null ? "cannot be used" : file.getReason();

@@ -11,7 +11,6 @@ import java.util.Locale;
 import java.util.Optional;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
-import org.sightline.train.TrainingDivergedException;
 import org.sightline.vla.data.ActionTokenizer;
 import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.ImageTransform;
@@ -104,7 +103,7 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   /** Runs what is not done yet; false if it was interrupted. */
-  boolean run() throws IOException, TrainingDivergedException {
+  boolean run() throws IOException {
     if (settings.base().isRandom()) {
       drawBase();
     }
@@ -122,17 +121,12 @@ final class FinetuneJob implements AutoCloseable {
       if (result.isEmpty()) {
         try (OpenVla model = model()) {
           result = run.run(model, teacher, data);
-        } catch (TrainingDivergedException e) {
-          out.printf(
-              "Mode %s has no result. With a lower rate it goes on from step %d: finetune --resume"
-                  + " %s --lr RATE%n",
-              lowerCase(mode), run.stepsDone(), settings.output());
-          out.flush();
-          throw e;
         }
       }
       if (result.isEmpty()) {
-        out.println("Interrupted; to go on: finetune --resume " + settings.output());
+        out.printf(
+            "Interrupted; to go on: %s finetune --resume %s%n",
+            Launcher.command(), Launcher.quoted(settings.output().toString()));
         out.flush();
         return false;
       }

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import org.sightline.Sightline;
 import picocli.CommandLine;
@@ -36,7 +37,9 @@ import picocli.CommandLine.Spec;
       "0:done",
       "1:an error inside Sightline (--stacktrace shows where)",
       "2:wrong usage, input that cannot be used, or too little memory or disk",
-      "130:interrupted; finetune --resume goes on"
+      "130:interrupted (Control-C); finetune --resume goes on",
+      "141:nobody read the result: standard output was closed",
+      "143:ended by SIGTERM; finetune --resume goes on"
     })
 public final class Main implements Runnable {
   @Spec private CommandSpec spec;
@@ -51,16 +54,24 @@ public final class Main implements Runnable {
 
   public static void main(String[] args) {
     System.exit(
-        execute(new PrintWriter(System.out, true), new PrintWriter(System.err, true), args));
+        execute(
+            new PrintWriter(System.out, true, StandardCharsets.UTF_8),
+            new PrintWriter(System.err, true, StandardCharsets.UTF_8),
+            args));
   }
 
   /** Runs one command and returns its exit code; nothing is thrown. */
   static int execute(PrintWriter out, PrintWriter err, String... args) {
     // Before AWT asks: no window is opened, and a display that is named but gone must not be tried.
     System.setProperty("java.awt.headless", "true");
+    return StandardOutput.check(out, err, run(out, err, args));
+  }
+
+  private static int run(PrintWriter out, PrintWriter err, String... args) {
     Main main = new Main();
     CommandLine line =
         new CommandLine(main)
+            .setCommandName(Launcher.command())
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
@@ -68,12 +79,13 @@ public final class Main implements Runnable {
             .setExecutionExceptionHandler(
                 (e, commandLine, parsed) -> Errors.report(e, commandLine, main.stacktrace));
     String[] arguments = FamiliarNames.translate(line, args);
-    if (FamiliarNames.command(args).equals("finetune")) {
-      try {
+    try {
+      TextEncoding.requireWhole(args);
+      if (FamiliarNames.command(args).equals("finetune")) {
         ConfigDefaults.install(line.getSubcommands().get("finetune"), arguments);
-      } catch (IOException | RuntimeException e) {
-        return Errors.report(e, line, Arrays.asList(args).contains("--stacktrace"));
       }
+    } catch (IOException | RuntimeException e) {
+      return Errors.report(e, line, Arrays.asList(args).contains("--stacktrace"));
     }
     try {
       return line.execute(arguments);

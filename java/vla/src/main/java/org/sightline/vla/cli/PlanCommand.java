@@ -108,7 +108,7 @@ final class PlanCommand implements Callable<Integer> {
   private boolean json;
 
   @Override
-  public Integer call() throws Exception {
+  public Integer call() throws IOException {
     try {
       return plan();
     } catch (ArithmeticException e) {
@@ -119,7 +119,7 @@ final class PlanCommand implements Callable<Integer> {
     }
   }
 
-  private int plan() throws Exception {
+  private int plan() throws IOException {
     Sightline.load();
     StepSettings settings = settings();
     StepTrial trial = measure == null ? null : StepTrial.run(settings, measure);

@@ -38,18 +38,17 @@ class ResumeTest {
     Path parts = folder.resolve("parts");
     String out = terminated(common + " --output " + parts, parts.resolve("align/log.csv"), 3);
     assertTrue(out.contains("align: interrupted after "), out);
-    assertTrue(out.contains("Interrupted; to go on: finetune --resume " + parts), out);
+    assertTrue(out.contains(" finetune --resume " + parts), out);
     assertTrue(Files.exists(parts.resolve("default/result.json")));
     assertFalse(Files.exists(parts.resolve("align/result.json")));
     // The folder may be moved in between.
     Path moved = Files.move(parts, folder.resolve("moved"));
-    Cli refused = Cli.run("finetune --resume " + moved + " --rank 1");
+    Cli refused = Cli.run("finetune --resume " + moved + " --lr 1");
     assertEquals(2, refused.exitCode());
     assertTrue(
         refused
             .err()
-            .contains(
-                "--resume takes all settings but --steps, --lr and --clip from its folder, found [--rank]"),
+            .contains("--resume takes all settings but --steps from its folder, found [--lr]"),
         refused.err());
     Cli resumed = Cli.succeed("finetune --resume " + moved);
 
