@@ -12,7 +12,7 @@ final class Figures {
   /** Significant digits of the largest number of a column. */
   private static final int DIGITS = 4;
 
-  private static final int MOST_DECIMALS = 9;
+  static final int MOST_DECIMALS = 9;
 
   private Figures() {}
 
@@ -20,13 +20,15 @@ final class Figures {
    * The numbers of a column, all with the decimals that the largest needs for four significant
    * digits, so that they stand in line; whole numbers stay whole. One too small for these decimals
    * has an exponent; null becomes an empty text.
+   *
+   * @param most decimals at all
    */
-  static List<String> column(List<Double> values) {
+  static List<String> column(List<Double> values, int most) {
     List<Double> present = values.stream().filter(Objects::nonNull).toList();
     double largest =
         present.stream().filter(Double::isFinite).mapToDouble(Math::abs).max().orElse(0);
     boolean whole = present.stream().allMatch(value -> value == Math.rint(value));
-    int decimals = whole ? 0 : decimals(largest / Math.pow(10, DIGITS - 1));
+    int decimals = whole ? 0 : Math.min(most, decimals(largest / Math.pow(10, DIGITS - 1)));
     return values.stream().map(value -> value == null ? "" : fixed(value, decimals)).toList();
   }
 
@@ -38,6 +40,11 @@ final class Figures {
     return rounded.signum() == 0 && value != 0
         ? String.format(Locale.ROOT, "%.1e", value)
         : rounded.toPlainString();
+  }
+
+  /** For losses, shares, cosines and seconds, of which smaller parts tell nothing. */
+  static List<String> column(List<Double> values) {
+    return column(values, DIGITS);
   }
 
   /** A finite number with so many decimals. */

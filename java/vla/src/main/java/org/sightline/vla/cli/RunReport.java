@@ -1,6 +1,9 @@
 package org.sightline.vla.cli;
 
+import static java.util.stream.Collectors.joining;
+
 import com.google.gson.Gson;
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import java.io.IOException;
@@ -203,7 +206,9 @@ final class RunReport {
     columns.forEach(column -> headings.add(column.replace('_', ' ')));
     List<List<String>> figures = new ArrayList<>();
     for (String column : columns) {
-      figures.add(Figures.column(rows.stream().map(row -> row.values().get(column)).toList()));
+      List<Double> values = rows.stream().map(row -> row.values().get(column)).toList();
+      boolean small = column.equals("learning_rate");
+      figures.add(small ? Figures.column(values, Figures.MOST_DECIMALS) : Figures.column(values));
     }
     html.table(headings);
     for (int i = 0; i < rows.size(); i++) {
@@ -227,10 +232,17 @@ final class RunReport {
       if (value instanceof JsonObject inner) {
         object(prefix + entry.getKey() + ": ", inner);
       } else {
-        String text = value.isJsonPrimitive() ? value.getAsString() : value.toString();
-        html.row(prefix + entry.getKey(), List.of(text));
+        html.row(prefix + entry.getKey(), List.of(text(value)));
       }
     }
+  }
+
+  /** A list has spaces between its items, as the command line would. */
+  private static String text(JsonElement value) {
+    if (value instanceof JsonArray items) {
+      return items.asList().stream().map(RunReport::text).collect(joining(" "));
+    }
+    return value.isJsonPrimitive() ? value.getAsString() : value.toString();
   }
 
   private static String uplot(String name) throws IOException {

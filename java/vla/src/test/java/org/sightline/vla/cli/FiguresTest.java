@@ -15,7 +15,8 @@ class FiguresTest {
     assertEquals(List.of("0.5965", "0.0000"), Figures.column(List.of(0.596491, 0.0)));
     assertEquals(List.of("12346", "3"), Figures.column(List.of(12345.6, 2.5001)));
     assertEquals(List.of("60", "0"), Figures.column(List.of(60.0, 0.0)));
-    assertEquals(List.of("0.002000", "0.000500"), Figures.column(List.of(0.002, 5e-4)));
+    assertEquals(List.of("0.0020", "0.0005"), Figures.column(List.of(0.002, 5e-4)));
+    assertEquals(List.of("0.002000", "0.000500"), Figures.column(List.of(0.002, 5e-4), 9));
   }
 
   @Test

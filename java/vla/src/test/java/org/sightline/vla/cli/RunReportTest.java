@@ -17,6 +17,7 @@ import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.train.Mode;
 import org.sightline.vla.cli.ExampleFrames.Frame;
 
 /** The page of results that never were. */
@@ -42,15 +43,23 @@ class RunReportTest {
   }
 
   private String report(int steps) throws IOException {
+    return report(Results.of(steps));
+  }
+
+  private String report(List<ModeResult> results) throws IOException {
     JsonObject run = new JsonObject();
     for (String section : List.of("options", "started")) {
       JsonObject object = new JsonObject();
       object.addProperty("key of " + section, NASTY);
       run.add(section, object);
     }
+    JsonArray modes = new JsonArray();
+    modes.add("default");
+    modes.add("align");
+    run.getAsJsonObject("options").add("modes", modes);
     run.add("resumed", new JsonArray());
     Path file = folder.resolve("report.html");
-    RunReport.write(file, run, Results.of(steps), "A note: " + NASTY);
+    RunReport.write(file, run, results, "A note: " + NASTY);
     return Files.readString(file);
   }
 
@@ -65,6 +74,7 @@ class RunReportTest {
         html);
     assertTrue(html.contains("<th>action loss</th><th>cosine 2</th><th>token accuracy</th>"), html);
     assertTrue(html.contains("<tr><th>seconds per step</th><td>0.1111</td>"), html);
+    assertTrue(html.contains("<td>0.000667</td></tr>"), "a learning rate is small");
   }
 
   @Test
@@ -117,7 +127,14 @@ class RunReportTest {
 
   @Test
   void nothingIsLoadedAndWhatDataSayStaysText() throws IOException {
-    String html = report(3);
+    RunHistory.Row row =
+        new RunHistory.Row(0, Map.of("cosine_" + NASTY, 0.5, "action_loss", 1.0 / 3));
+    ModeResult nasty =
+        new ModeResult(
+            Mode.ALIGN,
+            new ModeResult.Summary("stopped", 3, 0, 1, NASTY),
+            new RunHistory(List.of(row), List.of(row), List.of()));
+    String html = report(List.of(nasty));
     assertFalse(html.contains("<img src=y>") || html.contains("<script>alert"), "not escaped");
     String own = html.replace(between(html, "<script>\n", "</script>"), "");
     assertFalse(own.matches("(?s).*(src|href)=\"(?!data:).*"), "it refers to another file");
@@ -128,6 +145,8 @@ class RunReportTest {
             + " &quot;put&quot;";
     assertTrue(html.contains("<p>A note: " + escaped + "</p>"), html);
     assertTrue(html.contains("<th>key of options</th><td>" + escaped + "</td>"), html);
+    assertTrue(html.contains("<th>modes</th><td>default align</td>"), html);
+    assertTrue(html.contains("<tr><th>why</th><td>" + escaped + "</td></tr>"), html);
     assertTrue(html.contains("<b>" + escaped + "</b>"), html);
     for (String tag : List.of("table", "tr", "th", "td", "div", "details", "figure", "script")) {
       assertEquals(
