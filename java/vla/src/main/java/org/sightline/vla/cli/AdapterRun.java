@@ -94,12 +94,16 @@ final class AdapterRun {
         name = read.config().baseModel();
       }
     }
-    if (name == null || !Files.exists(Path.of(name))) {
+    HubCache cache = HubCache.ofUser();
+    Path path = name == null ? null : cache.find(name);
+    if (path == null || !Files.exists(path)) {
       throw new IllegalArgumentException(
           "--weights must name the base model"
-              + (name == null ? "" : ": the adapter's, " + name + ", is not a folder here"));
+              + (path == null
+                  ? ""
+                  : ": the adapter's, " + name + ", is not a folder here" + cache.hint(path)));
     }
-    return Path.of(name);
+    return path;
   }
 
   /** The tokenizer the run was given; null for the model's own, or the built-in one. */

@@ -68,7 +68,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
 
   /** What an adapter's configuration names as its base. */
   String name() {
-    return weights.get(0).toAbsolutePath().normalize().toString();
+    return HubCache.name(weights.get(0));
   }
 
   /**

@@ -31,12 +31,14 @@ final class ExportCommand implements Callable<Integer> {
 
   @Option(
       names = "--adapter",
+      converter = HubCache.Model.class,
       paramLabel = "DIR",
       description = "PEFT folder; without it the base is written as it is.")
   private Path adapter;
 
   @Option(
       names = "--weights",
+      converter = HubCache.Model.class,
       paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =

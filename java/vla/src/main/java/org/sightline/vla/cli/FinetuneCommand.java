@@ -73,17 +73,21 @@ final class FinetuneCommand implements Callable<Integer> {
 
   @Option(
       names = "--weights",
+      converter = HubCache.Model.class,
       paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =
-          "Base model: a Hugging Face folder (config.json, safetensors, tokenizer.json), or"
-              + " safetensors files.")
+          "Base model: a Hugging Face folder (config.json, safetensors, tokenizer.json), the id of a"
+              + " downloaded one (openvla/openvla-7b), or safetensors files.")
   private List<Path> weights = List.of();
 
   @Option(
       names = "--teacher",
+      converter = HubCache.Model.class,
       paramLabel = "PATH",
-      description = "Vision teacher: a Hugging Face folder or a safetensors file.")
+      description =
+          "Vision teacher: a Hugging Face folder, the id of a downloaded one (nvidia/C-RADIOv3-L), or"
+              + " a safetensors file.")
   private Path teacher;
 
   @Option(

@@ -22,6 +22,7 @@ final class InspectCommand implements Callable<Integer> {
 
   @Parameters(
       paramLabel = "PATH",
+      converter = HubCache.Model.class,
       description =
           "Folder of a model, adapter or dataset; a safetensors file or the index of several.")
   private Path path;

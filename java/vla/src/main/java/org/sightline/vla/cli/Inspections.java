@@ -2,7 +2,6 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -40,7 +39,8 @@ final class Inspections {
    */
   static Inspection of(Path path) throws IOException {
     if (!Files.exists(path)) {
-      throw new NoSuchFileException(path.toString());
+      throw new IllegalArgumentException(
+          "PATH: no such file or folder: " + path + HubCache.ofUser().hint(path));
     }
     if (Files.exists(path.resolve("adapter_config.json"))) {
       return adapter(path);

@@ -55,7 +55,12 @@ final class OptionChecks {
       throw new IllegalArgumentException(option + " must name a file or folder, found nothing");
     }
     if (path != null && !Files.exists(path)) {
-      throw new IllegalArgumentException(option + ": no such file or folder: " + path);
+      boolean model = List.of("--weights", "--teacher", "--adapter").contains(option);
+      throw new IllegalArgumentException(
+          option
+              + ": no such file or folder: "
+              + path
+              + (model ? HubCache.ofUser().hint(path) : ""));
     }
   }
 

@@ -35,6 +35,7 @@ final class PlanCommand implements Callable<Integer> {
 
   @Option(
       names = "--weights",
+      converter = HubCache.Model.class,
       paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description = "Or of these weights: a Hugging Face folder, or safetensors files of a preset.")

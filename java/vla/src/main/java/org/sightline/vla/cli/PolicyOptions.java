@@ -13,6 +13,7 @@ import picocli.CommandLine.Option;
 final class PolicyOptions {
   @Option(
       names = "--adapter",
+      converter = HubCache.Model.class,
       paramLabel = "DIR",
       description = {
         "PEFT adapter, with its dataset_statistics.json; without it the bare model.",
@@ -22,6 +23,7 @@ final class PolicyOptions {
 
   @Option(
       names = "--weights",
+      converter = HubCache.Model.class,
       paramLabel = "PATH[,PATH]",
       showDefaultValue = Help.Visibility.NEVER,
       description =

@@ -254,7 +254,7 @@ class CheckpointCommandsTest {
       delimiter = '|',
       value = {
         "inspect                                 | Missing required parameter: 'PATH'",
-        "inspect OUT/none                        | OUT/none: no such file or folder",
+        "inspect OUT/none                        | PATH: no such file or folder: OUT/none",
         "inspect OUT                             | OUT: found no adapter_config.json, dataset_info",
         "export --adapter OUT/none --output OUT/x | --adapter: no such file or folder: OUT/none",
         "export --output OUT/x                   | --weights must name the base model",
