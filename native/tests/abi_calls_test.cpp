@@ -1,4 +1,7 @@
 // Calls as they should be, queries for workspace, handles, and what the library tells of itself.
+#include <set>
+#include <thread>
+
 #include "abi_expect.h"
 
 using namespace abi;
@@ -101,6 +104,36 @@ TEST(handles_that_are_not_alive) {
   sl_adamw_destroy(nullptr);
   CHECK_EQ(aligned->invoke(), SL_OK);  // the live ones still are
   CHECK_EQ(stepping->invoke(), SL_OK);
+}
+
+// A handle that was given out again would make a destroyed one somebody else's.
+TEST(handles_are_never_given_out_twice) {
+  std::set<const void*> seen;
+  for (int i = 0; i < 100; ++i) {
+    CallPtr a = create(), b = optimizer();
+    CHECK_EQ(a->invoke(), SL_OK);
+    CHECK_EQ(b->invoke(), SL_OK);
+    CHECK(seen.insert(a->alignment).second);
+    CHECK(seen.insert(b->adamw).second);
+  }
+}
+
+TEST(a_handle_is_destroyed_while_calls_use_it) {
+  for (int i = 0; i < 200; ++i) {
+    CallPtr first = loss(), second = loss();
+    sl_alignment* const shared = first->alignment;
+    std::thread caller([&] {
+      for (;;) {
+        const sl_status status = sl_alignment_loss(shared, nullptr, &second->alignment_args);
+        if (status == SL_OK) continue;
+        CHECK_EQ(status, SL_INVALID_ARGUMENT);
+        return;
+      }
+    });
+    sl_alignment_destroy(shared);
+    caller.join();
+    first->alignment = nullptr;
+  }
 }
 
 TEST(library_functions) {

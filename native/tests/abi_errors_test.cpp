@@ -42,6 +42,22 @@ TEST(lora_shapes) {
          [](Call& c) { c.at("dx").shape[2] = 4; });
 }
 
+// Rows repeated by stride 0 need no memory; scratch for them would.
+TEST(extents) {
+  const auto repeat = [](Call& c, const char* name, int dim, int64_t size) {
+    c.at(name).strides[dim] = 0;
+    c.at(name).shape[dim] = size;
+  };
+  const char* const expected = "rows and as many columns";
+  for (const int64_t size : {(int64_t{1} << 26) + 1, int64_t{1} << 50}) {
+    expect(forward(), expected, [&](Call& c) { repeat(c, "x", 0, size); });
+    expect(forward(), expected, [&](Call& c) { repeat(c, "linears[0].a", 0, size); });
+    expect(backward(), expected, [&](Call& c) { repeat(c, "linears[0].dy", 1, size); });
+    expect(loss(), expected, [&](Call& c) { repeat(c, "hidden", 1, size); });
+    expect(create(), expected, [&](Call& c) { repeat(c, "weights.w1", 0, size); });
+  }
+}
+
 TEST(lora_numbers) {
   expect(forward(), "linears[1].scale: nan, expected a finite number",
          [](Call& c) { c.linears[1].scale = NAN; });

@@ -61,30 +61,36 @@ SL_INDEPENDENT(independent_fmas_avx512, "avx512f", 64, 24, "v", "vfmadd231ps %2,
 SL_INDEPENDENT(independent_pairs_avx512, "avx512bf16", 64, 24, "v", "vdpbf16ps %2, %1, %0")
 #undef SL_INDEPENDENT
 
-// GFLOP/s of a loop of nothing but products, `flops` a step.
-inline double gflops_of(void (*products)(int64_t), double flops, int threads) {
+#endif
+
+// A loop of nothing but the fastest products that the CPU has for a path of the library.
+struct Products {
+  void (*run)(int64_t steps) = nullptr;  // null where this does not know them
+  double flops = 0;                      // of a step
+};
+
+// `bf16`: of operands of that type where there are instructions for them.
+inline Products products_of(std::string_view path, bool bf16) {
+#if defined(__x86_64__)
+  if (path == "avx512bf16" && bf16) return {independent_pairs_avx512, 24 * 64};
+  if (path.substr(0, 6) == "avx512") return {independent_fmas_avx512, 24 * 32};
+  if (path == "avx2") return {independent_fmas_avx2, 12 * 16};
+#endif
+  return (void)path, (void)bf16, Products{};
+}
+
+// 0 where the products are not known.
+inline double peak_gflops(const Products& products, int threads) {
+  if (products.run == nullptr) return 0;
   constexpr int64_t kSteps = 200000;
   double best = 1e30;
   for (int i = 0; i < 20; ++i) {  // the best: others may slow most of them down
     const double start = seconds(threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
-    products(kSteps);
+    products.run(kSteps);
     best = std::min(best, seconds(threads) - start);
   }
-  return threads * kSteps * flops / best * 1e-9;
-}
-#endif
-
-// The fastest products that the CPU has for a path of the library; 0 where this does not know them.
-// `bf16`: of operands of that type where it has instructions for them.
-inline double peak_gflops(const char* path, bool bf16, int threads) {
-#if defined(__x86_64__)
-  const std::string_view name = path;
-  if (name == "avx512bf16" && bf16) return gflops_of(independent_pairs_avx512, 24 * 64, threads);
-  if (name.substr(0, 6) == "avx512") return gflops_of(independent_fmas_avx512, 24 * 32, threads);
-  if (name == "avx2") return gflops_of(independent_fmas_avx2, 12 * 16, threads);
-#endif
-  return (void)path, (void)bf16, (void)threads, 0.;
+  return threads * kSteps * products.flops / best * 1e-9;
 }
 
 }  // namespace bench

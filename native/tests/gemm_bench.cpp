@@ -59,8 +59,8 @@ int main(int argc, char** argv) {
   if (!kernels()) return std::printf("%s\n", isa_cause()), 1;
   const Kernels& table = *kernels();
   std::printf("path %s, %d threads\n", table.name, threads);
-  const double fp32_peak = bench::peak_gflops(table.name, false, threads),
-               bf16_peak = bench::peak_gflops(table.name, true, threads);
+  const double fp32_peak = bench::peak_gflops(bench::products_of(table.name, false), threads),
+               bf16_peak = bench::peak_gflops(bench::products_of(table.name, true), threads);
   std::printf("peak of the path's products: fp32 %.1f, bf16 %.1f GFLOP/s\n", fp32_peak, bf16_peak);
   const auto percent = [](double gflops, double peak) {
     return peak > 0 ? 100 * gflops / peak : 0.;

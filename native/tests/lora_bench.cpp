@@ -102,18 +102,19 @@ int main(int argc, char** argv) {
       }
       p.linear.weight = {};
       const LoraCall call = p.call(0.f);
-#if defined(__x86_64__)
-      if (__builtin_cpu_supports("fma")) {
-        const int64_t steps = 2 * p.m * p.rank * (p.k + p.n) / 160 / threads;
-        p.print("delta / FMAs",
+      const bench::Products products =
+          bench::products_of(kernels()->name, p.dtype == DType::kBFloat16);
+      if (products.run != nullptr) {
+        const double flops = 2. * p.m * p.rank * (p.k + p.n);
+        const int64_t steps = static_cast<int64_t>(flops / products.flops / threads);
+        p.print("delta / its FLOP at the peak",
                 bench::compare(
                     threads, 3 * rounds, [&] { cpu::lora_forward(p.context, call); },
                     [&] {
 #pragma omp parallel num_threads(threads) if (threads > 1)
-                      bench::independent_fmas(steps);
+                      products.run(steps);
                     }));
       }
-#endif
     }
   }
 }

@@ -9,7 +9,11 @@
  * any other argument of the call; slices of one buffer that interleave without touching are apart.
  * What is wrong with a call's arguments is found before its backend is looked for.
  *
- * Handles: a destroyed, NULL or foreign one is refused with SL_INVALID_ARGUMENT, never followed.
+ * Handles: a destroyed, NULL or foreign one is refused with SL_INVALID_ARGUMENT, never followed; no
+ * value is given out twice. Destroying one while calls use it is allowed: they finish, and the last
+ * of them frees what it stood for.
+ *
+ * Sizes: operands and results of matrix products have at most 2^26 rows and as many columns.
  * Threads: all functions may be called from any thread; calls on one handle may run concurrently
  * where its text says so. The library never changes OpenMP's settings.
  *

@@ -22,7 +22,7 @@ struct Piece {
 
 }  // namespace
 
-struct sl_adamw {
+struct AdamW {
   struct Shape {
     int dims;
     std::array<int64_t, kMaxDims> sizes;
@@ -38,7 +38,7 @@ struct sl_adamw {
   std::vector<Piece> pieces;
   std::vector<Span> grads;
 
-  ~sl_adamw() {
+  ~AdamW() {
     if (impl != nullptr) backend->adamw_destroy(impl);
   }
 };
@@ -50,19 +50,13 @@ constexpr char kParams[] = "params";
 constexpr char kGrads[] = "grads";
 constexpr char kGroups[] = "groups";
 
-LiveHandles<sl_adamw>& live() {
-  static auto* handles = new LiveHandles<sl_adamw>;  // outlives every static destructor
-  return *handles;
+Handles<sl_adamw, AdamW>& handles() {
+  // Outlives every static destructor.
+  static auto* all = new Handles<sl_adamw, AdamW>("adamw", "sl_adamw_create");
+  return *all;
 }
 
-sl_status check_handle(const sl_adamw* adamw) {
-  SL_TRY(check_pointer({"adamw"}, adamw));
-  if (live().contains(adamw)) return SL_OK;
-  return invalid({"adamw"}, "%p, expected a live handle from sl_adamw_create",
-                 static_cast<const void*>(adamw));
-}
-
-sl_status check_step_count(const sl_adamw& adamw, int64_t count) {
+sl_status check_step_count(const AdamW& adamw, int64_t count) {
   const auto expected = static_cast<int64_t>(adamw.shapes.size());
   if (count == expected) return SL_OK;
   return invalid({"count"}, "%lld, expected %lld as in sl_adamw_create",
@@ -158,10 +152,10 @@ sl_status check_group(const sl_adamw_group& group, int64_t i) {
   return check_at_least_zero("weight_decay", group.weight_decay);
 }
 
-sl_status check_grad(const sl_adamw& adamw, const sl_tensor& grad, int64_t i) {
+sl_status check_grad(const AdamW& adamw, const sl_tensor& grad, int64_t i) {
   const Arg arg{"", kGrads, i};
   if (grad.ndim == -1) return SL_OK;  // no gradient in this step
-  const sl_adamw::Shape& shape = adamw.shapes[static_cast<size_t>(i)];
+  const AdamW::Shape& shape = adamw.shapes[static_cast<size_t>(i)];
   SL_TRY(check_tensor(arg, &grad, 0, kMaxDims, "any shape"));
   sl_tensor param{};
   param.ndim = shape.dims;
@@ -176,7 +170,7 @@ sl_status check_grad(const sl_adamw& adamw, const sl_tensor& grad, int64_t i) {
 }
 
 // Not whether the rates make sense: on CUDA only the device sees them.
-sl_status check_lr(const sl_adamw& adamw, const sl_tensor* lr, int32_t groups) {
+sl_status check_lr(const AdamW& adamw, const sl_tensor* lr, int32_t groups) {
   if (lr == nullptr) return SL_OK;
   SL_TRY(check_tensor({"lr"}, lr, 1, 1, "[group_count]"));
   SL_TRY(check_dim({"lr"}, *lr, 0, groups, "group_count"));
@@ -185,7 +179,7 @@ sl_status check_lr(const sl_adamw& adamw, const sl_tensor* lr, int32_t groups) {
   return check_same_device({"lr"}, *lr, adamw.device, "params[0].param");
 }
 
-sl_status check_report(const sl_adamw& adamw, const sl_tensor* report) {
+sl_status check_report(const AdamW& adamw, const sl_tensor* report) {
   if (report == nullptr) return SL_OK;
   SL_TRY(check_tensor({"report"}, report, 1, 1, "[4]"));
   SL_TRY(check_dim({"report"}, *report, 0, 4, "norm, factor, non-finite count, skipped"));
@@ -193,7 +187,7 @@ sl_status check_report(const sl_adamw& adamw, const sl_tensor* report) {
   return check_same_device({"report"}, *report, adamw.device, "params[0].param");
 }
 
-sl_status check_step(const sl_adamw& adamw, const sl_adamw_step_args& args) {
+sl_status check_step(const AdamW& adamw, const sl_adamw_step_args& args) {
   SL_TRY(check_step_count(adamw, args.count));
   SL_TRY(check_pointer({"grads"}, args.grads));
   SL_TRY(check_pointer({"groups"}, args.groups));
@@ -217,7 +211,7 @@ sl_status check_step(const sl_adamw& adamw, const sl_adamw_step_args& args) {
 }
 
 // Gradients, lr and report apart from each other and from the optimizer's state.
-sl_status check_step_overlap(sl_adamw& adamw, const sl_adamw_step_args& args) {
+sl_status check_step_overlap(AdamW& adamw, const sl_adamw_step_args& args) {
   std::vector<Piece>& pieces = adamw.pieces;
   pieces.clear();
   for (int64_t i = 0; i < args.count; ++i) {
@@ -260,31 +254,30 @@ sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw*
       SL_TRY(check_param(params[i], i, i == 0 ? nullptr : &params[0].param->device));
     }
     const sl_device device = params[0].param->device;
-    auto handle = std::make_unique<sl_adamw>();
+    auto object = std::make_shared<AdamW>();
     std::vector<AdamwTensor> tensors;
     for (int64_t i = 0; i < count; ++i) {
       const sl_adamw_param& p = params[i];
-      add_piece(handle->state_pieces, {"param", kParams, i}, p.param);
-      add_piece(handle->state_pieces, {"exp_avg", kParams, i}, p.exp_avg);
-      add_piece(handle->state_pieces, {"exp_avg_sq", kParams, i}, p.exp_avg_sq);
-      add_piece(handle->state_pieces, {"master", kParams, i}, p.master);
-      add_piece(handle->state_pieces, {"remainder", kParams, i}, p.remainder);
-      sl_adamw::Shape shape{p.param->ndim, {}};
+      add_piece(object->state_pieces, {"param", kParams, i}, p.param);
+      add_piece(object->state_pieces, {"exp_avg", kParams, i}, p.exp_avg);
+      add_piece(object->state_pieces, {"exp_avg_sq", kParams, i}, p.exp_avg_sq);
+      add_piece(object->state_pieces, {"master", kParams, i}, p.master);
+      add_piece(object->state_pieces, {"remainder", kParams, i}, p.remainder);
+      AdamW::Shape shape{p.param->ndim, {}};
       std::copy_n(p.param->shape, p.param->ndim, shape.sizes.begin());
-      handle->shapes.push_back(shape);
-      handle->groups_used = std::max(handle->groups_used, p.group + 1);
+      object->shapes.push_back(shape);
+      object->groups_used = std::max(object->groups_used, p.group + 1);
       tensors.push_back({span(p.param), span(p.exp_avg), span(p.exp_avg_sq), span(p.master),
                          span(p.remainder), p.group});
     }
-    sort_pieces(handle->state_pieces);
-    SL_TRY(check_apart(handle->state_pieces));
-    SL_TRY(find_backend(device, &handle->backend));
-    handle->device = device;
-    handle->pieces.reserve(static_cast<size_t>(count) + 2);
-    handle->grads.resize(static_cast<size_t>(count));
-    SL_TRY(handle->backend->adamw_create(tensors.data(), count, &handle->impl));
-    live().add(handle.get());
-    *out = handle.release();
+    sort_pieces(object->state_pieces);
+    SL_TRY(check_apart(object->state_pieces));
+    SL_TRY(find_backend(device, &object->backend));
+    object->device = device;
+    object->pieces.reserve(static_cast<size_t>(count) + 2);
+    object->grads.resize(static_cast<size_t>(count));
+    SL_TRY(object->backend->adamw_create(tensors.data(), count, &object->impl));
+    *out = handles().add(std::move(object));
     return SL_OK;
   });
 }
@@ -292,16 +285,17 @@ sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw*
 sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
                         const sl_adamw_step_args* args) {
   return guarded("sl_adamw_step", [&] {
-    SL_TRY(check_handle(adamw));
+    std::shared_ptr<AdamW> object;
+    SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_context(context));
     SL_TRY(check_pointer({"args"}, args));
-    SL_TRY(check_step(*adamw, *args));
-    SL_TRY(check_step_overlap(*adamw, *args));
+    SL_TRY(check_step(*object, *args));
+    SL_TRY(check_step_overlap(*object, *args));
     for (int64_t i = 0; i < args->count; ++i) {
-      adamw->grads[static_cast<size_t>(i)] = grad_span(args->grads[i]);
+      object->grads[static_cast<size_t>(i)] = grad_span(args->grads[i]);
     }
     AdamwStep step{};
-    step.grads = adamw->grads.data();
+    step.grads = object->grads.data();
     step.groups = args->groups;
     step.lr = args->lr ? static_cast<const float*>(data_of(*args->lr)) : nullptr;
     step.grad_scale = args->grad_scale;
@@ -310,35 +304,35 @@ sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
     step.zero_grads = args->zero_grads == 1;
     step.report = args->report ? static_cast<float*>(data_of(*args->report)) : nullptr;
     return in_context_without_workspace(context, [&](const sl_context& used) {
-      return adamw->backend->adamw_step(adamw->impl, used, step);
+      return object->backend->adamw_step(object->impl, used, step);
     });
   });
 }
 
 sl_status sl_adamw_get_steps(const sl_adamw* adamw, int64_t* steps, int64_t count) {
   return guarded("sl_adamw_get_steps", [&] {
-    SL_TRY(check_handle(adamw));
+    std::shared_ptr<AdamW> object;
+    SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_pointer({"steps"}, steps));
-    SL_TRY(check_step_count(*adamw, count));
-    return adamw->backend->adamw_get_steps(adamw->impl, steps);
+    SL_TRY(check_step_count(*object, count));
+    return object->backend->adamw_get_steps(object->impl, steps);
   });
 }
 
 sl_status sl_adamw_set_steps(sl_adamw* adamw, const int64_t* steps, int64_t count) {
   return guarded("sl_adamw_set_steps", [&] {
-    SL_TRY(check_handle(adamw));
+    std::shared_ptr<AdamW> object;
+    SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_pointer({"steps"}, steps));
-    SL_TRY(check_step_count(*adamw, count));
+    SL_TRY(check_step_count(*object, count));
     for (int64_t i = 0; i < count; ++i) {
       if (steps[i] < 0) {
         return invalid({"", "steps", i}, "%lld, expected at least 0",
                        static_cast<long long>(steps[i]));
       }
     }
-    return adamw->backend->adamw_set_steps(adamw->impl, steps);
+    return object->backend->adamw_set_steps(object->impl, steps);
   });
 }
 
-void sl_adamw_destroy(sl_adamw* adamw) {
-  if (adamw != nullptr && live().remove(adamw)) delete adamw;
-}
+void sl_adamw_destroy(sl_adamw* adamw) { handles().remove(adamw); }

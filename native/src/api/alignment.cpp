@@ -9,7 +9,7 @@
 
 using namespace sightline;
 
-struct sl_alignment {
+struct Alignment {
   const Backend* backend;
   void* impl;
   int64_t d, p, z;
@@ -17,16 +17,17 @@ struct sl_alignment {
   sl_dtype weight_dtype;
   bool trainable;
 
-  ~sl_alignment() {
+  ~Alignment() {
     if (impl != nullptr) backend->alignment_destroy(impl);
   }
 };
 
 namespace {
 
-LiveHandles<sl_alignment>& live() {
-  static auto* handles = new LiveHandles<sl_alignment>;  // outlives every static destructor
-  return *handles;
+Handles<sl_alignment, Alignment>& handles() {
+  // Outlives every static destructor.
+  static auto* all = new Handles<sl_alignment, Alignment>("alignment", "sl_alignment_create");
+  return *all;
 }
 
 struct Sizes {
@@ -55,7 +56,7 @@ sl_status check_projector(const char* owner, const sl_projector* projector, Size
   SL_TRY(check_pointer({owner}, projector));
   for (const Parameter& p : kParameters) {
     const sl_tensor* tensor = projector->*p.tensor;
-    SL_TRY(check_tensor({p.name, owner}, tensor, p.dims, p.dims, p.layout));
+    SL_TRY(check_matrix({p.name, owner}, tensor, p.dims, p.dims, p.layout));
     for (int d = 0; d < p.dims; ++d) SL_TRY(check_dim_positive({p.name, owner}, *tensor, d));
     SL_TRY(check_same_dtype({p.name, owner}, *tensor, *projector->ln_weight, "ln_weight"));
     SL_TRY(check_same_device({p.name, owner}, *tensor, projector->ln_weight->device, "ln_weight"));
@@ -81,8 +82,7 @@ ProjectorViews views_of(const sl_projector& projector) {
 }
 
 // A second set of tensors for the projector behind a handle: new weights, or gradients.
-sl_status check_against(const sl_alignment& handle, const char* owner,
-                        const sl_projector* projector) {
+sl_status check_against(const Alignment& handle, const char* owner, const sl_projector* projector) {
   Sizes sizes{};
   SL_TRY(check_projector(owner, projector, &sizes));
   if (sizes.d != handle.d || sizes.p != handle.p || sizes.z != handle.z) {
@@ -94,13 +94,6 @@ sl_status check_against(const sl_alignment& handle, const char* owner,
   }
   return check_same_device({"ln_weight", owner}, *projector->ln_weight, handle.device,
                            "the projector");
-}
-
-sl_status check_handle(const sl_alignment* alignment) {
-  SL_TRY(check_pointer({"alignment"}, alignment));
-  if (live().contains(alignment)) return SL_OK;
-  return invalid({"alignment"}, "%p, expected a live handle from sl_alignment_create",
-                 static_cast<const void*>(alignment));
 }
 
 sl_status check_config(const sl_alignment_config* config) {
@@ -119,21 +112,21 @@ sl_status check_config(const sl_alignment_config* config) {
   return SL_OK;
 }
 
-sl_status check_loss_args(const sl_alignment& handle, const sl_alignment_args& args) {
+sl_status check_loss_args(const Alignment& handle, const sl_alignment_args& args) {
   const sl_device& device = handle.device;
-  SL_TRY(check_tensor({"hidden"}, args.hidden, 3, 3, "[B,N,D]"));
+  SL_TRY(check_matrix({"hidden"}, args.hidden, 3, 3, "[B,N,D]"));
   SL_TRY(check_dim({"hidden"}, *args.hidden, 2, handle.d, "columns of w1"));
   SL_TRY(check_same_device({"hidden"}, *args.hidden, device, "the projector"));
   const int64_t batch = args.hidden->shape[0], tokens = args.hidden->shape[1];
 
-  SL_TRY(check_tensor({"teacher"}, args.teacher, 3, 3, "[B,N,Z]"));
+  SL_TRY(check_matrix({"teacher"}, args.teacher, 3, 3, "[B,N,Z]"));
   SL_TRY(check_dim({"teacher"}, *args.teacher, 2, handle.z, "rows of w3"));
   SL_TRY(check_dim({"teacher"}, *args.teacher, 0, batch, "batch of hidden"));
   SL_TRY(check_dim({"teacher"}, *args.teacher, 1, tokens, "tokens of hidden"));
   SL_TRY(check_same_device({"teacher"}, *args.teacher, device, "the projector"));
 
   const auto check_per_token = [&](const Arg& arg, const sl_tensor* tensor) {
-    SL_TRY(check_tensor(arg, tensor, 2, 2, "[B,N]"));
+    SL_TRY(check_matrix(arg, tensor, 2, 2, "[B,N]"));
     SL_TRY(check_dim(arg, *tensor, 0, batch, "batch of hidden"));
     SL_TRY(check_dim(arg, *tensor, 1, tokens, "tokens of hidden"));
     SL_TRY(check_float32(arg, *tensor));
@@ -150,7 +143,7 @@ sl_status check_loss_args(const sl_alignment& handle, const sl_alignment_args& a
   SL_TRY(check_same_device({"loss"}, *args.loss, device, "the projector"));
 
   if (args.grad_hidden != nullptr) {
-    SL_TRY(check_tensor({"grad_hidden"}, args.grad_hidden, 3, 3, "[B,N,D]"));
+    SL_TRY(check_matrix({"grad_hidden"}, args.grad_hidden, 3, 3, "[B,N,D]"));
     SL_TRY(check_same_shape({"grad_hidden"}, *args.grad_hidden, *args.hidden, "hidden"));
     SL_TRY(check_same_dtype({"grad_hidden"}, *args.grad_hidden, *args.hidden, "hidden"));
     SL_TRY(check_same_device({"grad_hidden"}, *args.grad_hidden, device, "the projector"));
@@ -197,17 +190,16 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
     SL_TRY(check_float16_device({"compute", "config"}, config->compute, first.device));
     const Backend* backend = nullptr;
     SL_TRY(find_backend(first.device, &backend));
-    auto handle = std::make_unique<sl_alignment>(sl_alignment{backend, nullptr, sizes.d, sizes.p,
-                                                              sizes.z, first.device, first.dtype,
-                                                              config->trainable == 1});
+    auto object =
+        std::make_shared<Alignment>(Alignment{backend, nullptr, sizes.d, sizes.p, sizes.z,
+                                              first.device, first.dtype, config->trainable == 1});
     AlignmentOptions options;
     options.compute = dtype_of(config->compute);
-    options.trainable = handle->trainable;
+    options.trainable = object->trainable;
     options.ln_eps = static_cast<float>(config->ln_eps);
     options.dropout = static_cast<float>(config->dropout);
-    SL_TRY(backend->alignment_create(views_of(*weights), options, &handle->impl));
-    live().add(handle.get());
-    *out = handle.release();
+    SL_TRY(backend->alignment_create(views_of(*weights), options, &object->impl));
+    *out = handles().add(std::move(object));
     return SL_OK;
   });
 }
@@ -215,18 +207,19 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
 sl_status sl_alignment_update(sl_alignment* alignment, const sl_context* context,
                               const sl_projector* weights) {
   return guarded("sl_alignment_update", [&] {
-    SL_TRY(check_handle(alignment));
+    std::shared_ptr<Alignment> object;
+    SL_TRY(handles().find(alignment, &object));
     SL_TRY(check_context(context));
-    SL_TRY(check_against(*alignment, "weights", weights));
-    if (weights->ln_weight->dtype.code != alignment->weight_dtype.code ||
-        weights->ln_weight->dtype.bits != alignment->weight_dtype.bits) {
+    SL_TRY(check_against(*object, "weights", weights));
+    if (weights->ln_weight->dtype.code != object->weight_dtype.code ||
+        weights->ln_weight->dtype.bits != object->weight_dtype.bits) {
       return invalid({"ln_weight", "weights"},
                      "dtype code %d of %d bits, expected %d of %d bits as in sl_alignment_create",
                      weights->ln_weight->dtype.code, weights->ln_weight->dtype.bits,
-                     alignment->weight_dtype.code, alignment->weight_dtype.bits);
+                     object->weight_dtype.code, object->weight_dtype.bits);
     }
     return in_context_without_workspace(context, [&](const sl_context& used) {
-      return alignment->backend->alignment_update(alignment->impl, used, views_of(*weights));
+      return object->backend->alignment_update(object->impl, used, views_of(*weights));
     });
   });
 }
@@ -234,10 +227,11 @@ sl_status sl_alignment_update(sl_alignment* alignment, const sl_context* context
 sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* context,
                             const sl_alignment_args* args) {
   return guarded("sl_alignment_loss", [&] {
-    SL_TRY(check_handle(alignment));
+    std::shared_ptr<Alignment> object;
+    SL_TRY(handles().find(alignment, &object));
     SL_TRY(check_context(context));
     SL_TRY(check_pointer({"args"}, args));
-    SL_TRY(check_loss_args(*alignment, *args));
+    SL_TRY(check_loss_args(*object, *args));
     SL_TRY(check_loss_overlap(*args));
     AlignmentCall call{};
     call.hidden = view3(args->hidden);
@@ -254,11 +248,9 @@ sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* con
     call.training = args->training == 1;
     call.dropout_seed = args->dropout_seed;
     return in_context(context, [&](const sl_context& used) {
-      return alignment->backend->alignment_loss(alignment->impl, used, call);
+      return object->backend->alignment_loss(object->impl, used, call);
     });
   });
 }
 
-void sl_alignment_destroy(sl_alignment* alignment) {
-  if (alignment != nullptr && live().remove(alignment)) delete alignment;
-}
+void sl_alignment_destroy(sl_alignment* alignment) { handles().remove(alignment); }

@@ -192,6 +192,18 @@ sl_status check_tensor_of(const Arg& arg, const sl_tensor* tensor, const sl_dtyp
   return check_memory(arg, *tensor);
 }
 
+sl_status check_matrix(const Arg& arg, const sl_tensor* tensor, int min_dims, int max_dims,
+                       const char* layout) {
+  SL_TRY(check_tensor(arg, tensor, min_dims, max_dims, layout));
+  int64_t rows = 1;  // their product fits, or one of them is 0
+  for (int d = 0; d < tensor->ndim - 1; ++d) {
+    if (__builtin_mul_overflow(rows, tensor->shape[d], &rows)) rows = kMaxExtent + 1;
+  }
+  if (rows <= kMaxExtent && tensor->shape[tensor->ndim - 1] <= kMaxExtent) return SL_OK;
+  return invalid(arg, "shape %s, expected at most %" PRId64 " rows and as many columns",
+                 shape_of(*tensor).chars, kMaxExtent);
+}
+
 sl_status check_number(const Arg& arg, const sl_tensor* tensor) {
   SL_TRY(check_tensor(arg, tensor, 0, kMaxDims, "one number"));
   for (int d = 0; d < tensor->ndim; ++d) {

@@ -1,35 +1,64 @@
-// The handles that are alive. Looking a pointer up reads nothing behind it, so a destroyed, foreign
-// or random handle is an error message and not a crash.
+// What the handles of the ABI stand for. A handle is a number in a pointer's clothes, never given
+// out twice: a destroyed, foreign or random one finds nothing, and nothing behind it is read. A
+// call holds what it uses, so that destroying a handle meanwhile frees it after the call.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <mutex>
 #include <shared_mutex>
-#include <unordered_set>
+#include <unordered_map>
+
+#include "api/arguments.h"
 
 namespace sightline {
 
-template <typename Handle>
-class LiveHandles {
+// The last handle given out, of any kind: one of another kind finds nothing either.
+inline std::atomic<uintptr_t> last_handle{0};
+
+template <typename Handle, typename Object>
+class Handles {
  public:
-  void add(const Handle* handle) {
+  // `name` of the argument in messages; `create` is the function that gives handles out.
+  Handles(const char* name, const char* create) : name_(name), create_(create) {}
+
+  Handle* add(std::shared_ptr<Object> object) {
+    const uintptr_t handle = last_handle.fetch_add(kSpacing) + kSpacing;
     std::unique_lock lock(mutex_);
-    handles_.insert(handle);
+    objects_.emplace(handle, std::move(object));
+    return reinterpret_cast<Handle*>(handle);
   }
 
-  // False if it was not alive.
-  bool remove(const Handle* handle) {
-    std::unique_lock lock(mutex_);
-    return handles_.erase(handle) == 1;
-  }
-
-  bool contains(const Handle* handle) const {
+  sl_status find(const Handle* handle, std::shared_ptr<Object>* out) const {
+    SL_TRY(check_pointer({name_}, handle));
     std::shared_lock lock(mutex_);
-    return handles_.count(handle) == 1;
+    const auto found = objects_.find(reinterpret_cast<uintptr_t>(handle));
+    if (found == objects_.end()) {
+      return invalid({name_}, "%p, expected a live handle from %s",
+                     static_cast<const void*>(handle), create_);
+    }
+    *out = found->second;
+    return SL_OK;
+  }
+
+  void remove(const Handle* handle) {
+    std::shared_ptr<Object> last;  // freed outside of the lock
+    std::unique_lock lock(mutex_);
+    const auto found = objects_.find(reinterpret_cast<uintptr_t>(handle));
+    if (found == objects_.end()) return;
+    last = std::move(found->second);
+    objects_.erase(found);
+    lock.unlock();
   }
 
  private:
+  static constexpr uintptr_t kSpacing = 64;  // as aligned as an object would be
+
+  const char* name_;
+  const char* create_;
   mutable std::shared_mutex mutex_;
-  std::unordered_set<const Handle*> handles_;
+  std::unordered_map<uintptr_t, std::shared_ptr<Object>> objects_;
 };
 
 }  // namespace sightline

@@ -23,7 +23,7 @@ sl_status check_count(int64_t count) {
 // y, dy: the leading dimensions of x, then `columns`.
 sl_status check_rows_like_x(const Arg& arg, const sl_tensor* tensor, const sl_tensor& x,
                             int64_t columns, const char* why) {
-  SL_TRY(check_tensor(arg, tensor, x.ndim, x.ndim, "as many as x"));
+  SL_TRY(check_matrix(arg, tensor, x.ndim, x.ndim, "as many as x"));
   SL_TRY(check_dim(arg, *tensor, x.ndim - 1, columns, why));
   for (int d = 0; d < x.ndim - 1; ++d) {
     SL_TRY(check_dim(arg, *tensor, d, x.shape[d], "the same dimension of x"));
@@ -36,11 +36,11 @@ sl_status check_rows_like_x(const Arg& arg, const sl_tensor* tensor, const sl_te
 sl_status check_adapter(const Arg& a_arg, const sl_tensor* a, const Arg& b_arg, const sl_tensor* b,
                         int64_t columns, const char* columns_of, const sl_device& device,
                         const char* device_of) {
-  SL_TRY(check_tensor(a_arg, a, 2, 2, "[r,K]"));
+  SL_TRY(check_matrix(a_arg, a, 2, 2, "[r,K]"));
   SL_TRY(check_dim_positive(a_arg, *a, 0));
   SL_TRY(check_dim(a_arg, *a, 1, columns, columns_of));
   SL_TRY(check_same_device(a_arg, *a, device, device_of));
-  SL_TRY(check_tensor(b_arg, b, 2, 2, "[N,r]"));
+  SL_TRY(check_matrix(b_arg, b, 2, 2, "[N,r]"));
   SL_TRY(check_dim_positive(b_arg, *b, 0));
   SL_TRY(check_dim(b_arg, *b, 1, a->shape[0], "rows of a"));
   SL_TRY(check_same_dtype(b_arg, *b, *a, "a"));
@@ -57,7 +57,7 @@ int64_t row_count(const sl_tensor& x) {
 sl_status check_call(const sl_context* context, const sl_tensor* x, double dropout,
                      const sl_lora_linear* linears, int64_t count) {
   SL_TRY(check_context(context));
-  SL_TRY(check_tensor({"x"}, x, 1, 3, "[...,K]"));
+  SL_TRY(check_matrix({"x"}, x, 1, 3, "[...,K]"));
   SL_TRY(check_dim_positive({"x"}, *x, x->ndim - 1));
   SL_TRY(check_probability({"dropout"}, dropout));
   SL_TRY(check_count(count));
@@ -71,7 +71,7 @@ sl_status check_linear(const sl_tensor& x, const sl_lora_linear& linear, int64_t
                        "x"));
   const int64_t n = linear.b->shape[0], r = linear.a->shape[0];
   if (linear.weight != nullptr) {
-    SL_TRY(check_tensor(arg("weight", i), linear.weight, 2, 2, "[N,K]"));
+    SL_TRY(check_matrix(arg("weight", i), linear.weight, 2, 2, "[N,K]"));
     SL_TRY(check_dim(arg("weight", i), *linear.weight, 0, n, "rows of b"));
     SL_TRY(check_dim(arg("weight", i), *linear.weight, 1, k, "columns of x"));
     SL_TRY(check_same_device(arg("weight", i), *linear.weight, x.device, "x"));
@@ -80,13 +80,13 @@ sl_status check_linear(const sl_tensor& x, const sl_lora_linear& linear, int64_t
     if (linear.weight == nullptr) {
       return invalid(arg("bias", i), "given, expected NULL where weight is NULL");
     }
-    SL_TRY(check_tensor(arg("bias", i), linear.bias, 1, 1, "[N]"));
+    SL_TRY(check_matrix(arg("bias", i), linear.bias, 1, 1, "[N]"));
     SL_TRY(check_dim(arg("bias", i), *linear.bias, 0, n, "rows of b"));
     SL_TRY(check_same_device(arg("bias", i), *linear.bias, x.device, "x"));
   }
   SL_TRY(check_finite(arg("scale", i), linear.scale));
   if (linear.s != nullptr) {
-    SL_TRY(check_tensor(arg("s", i), linear.s, 2, 2, "[M,r]"));
+    SL_TRY(check_matrix(arg("s", i), linear.s, 2, 2, "[M,r]"));
     SL_TRY(check_dim(arg("s", i), *linear.s, 0, row_count(x), "rows of x"));
     SL_TRY(check_dim(arg("s", i), *linear.s, 1, r, "rows of a"));
     SL_TRY(check_float32(arg("s", i), *linear.s));
@@ -99,7 +99,7 @@ sl_status check_linear(const sl_tensor& x, const sl_lora_linear& linear, int64_t
 sl_status check_gradient(const Arg& arg, const sl_tensor* gradient, const sl_tensor& of,
                          const char* of_name, const sl_device& device) {
   if (gradient == nullptr) return SL_OK;
-  SL_TRY(check_tensor(arg, gradient, 2, 2, "as many as its parameter"));
+  SL_TRY(check_matrix(arg, gradient, 2, 2, "as many as its parameter"));
   SL_TRY(check_same_shape(arg, *gradient, of, of_name));
   return check_same_device(arg, *gradient, device, "x");
 }
@@ -218,7 +218,7 @@ sl_status backward(const sl_context* context, const sl_tensor* x, double dropout
 sl_status merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
                 const sl_tensor* b, double scale, int32_t rounding, uint64_t seed, float sign) {
   SL_TRY(check_context(context));
-  SL_TRY(check_tensor({"weight"}, weight, 2, 2, "[N,K]"));
+  SL_TRY(check_matrix({"weight"}, weight, 2, 2, "[N,K]"));
   SL_TRY(check_dim_positive({"weight"}, *weight, 0));
   SL_TRY(check_dim_positive({"weight"}, *weight, 1));
   SL_TRY(check_adapter({"a"}, a, {"b"}, b, weight->shape[1], "columns of weight", weight->device,
