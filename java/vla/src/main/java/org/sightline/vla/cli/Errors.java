@@ -105,9 +105,7 @@ final class Errors {
       return denied.getFile() + ": permission denied";
     }
     if (error instanceof InvalidPathException path) {
-      boolean unmappable = path.getReason().startsWith("Malformed input");
-      return "\"%s\" is no path: %s"
-          .formatted(path.getInput(), unmappable ? TextEncoding.cause() : path.getReason());
+      return TextEncoding.explain(path);
     }
     if (error instanceof OutOfMemoryError) {
       return "the Java heap is too small ("

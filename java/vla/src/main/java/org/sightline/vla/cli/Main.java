@@ -3,6 +3,7 @@ package org.sightline.vla.cli;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.Arrays;
 import org.sightline.Sightline;
 import picocli.CommandLine;
@@ -72,6 +73,7 @@ public final class Main implements Runnable {
     CommandLine line =
         new CommandLine(main)
             .setCommandName(Launcher.command())
+            .registerConverter(Path.class, TextEncoding::path)
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)

@@ -1,7 +1,10 @@
 package org.sightline.vla.cli;
 
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.Objects;
 import java.util.stream.Stream;
+import picocli.CommandLine.TypeConversionException;
 
 /**
  * Text that the locale cannot hold. Java decodes arguments and names of files by the locale, and
@@ -27,8 +30,22 @@ final class TextEncoding {
     }
   }
 
+  /** A path out of a file of settings, which the locale may not be able to hold either. */
+  static Path path(String text) {
+    try {
+      return Path.of(text);
+    } catch (InvalidPathException e) {
+      throw new TypeConversionException(explain(e));
+    }
+  }
+
+  static String explain(InvalidPathException e) {
+    boolean unmappable = e.getReason().startsWith("Malformed input");
+    return "found \"%s\": %s".formatted(e.getInput(), unmappable ? cause() : e.getReason());
+  }
+
   /** Why, and what to do. */
-  static String cause() {
+  private static String cause() {
     String encoding = System.getProperty("sun.jnu.encoding");
     if (encoding.equals("UTF-8")) {
       return "not all of it is UTF-8, the encoding of this locale";

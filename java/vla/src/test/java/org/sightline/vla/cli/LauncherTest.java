@@ -108,6 +108,16 @@ class LauncherTest {
   }
 
   @Test
+  void aPathInSettingsThatTheLocaleCannotHoldIsRefused() throws Exception {
+    Path settings = folder.resolve("run.yaml");
+    Files.writeString(settings, "output: '" + folder + "/café'");
+    Ended ended = shell("$program finetune --config '" + settings + "'", Map.of("LC_ALL", "C"));
+    assertEquals(2, ended.code, ended.err);
+    assertTrue(ended.err.startsWith("sightline: " + settings + ", line 1: "), ended.err);
+    assertTrue(ended.err.contains("/café\": the locale C ("), ended.err);
+  }
+
+  @Test
   void anInstructionThatTheLocaleCannotHoldIsRefused() throws Exception {
     String cafe = "\"$(printf 'caf\\303\\251')\"";
     for (String line :
