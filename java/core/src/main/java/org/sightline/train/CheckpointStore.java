@@ -31,6 +31,9 @@ import org.sightline.formats.AtomicFile;
  * durable (fsync), then renamed, and the folder made durable too. Older ones go only after that. If
  * writing fails, what was written of it is deleted and those before stay as they were.
  *
+ * <p>{@code diverged-000000040/} is a checkpoint that a run diverged from ({@link
+ * TrainingDivergedException}); it is not read any more.
+ *
  * <p>One run uses a store at a time.
  */
 public final class CheckpointStore {
@@ -123,6 +126,13 @@ public final class CheckpointStore {
         delete(doomed);
       }
     }
+  }
+
+  /** Keeps a checkpoint under another name, so that a resumed run goes back behind it. */
+  void setAside(int step) throws IOException {
+    Path aside = folder.resolve(name(step).replace("step", "diverged"));
+    delete(aside); // Of an earlier try.
+    Files.move(folder.resolve(name(step)), aside, StandardCopyOption.ATOMIC_MOVE);
   }
 
   /** What a process left that was killed while it wrote or deleted. */

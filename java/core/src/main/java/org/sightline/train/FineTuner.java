@@ -107,7 +107,8 @@ public final class FineTuner<B> implements AutoCloseable {
   }
 
   /** As the longer form, without evaluation. */
-  public FineTuneResult run(Iterator<? extends B> batches, TrainingListener... listeners) {
+  public FineTuneResult run(Iterator<? extends B> batches, TrainingListener... listeners)
+      throws TrainingDivergedException {
     return run(batches, null, listeners);
   }
 
@@ -115,7 +116,8 @@ public final class FineTuner<B> implements AutoCloseable {
   public FineTuneResult run(
       Iterator<? extends B> batches,
       Supplier<? extends Iterator<? extends B>> evaluation,
-      TrainingListener... listeners) {
+      TrainingListener... listeners)
+      throws TrainingDivergedException {
     return run(batches, evaluation, null, listeners);
   }
 
@@ -140,13 +142,16 @@ public final class FineTuner<B> implements AutoCloseable {
    *     be read, caused by a {@link CheckpointException}
    * @throws IllegalArgumentException if a checkpoint is of another run, or the batches cannot be
    *     resumed
+   * @throws TrainingDivergedException if the run no longer learns: its steps are mostly skipped, or
+   *     a loss or trained tensor is not finite
    * @throws TrainingMemoryException if memory does not suffice
    */
   public FineTuneResult run(
       Iterator<? extends B> batches,
       Supplier<? extends Iterator<? extends B>> evaluation,
       CheckpointStore checkpoints,
-      TrainingListener... listeners) {
+      TrainingListener... listeners)
+      throws TrainingDivergedException {
     requireOpen();
     if (checkpoints != null && !(batches instanceof Checkpointable)) {
       throw new IllegalArgumentException(
@@ -171,6 +176,9 @@ public final class FineTuner<B> implements AutoCloseable {
         FineTuneResult result = run.toEnd(step.isPresent());
         audience.forEach(listener -> listener.end(result));
         return result;
+      } catch (TrainingDivergedException e) {
+        saved.setAsideIfUseless(run.takenSteps());
+        throw failed(e, audience);
       } catch (RuntimeException e) {
         throw failed(run.explain(e), audience);
       } catch (OutOfMemoryError e) {

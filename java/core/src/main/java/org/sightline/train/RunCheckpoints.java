@@ -13,6 +13,7 @@ final class RunCheckpoints {
   private final int interval;
   private final Supplier<List<Checkpointable>> parts;
   private int savedAt = -1;
+  private int takenAtSave;
 
   /**
    * @param store null for no checkpoints
@@ -38,9 +39,31 @@ final class RunCheckpoints {
     }
   }
 
-  void saveIfDue(int step) {
-    if (interval > 0 && step % interval == 0) {
+  /** The run begins, or goes on, with so many steps that changed something. */
+  void begin(int taken) {
+    takenAtSave = taken;
+  }
+
+  boolean isDue(int step) {
+    return store != null && interval > 0 && step % interval == 0;
+  }
+
+  /** Saves unless nothing has changed since the last time: a good checkpoint would go for it. */
+  void saveIfLearnt(int step, int taken) {
+    if (taken > takenAtSave) {
       save(step);
+      takenAtSave = taken;
+    }
+  }
+
+  /** After a run has diverged: if nothing could be learnt from the newest checkpoint, it is bad. */
+  void setAsideIfUseless(int taken) {
+    if (savedAt >= 0 && taken == takenAtSave) {
+      try {
+        store.setAside(savedAt);
+      } catch (IOException e) {
+        throw new UncheckedIOException(e.getMessage(), e);
+      }
     }
   }
 

@@ -48,6 +48,11 @@ final class StepInterval implements Checkpointable, AutoCloseable {
     return steps;
   }
 
+  /** How many of them changed nothing; waits for the device. */
+  int skippedSteps() {
+    return steps == 0 ? 0 : (int) read(reports)[SKIPPED];
+  }
+
   /**
    * @param report [4] as {@code AdamW.stepAsync} returns it
    */

@@ -32,7 +32,13 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
   }
 
   private record Progress(
-      Identity run, int stepsDone, int steps, int skippedSteps, double seconds, int evaluatedAt) {}
+      Identity run,
+      int stepsDone,
+      int steps,
+      int skippedSteps,
+      int skippedInExcess,
+      double seconds,
+      int evaluatedAt) {}
 
   private final FineTuneConfig config;
   private final FineTuner<B> tuner;
@@ -44,6 +50,7 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
   private final List<TrainingListener> listeners;
 
   private final StepInterval interval = new StepInterval();
+  private final Divergence divergence;
   private final List<Evaluation> evaluations = new ArrayList<>();
   private StepEvent lastEvent;
   private int steps;
@@ -68,6 +75,7 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
     this.evaluation = evaluation;
     this.checkpoints = checkpoints;
     this.listeners = listeners;
+    this.divergence = new Divergence(config);
   }
 
   StepInterval interval() {
@@ -77,7 +85,8 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
   /**
    * @param resumed whether a checkpoint was restored
    */
-  FineTuneResult toEnd(boolean resumed) {
+  FineTuneResult toEnd(boolean resumed) throws TrainingDivergedException {
+    checkpoints.begin(takenSteps());
     // A run that was saved because it had been stopped stays so.
     End end = resumed && stopRequested() ? End.STOPPED : End.COMPLETED;
     int totalSteps = tuner.stepsDone() - steps + config.steps();
@@ -92,9 +101,11 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
       }
       boolean last = end != End.COMPLETED || steps == config.steps();
       if (interval.steps() > 0 && (last || interval.steps() == config.logInterval())) {
+        int counted = interval.steps();
         lastEvent = interval.toEvent(tuner.stepsDone(), totalSteps);
         skippedSteps += lastEvent.skippedSteps();
         listeners.forEach(listener -> listener.step(lastEvent));
+        divergence.check(lastEvent, counted);
       }
       if (end == End.COMPLETED && isEvaluationDue(last)) {
         evaluate();
@@ -102,8 +113,9 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
       if (end == End.COMPLETED && stopRequested()) {
         end = End.STOPPED;
       }
-      if (end == End.COMPLETED && !last) {
-        checkpoints.saveIfDue(tuner.stepsDone());
+      if (end == End.COMPLETED && !last && checkpoints.isDue(tuner.stepsDone())) {
+        divergence.check(pass.policy().trainableParameters());
+        checkpoints.saveIfLearnt(tuner.stepsDone(), takenSteps());
       }
     }
     boolean evaluated = evaluatedAt == tuner.stepsDone();
@@ -111,6 +123,8 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
       evaluate();
     }
     if (end != End.INTERRUPTED) {
+      divergence.checkEnd(steps, skippedSteps);
+      divergence.check(pass.policy().trainableParameters());
       checkpoints.saveLast(tuner.stepsDone());
     }
     return new FineTuneResult(
@@ -120,6 +134,11 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
         seconds,
         Optional.ofNullable(lastEvent),
         List.copyOf(evaluations));
+  }
+
+  /** Steps of this run that changed something. */
+  int takenSteps() {
+    return steps - skippedSteps - interval.skippedSteps();
   }
 
   private boolean isInterrupted() {
@@ -136,13 +155,14 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
     return evaluation != null && (last || every > 0 && tuner.stepsDone() % every == 0);
   }
 
-  private void evaluate() {
+  private void evaluate() throws TrainingDivergedException {
     Iterator<? extends B> held = evaluation.get();
     try {
       Evaluation result = tuner.evaluate(held);
       evaluations.add(result);
       evaluatedAt = result.step();
       listeners.forEach(listener -> listener.evaluation(result));
+      divergence.check(result);
     } finally {
       BatchPass.close(held);
     }
@@ -204,6 +224,7 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
                 tuner.stepsDone(),
                 steps,
                 skippedSteps,
+                divergence.excess(),
                 seconds,
                 evaluatedAt)));
   }
@@ -215,6 +236,7 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
     tuner.setStepsDone(progress.stepsDone);
     steps = progress.steps;
     skippedSteps = progress.skippedSteps;
+    divergence.restore(progress.skippedInExcess);
     seconds = progress.seconds;
     evaluatedAt = progress.evaluatedAt;
   }

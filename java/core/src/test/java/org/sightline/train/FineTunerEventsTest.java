@@ -16,7 +16,7 @@ import org.sightline.train.Toy.ToyPolicy;
 /** What a run of {@link FineTuner} tells, how it is stopped, and how it ends. */
 class FineTunerEventsTest extends FineTunerFixture {
   @Test
-  void tellsListenersInOrderAndEvaluatesPerOptimizerStep() {
+  void tellsListenersInOrderAndEvaluatesPerOptimizerStep() throws Exception {
     List<Batch> batches = Toy.batches(3, 4, 1);
     List<Batch> held = Toy.batches(2, 4, 50);
     try (Toys toys =
@@ -63,7 +63,7 @@ class FineTunerEventsTest extends FineTunerFixture {
 
   /** An interval reports the mean of what its steps would report alone. */
   @Test
-  void anIntervalReportsMeans() {
+  void anIntervalReportsMeans() throws Exception {
     List<List<StepEvent>> runs = new ArrayList<>();
     for (int interval : List.of(1, 3)) {
       try (Toys toys = new Toys(config(Mode.ALIGN, 3).logInterval(interval).build())) {
@@ -108,7 +108,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void endsInGoodOrderWhenTheBatchesDo() {
+  void endsInGoodOrderWhenTheBatchesDo() throws Exception {
     List<Batch> five = Toy.batches(5, 4, 1);
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
@@ -132,7 +132,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void stopsWhenAListenerAsks() {
+  void stopsWhenAListenerAsks() throws Exception {
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
             new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).build())) {
@@ -151,7 +151,7 @@ class FineTunerEventsTest extends FineTunerFixture {
   }
 
   @Test
-  void stopsWhenInterruptedAndKeepsTheFlag() {
+  void stopsWhenInterruptedAndKeepsTheFlag() throws Exception {
     try (ToyPolicy policy = new ToyPolicy();
         FineTuner<Batch> tuner =
             new FineTuner<>(

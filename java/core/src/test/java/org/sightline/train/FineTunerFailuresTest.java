@@ -21,7 +21,7 @@ import org.sightline.train.Toy.ToyTeacher;
 /** Steps that fail, and configurations that {@link FineTuner} refuses. */
 class FineTunerFailuresTest extends FineTunerFixture {
   @Test
-  void countsAndSkipsStepsThatAreNotFinite() {
+  void countsAndSkipsStepsThatAreNotFinite() throws Exception {
     List<Batch> batches = Toy.batches(3, 4, 1);
     batches.get(1).y.fill_(new Scalar(Double.NaN));
     try (ToyPolicy policy = new ToyPolicy();

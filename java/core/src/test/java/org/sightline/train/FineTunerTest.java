@@ -32,7 +32,7 @@ import org.sightline.train.Toy.ToyTeacher;
 
 class FineTunerTest extends FineTunerFixture {
   @Test
-  void alignRaisesTheCosineAndLowersTheLoss() {
+  void alignRaisesTheCosineAndLowersTheLoss() throws Exception {
     List<Batch> batches = Toy.batches(4, 8, 1);
     try (Toys toys = new Toys(config(Mode.ALIGN, 150).lambda(1).build())) {
       Evaluation before = toys.tuner.evaluate(batches.iterator());
@@ -68,7 +68,8 @@ class FineTunerTest extends FineTunerFixture {
   /** Gradient of the paper's total loss at the start, composed here by hand. */
   @ParameterizedTest
   @EnumSource(LayerReduction.class)
-  void minimisesActionPlusLambdaTimesTheReducedAlignment(LayerReduction reduction) {
+  void minimisesActionPlusLambdaTimesTheReducedAlignment(LayerReduction reduction)
+      throws Exception {
     List<Batch> batches = Toy.batches(1, 8, 1);
     double lambda = 0.7;
     FineTuneConfig config =
@@ -122,7 +123,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void defaultLeavesAlignmentOutButMeasuresIt() {
+  void defaultLeavesAlignmentOutButMeasuresIt() throws Exception {
     List<Batch> batches = Toy.batches(2, 8, 1);
     List<List<Float>> withTeacher;
     try (Toys toys = new Toys(config(Mode.DEFAULT, 5).build())) {
@@ -155,7 +156,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void freezeKeepsTheBitsOfTheVisionAdapters() {
+  void freezeKeepsTheBitsOfTheVisionAdapters() throws Exception {
     AdamW.Config decay = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.5, 0, true);
     List<Batch> batches = Toy.batches(2, 8, 1);
     try (ToyPolicy policy = new ToyPolicy()) {
@@ -184,7 +185,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void accumulatingHalvesEqualsTheWhole() {
+  void accumulatingHalvesEqualsTheWhole() throws Exception {
     Batch whole = Toy.batches(1, 8, 1).get(0);
     List<List<List<Float>>> results = new ArrayList<>();
     List<StepEvent> events = new ArrayList<>();
@@ -214,7 +215,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void aTrainableProjectorIsTrained() {
+  void aTrainableProjectorIsTrained() throws Exception {
     ProjectorConfig trainable =
         new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, Toy.PROJECTOR.compute(), 0);
     List<Batch> batches = Toy.batches(2, 8, 1);
@@ -261,7 +262,7 @@ class FineTunerTest extends FineTunerFixture {
   }
 
   @Test
-  void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() {
+  void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() throws Exception {
     int threads = torch.get_num_threads();
     try {
       List<List<List<Float>>> results = new ArrayList<>();
@@ -293,7 +294,7 @@ class FineTunerTest extends FineTunerFixture {
   @EnumSource(
       value = Mode.class,
       names = {"DEFAULT", "FREEZE"})
-  void stepsAndEvaluationsLeaveNoNativeObjects(Mode mode) {
+  void stepsAndEvaluationsLeaveNoNativeObjects(Mode mode) throws Exception {
     List<Batch> batches = Toy.batches(2, 4, 1);
     try (Toys toys =
         new Toys(

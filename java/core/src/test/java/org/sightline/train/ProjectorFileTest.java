@@ -28,7 +28,7 @@ class ProjectorFileTest {
 
   /** Every weight of every layer's projector is optimised, saved, and comes back. */
   @Test
-  void trainedProjectorsOfAllLayersAreSaved() throws IOException {
+  void trainedProjectorsOfAllLayersAreSaved() throws Exception {
     Path file = folder.resolve(ProjectorFile.NAME);
     ProjectorConfig trainable =
         new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, DType.FLOAT32, 3);

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -61,8 +60,7 @@ class ResumedRunTest {
     }
   }
 
-  private static FineTuneResult run(Path folder, int steps, Interrupter listener)
-      throws IOException {
+  private static FineTuneResult run(Path folder, int steps, Interrupter listener) throws Exception {
     try {
       return ToyRun.run(folder, steps, listener);
     } finally {
@@ -70,7 +68,7 @@ class ResumedRunTest {
     }
   }
 
-  private void assertSameBytes(String file) throws IOException {
+  private void assertSameBytes(String file) throws Exception {
     assertArrayEquals(
         Files.readAllBytes(folder.resolve("whole").resolve(file)),
         Files.readAllBytes(folder.resolve("parts").resolve(file)),
@@ -78,7 +76,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void anInterruptedRunIsSavedAndGoesOn() throws IOException {
+  void anInterruptedRunIsSavedAndGoesOn() throws Exception {
     run(folder.resolve("whole"), 20, new Interrupter());
     Path parts = folder.resolve("parts");
     Interrupter listener = new Interrupter();
@@ -107,7 +105,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void goesBackBehindADamagedCheckpointAndSaysSo() throws IOException {
+  void goesBackBehindADamagedCheckpointAndSaysSo() throws Exception {
     run(folder.resolve("whole"), 12, new Interrupter());
     Path parts = folder.resolve("parts");
     Interrupter listener = new Interrupter();
@@ -128,7 +126,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void aRunThatWasStoppedStaysSo() throws IOException {
+  void aRunThatWasStoppedStaysSo() throws Exception {
     List<Batch> held = Toy.batches(1, 4, 50);
     for (int i = 0; i < 2; i++) {
       try (FineTunerFixture.Toys toys = new FineTunerFixture.Toys(ToyRun.config(60))) {
@@ -146,7 +144,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void anotherRunsCheckpointIsRefused() throws IOException {
+  void anotherRunsCheckpointIsRefused() throws Exception {
     ToyRun.run(folder, 4);
     CheckpointStore store = new CheckpointStore(folder.resolve("checkpoints"), 2);
     FineTuneConfig other =
@@ -171,7 +169,7 @@ class ResumedRunTest {
   }
 
   @Test
-  void whatCannotBeSavedEndsTheRunByName() throws IOException {
+  void whatCannotBeSavedEndsTheRunByName() throws Exception {
     // A file where the folder should be.
     Path file = Files.writeString(folder.resolve("checkpoints"), "mine");
     UncheckedIOException e = assertThrows(UncheckedIOException.class, () -> ToyRun.run(folder, 8));
@@ -252,7 +250,7 @@ class ResumedRunTest {
 
   /** Dropout of projectors is off in an evaluation: two of them agree. */
   @Test
-  void evaluationsAreWithoutDropout() {
+  void evaluationsAreWithoutDropout() throws Exception {
     try (FineTunerFixture.Toys toys =
         new FineTunerFixture.Toys(new ToyPolicy(0.5), ToyRun.config(4))) {
       toys.tuner.run(new Toy.Stream());

@@ -26,7 +26,7 @@ final class ToyRun {
   private ToyRun() {}
 
   /** Arguments: the folder of the run, its steps. Prints a line for every event. */
-  public static void main(String[] args) throws IOException {
+  public static void main(String[] args) throws Exception {
     Sightline.load();
     torch.set_num_threads(1);
     TrainingListener printer =
@@ -69,7 +69,8 @@ final class ToyRun {
   }
 
   /** Runs to the end, from a checkpoint if there is one; leaves weights and logs. */
-  static FineTuneResult run(Path folder, int steps, TrainingListener... more) throws IOException {
+  static FineTuneResult run(Path folder, int steps, TrainingListener... more)
+      throws IOException, TrainingDivergedException {
     Files.createDirectories(folder);
     try (ToyPolicy policy = new ToyPolicy(0.1);
         ToyTeacher teacher = new ToyTeacher();

@@ -8,6 +8,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
+import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
@@ -90,6 +91,7 @@ final class Errors {
         || error instanceof UncheckedIOException
         || error instanceof ParameterException
         || error instanceof UnsatisfiedLinkError && error.getCause() instanceof IOException
+        || error instanceof TrainingDivergedException
         || error instanceof TrainingMemoryException
         || error instanceof OutOfMemoryError;
   }
@@ -111,6 +113,9 @@ final class Errors {
       return "the Java heap is too small ("
           + error.getMessage()
           + "): lower --batch-size, or start java with a larger -Xmx";
+    }
+    if (error instanceof TrainingDivergedException) {
+      return error.getMessage() + " (--lr, --clip, --dtype float32)";
     }
     if (error instanceof FileSystemException file) {
       String reason = file.getReason() == null ? "cannot be used" : file.getReason();

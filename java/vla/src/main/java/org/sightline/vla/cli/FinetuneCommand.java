@@ -14,6 +14,7 @@ import org.sightline.LoraInit;
 import org.sightline.Sightline;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
+import org.sightline.train.TrainingDivergedException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Mixin;
@@ -39,6 +40,9 @@ final class FinetuneCommand implements Callable<Integer> {
 
   /** Of a process that ended on SIGINT; the system sets it by itself then. */
   private static final int INTERRUPTED = 130;
+
+  private static final List<String> BESIDE_RESUME =
+      List.of("--resume", "--steps", "--lr", "--clip", "--stacktrace");
 
   @Spec private CommandSpec spec;
 
@@ -205,7 +209,7 @@ final class FinetuneCommand implements Callable<Integer> {
   }
 
   /** Control-C lets the step under way finish and its checkpoint be written. */
-  private static int run(FinetuneJob job) throws IOException {
+  private static int run(FinetuneJob job) throws IOException, TrainingDivergedException {
     CountDownLatch ended = new CountDownLatch(1);
     Thread stop =
         new Thread(
@@ -235,11 +239,12 @@ final class FinetuneCommand implements Callable<Integer> {
     List<String> others =
         spec.commandLine().getParseResult().matchedOptions().stream()
             .map(OptionSpec::longestName)
-            .filter(name -> !List.of("--resume", "--steps", "--stacktrace").contains(name))
+            .filter(name -> !BESIDE_RESUME.contains(name))
             .toList();
     if (!others.isEmpty()) {
       throw new IllegalArgumentException(
-          "--resume takes all settings but --steps from its folder, found " + others);
+          "--resume takes all settings but --steps, --lr and --clip from its folder, found "
+              + others);
     }
   }
 

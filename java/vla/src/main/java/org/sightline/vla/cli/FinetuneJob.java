@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.Optional;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
+import org.sightline.train.TrainingDivergedException;
 import org.sightline.vla.data.ActionTokenizer;
 import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.ImageTransform;
@@ -103,7 +104,7 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   /** Runs what is not done yet; false if it was interrupted. */
-  boolean run() throws IOException {
+  boolean run() throws IOException, TrainingDivergedException {
     if (settings.base().isRandom()) {
       drawBase();
     }
@@ -121,6 +122,13 @@ final class FinetuneJob implements AutoCloseable {
       if (result.isEmpty()) {
         try (OpenVla model = model()) {
           result = run.run(model, teacher, data);
+        } catch (TrainingDivergedException e) {
+          out.printf(
+              "Mode %s has no result. With a lower rate it goes on from step %d: finetune --resume"
+                  + " %s --lr RATE%n",
+              lowerCase(mode), run.stepsDone(), settings.output());
+          out.flush();
+          throw e;
         }
       }
       if (result.isEmpty()) {

@@ -26,6 +26,7 @@ import org.sightline.train.ProjectorFile;
 import org.sightline.train.Teacher;
 import org.sightline.train.TensorBoardLog;
 import org.sightline.train.TimingLog;
+import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.vla.data.BatchIterator;
 import org.sightline.vla.data.VlaBatch;
@@ -95,7 +96,7 @@ final class ModeRun {
 
   /** Trains from the start or a checkpoint; empty if it was interrupted. */
   Optional<ModeResult> run(OpenVla model, Teacher<VlaBatch> teacher, VlaData data)
-      throws IOException {
+      throws IOException, TrainingDivergedException {
     Files.createDirectories(folder);
     ModeResult.delete(folder);
     model.setGradientCheckpointing(settings.run().gradientCheckpointing());

@@ -109,7 +109,7 @@ final class PlanCommand implements Callable<Integer> {
   private boolean json;
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() throws Exception {
     try {
       return plan();
     } catch (ArithmeticException e) {
@@ -120,7 +120,7 @@ final class PlanCommand implements Callable<Integer> {
     }
   }
 
-  private int plan() throws IOException {
+  private int plan() throws Exception {
     Sightline.load();
     StepSettings settings = settings();
     StepTrial trial = measure == null ? null : StepTrial.run(settings, measure);

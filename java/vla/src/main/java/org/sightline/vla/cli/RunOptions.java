@@ -35,7 +35,7 @@ final class RunOptions {
       paramLabel = "DIR",
       description = {
         "Go on with the run in this folder, from its newest good checkpoint.",
-        "All else but --steps comes from the folder."
+        "All else but --steps, --lr and --clip comes from the folder."
       })
   Path resume;
 

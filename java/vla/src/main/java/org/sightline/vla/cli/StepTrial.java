@@ -20,6 +20,7 @@ import org.sightline.train.FineTuner;
 import org.sightline.train.Mode;
 import org.sightline.train.StepEvent;
 import org.sightline.train.Teacher;
+import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.memory.StepSettings;
@@ -43,7 +44,8 @@ record StepTrial(double secondsPerStep, long baselineBytes, long peakBytes) {
    *
    * @throws IOException if the system does not tell a process's memory (it is not Linux)
    */
-  static StepTrial run(StepSettings settings, int steps) throws IOException {
+  static StepTrial run(StepSettings settings, int steps)
+      throws IOException, TrainingDivergedException {
     if (steps < 1) {
       throw new IllegalArgumentException("--measure must be at least 1, found " + steps);
     }

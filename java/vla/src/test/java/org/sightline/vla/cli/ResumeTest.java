@@ -43,12 +43,13 @@ class ResumeTest {
     assertFalse(Files.exists(parts.resolve("align/result.json")));
     // The folder may be moved in between.
     Path moved = Files.move(parts, folder.resolve("moved"));
-    Cli refused = Cli.run("finetune --resume " + moved + " --lr 1");
+    Cli refused = Cli.run("finetune --resume " + moved + " --rank 1");
     assertEquals(2, refused.exitCode());
     assertTrue(
         refused
             .err()
-            .contains("--resume takes all settings but --steps from its folder, found [--lr]"),
+            .contains(
+                "--resume takes all settings but --steps, --lr and --clip from its folder, found [--rank]"),
         refused.err());
     Cli resumed = Cli.succeed("finetune --resume " + moved);
 

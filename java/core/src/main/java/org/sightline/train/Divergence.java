@@ -1,0 +1,97 @@
+package org.sightline.train;
+
+import java.util.Map;
+import java.util.OptionalDouble;
+import org.bytedeco.pytorch.Tensor;
+import org.sightline.Finite;
+
+/** The rule of {@link TrainingDivergedException}. */
+final class Divergence {
+  /** How many more steps may be skipped than taken. */
+  private static final int LIMIT = 10;
+
+  private final FineTuneConfig config;
+  private int excess;
+
+  Divergence(FineTuneConfig config) {
+    this.config = config;
+  }
+
+  /** How many more steps were skipped than taken; for checkpoints. */
+  int excess() {
+    return excess;
+  }
+
+  void restore(int excess) {
+    this.excess = excess;
+  }
+
+  /**
+   * @param steps that the event is of
+   */
+  void check(StepEvent event, int steps) throws TrainingDivergedException {
+    int skipped = event.skippedSteps();
+    if (skipped == 0 && !Double.isFinite(event.totalLoss())) {
+      throw diverged(
+          "step "
+              + event.step()
+              + " has total loss "
+              + event.totalLoss()
+              + losses(event.actionLoss(), event.alignmentLoss()));
+    }
+    excess = Math.max(0, excess + 2 * skipped - steps);
+    if (excess >= LIMIT) {
+      throw diverged(
+          "by step "
+              + event.step()
+              + ", "
+              + excess
+              + " more steps were skipped than taken, as gradients were not finite");
+    }
+  }
+
+  void check(Evaluation evaluation) throws TrainingDivergedException {
+    if (!Double.isFinite(evaluation.actionLoss())
+        || !Double.isFinite(evaluation.alignmentLoss().orElse(0))) {
+      throw diverged(
+          "the evaluation after step "
+              + evaluation.step()
+              + losses(evaluation.actionLoss(), evaluation.alignmentLoss()));
+    }
+  }
+
+  void check(Map<String, Tensor> trained) throws TrainingDivergedException {
+    try {
+      trained.forEach(Finite::require);
+    } catch (IllegalArgumentException e) {
+      throw diverged(e.getMessage());
+    }
+  }
+
+  void checkEnd(int steps, int skipped) throws TrainingDivergedException {
+    if (2 * skipped > steps) {
+      throw diverged(
+          skipped + " of " + steps + " steps were skipped, as gradients were not finite");
+    }
+  }
+
+  private static String losses(double action, OptionalDouble alignment) {
+    return " (action loss "
+        + action
+        + (alignment.isPresent() ? ", alignment loss " + alignment.getAsDouble() : "")
+        + ")";
+  }
+
+  private TrainingDivergedException diverged(String found) {
+    double clip = config.optimizer().maxGradNorm();
+    return new TrainingDivergedException(
+        "the run has diverged: "
+            + found
+            + "; lower the learning rate (now "
+            + config.optimizer().learningRate()
+            + ") or the norm that gradients are clipped to (now "
+            + (clip == 0 ? "never" : clip)
+            + "), or compute in float32; if it was so from the first step, look at weights, images"
+            + " and teacher");
+  }
+}
