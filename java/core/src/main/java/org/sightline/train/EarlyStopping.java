@@ -89,11 +89,6 @@ public final class EarlyStopping implements TrainingListener, Checkpointable {
     return waited > patience;
   }
 
-  /** Whether the last evaluation was the best so far. */
-  public boolean isBest() {
-    return best != null && waited == 0;
-  }
-
   /** Why the run was ended; empty if it was not. */
   public Optional<String> reason() {
     return stopRequested()

@@ -35,9 +35,9 @@ import org.sightline.AlignmentProjector;
  * {@code next()} runs inside a {@code PointerScope} that ends with the batch, so that an iterator
  * needs no scope of its own.
  *
- * <p>A run with the same seed, policy, batches and mode gives the same bits; so does one that is
- * given a {@link CheckpointStore}, broken off at any moment, and run again with all of these made
- * anew.
+ * <p>A run with the same seed, policy, batches and mode gives the same bits on the same number of
+ * threads (libtorch's own products round differently with it); so does one that is given a {@link
+ * CheckpointStore}, broken off at any moment, and run again with all of these made anew.
  *
  * @param <B> the batch of the policy
  */

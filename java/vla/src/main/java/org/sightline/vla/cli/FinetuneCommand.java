@@ -54,7 +54,10 @@ final class FinetuneCommand implements Callable<Integer> {
       names = "--output",
       paramLabel = "DIR",
       required = true,
-      description = "Folder for adapters, CSV, plot; one subfolder a mode.")
+      description = {
+        "Folder for adapters, CSV, plot; one subfolder a mode.",
+        "In it the last adapter, and in best/ that of the lowest held-out loss."
+      })
   private Path output;
 
   @Option(names = "--overwrite", description = "Allow an output folder that is not empty.")
@@ -197,7 +200,7 @@ final class FinetuneCommand implements Callable<Integer> {
       try (RunLock lock = RunLock.of(output)) {
         if (resumed) {
           job.requireStepsAhead();
-          RunFile.addResumption(output, spec);
+          RunFile.addResumption(output, spec).ifPresent(this::warn);
         } else {
           OutputFolder.requireUsable(output, overwrite); // Another run may have come first.
           OutputFolder.clear(output, settings.base().isRandom(), settings.teacher() == null);
@@ -206,6 +209,11 @@ final class FinetuneCommand implements Callable<Integer> {
         return run(job);
       }
     }
+  }
+
+  private void warn(String text) {
+    spec.commandLine().getErr().println("sightline: warning: " + text);
+    spec.commandLine().getErr().flush();
   }
 
   /** Control-C lets the step under way finish and its checkpoint be written. */

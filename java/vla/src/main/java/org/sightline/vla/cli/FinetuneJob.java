@@ -16,7 +16,6 @@ import org.sightline.vla.data.ActionTokenizer;
 import org.sightline.vla.data.HuggingFacePromptTokenizer;
 import org.sightline.vla.data.ImageTransform;
 import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.StatisticsJson;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaData;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
@@ -176,10 +175,6 @@ final class FinetuneJob implements AutoCloseable {
     out.println(
         "Adapters, logs%s and report: ".formatted(undrawn.isPresent() ? "" : ", plot") + folder);
     out.flush();
-  }
-
-  static void writeStatistics(VlaData data, Path folder) throws IOException {
-    StatisticsJson.write(folder.resolve("dataset_statistics.json"), data.statisticsByName());
   }
 
   /** A model for one mode. */

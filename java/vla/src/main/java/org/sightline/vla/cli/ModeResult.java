@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.AtomicFile;
@@ -75,6 +76,13 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
   /** Evaluation at the end. */
   Row after() {
     return history.evaluations().get(history.evaluations().size() - 1);
+  }
+
+  /** The evaluation with the lowest action loss, of which {@link BestAdapter} keeps the adapter. */
+  Row best() {
+    return history.evaluations().stream()
+        .min(Comparator.comparingDouble(row -> row.get("action_loss")))
+        .orElseThrow();
   }
 
   double secondsPerStep() {

@@ -2,7 +2,6 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -16,7 +15,6 @@ import org.sightline.formats.PeftConfig;
 import org.sightline.train.CheckpointStore;
 import org.sightline.train.CsvLog;
 import org.sightline.train.EarlyStopping;
-import org.sightline.train.Evaluation;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.FineTuneResult;
 import org.sightline.train.FineTuner;
@@ -29,6 +27,7 @@ import org.sightline.train.TimingLog;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.vla.data.BatchIterator;
+import org.sightline.vla.data.StatisticsJson;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaData;
 import org.sightline.vla.model.OpenVla;
@@ -41,7 +40,7 @@ import org.sightline.vla.model.OpenVla;
  * events.out.tfevents.0.sightline      both for TensorBoard
  * checkpoints/                         what it goes on from
  * adapter_config.json, adapter_model.safetensors   the adapter in PEFT's format
- * best/                                that of the best evaluation, with early stopping
+ * best/                                the same of the evaluation with the lowest action loss
  * alignment_projector.safetensors     of every aligned layer, in mode align
  * frames.json                          a few frames, and the actions the model takes there
  * dataset_statistics.json              how its actions are normalised
@@ -120,9 +119,10 @@ final class ModeRun {
               return interrupted.getAsBoolean();
             }
           });
+      BestAdapter.Writer writer = into -> writeAdapter(model, tuner, data, into);
+      listeners.add(new BestAdapter(folder.resolve(BEST), writer));
       if (stopping != null) {
         listeners.add(stopping);
-        listeners.add(keepBest(stopping, model));
       }
       FineTuneResult result =
           tuner.run(
@@ -135,11 +135,7 @@ final class ModeRun {
       }
       String name = mode.name().toLowerCase(Locale.ROOT);
       DataReport.waited(out, name, batches.waitedSeconds(), result.seconds());
-      writeAdapter(model, folder);
-      if (mode == Mode.ALIGN) {
-        ProjectorFile.write(folder.resolve(ProjectorFile.NAME), tuner.projectors());
-      }
-      FinetuneJob.writeStatistics(data, folder);
+      writer.write(folder);
       ExampleFrames.write(folder, model, data, settings.seed());
       Optional<String> note = stopping == null ? Optional.empty() : stopping.reason();
       ModeResult.write(folder, result, note);
@@ -172,25 +168,15 @@ final class ModeRun {
         .build();
   }
 
-  private TrainingListener keepBest(EarlyStopping stopping, OpenVla model) {
-    return new TrainingListener() {
-      @Override
-      public void evaluation(Evaluation evaluation) {
-        if (stopping.isBest()) {
-          try {
-            writeAdapter(model, folder.resolve(BEST));
-          } catch (IOException e) {
-            throw new UncheckedIOException(e.getMessage(), e);
-          }
-        }
-      }
-    };
-  }
-
-  private void writeAdapter(OpenVla model, Path into) throws IOException {
+  private void writeAdapter(OpenVla model, FineTuner<VlaBatch> tuner, VlaData data, Path into)
+      throws IOException {
     var adapters = model.adapters();
     PeftConfig config =
         PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.baseName());
     new PeftAdapter(config, adapters).write(into);
+    if (mode == Mode.ALIGN) {
+      ProjectorFile.write(into.resolve(ProjectorFile.NAME), tuner.projectors());
+    }
+    StatisticsJson.write(into.resolve("dataset_statistics.json"), data.statisticsByName());
   }
 }

@@ -57,6 +57,7 @@ final class OutputFolder {
       ModeResult.delete(run);
       delete(run.resolve(ModeRun.CHECKPOINTS));
       delete(run.resolve(ModeRun.BEST));
+      Files.deleteIfExists(run.resolve("adapter_model.safetensors"));
     }
   }
 

@@ -6,7 +6,7 @@ import org.sightline.vla.cli.RunHistory.Row;
 
 /** The modes side by side: held-out episodes before → after. */
 final class ResultTable {
-  private static final String ROW = "%-8s %6s   %-17s %-17s %-17s %-19s %s%n";
+  private static final String ROW = "%-8s %6s   %-17s %-17s %-17s %-17s %-19s %s%n";
 
   private ResultTable() {}
 
@@ -19,6 +19,7 @@ final class ResultTable {
             "mode",
             "steps",
             "action loss",
+            "lowest (best/)",
             "token accuracy",
             "action L1",
             "alignment cosine",
@@ -33,6 +34,11 @@ final class ResultTable {
               result.name(),
               result.summary().steps(),
               change("%.3f", before.get("action_loss"), after.get("action_loss")),
+              String.format(
+                  Locale.ROOT,
+                  "%.3f at step %d",
+                  result.best().get("action_loss"),
+                  result.best().step()),
               change("%.3f", before.get("token_accuracy"), after.get("token_accuracy")),
               change("%.3f", before.get("action_l1"), after.get("action_l1")),
               change("%+.3f", before.cosine(), after.cosine()),

@@ -7,11 +7,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.bytedeco.pytorch.global.torch;
 import org.sightline.Backend;
 import org.sightline.Sightline;
 
 /** What a run runs on: versions, hardware; for people, so nothing here may fail. */
 final class RunEnvironment {
+  /** Key among the hardware. */
+  static final String THREADS = "threads";
+
   private RunEnvironment() {}
 
   /** By section: versions, hardware. */
@@ -37,12 +41,19 @@ final class RunEnvironment {
     Map<String, String> hardware = new LinkedHashMap<>();
     hardware.put("cpu", cpuName());
     hardware.put("processors", String.valueOf(Runtime.getRuntime().availableProcessors()));
+    hardware.put(THREADS, threads());
     if (ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system) {
       hardware.put("memory_bytes", String.valueOf(system.getTotalMemorySize()));
     }
     hardware.put("cpu_backend", backend(Sightline.cpu()));
     hardware.put("cuda_backend", backend(Sightline.cuda()));
     return hardware;
+  }
+
+  /** Of libtorch, whose products round differently with their number. */
+  private static String threads() {
+    String products = System.getenv("OPENBLAS_NUM_THREADS");
+    return torch.get_num_threads() + (products == null ? "" : ", OpenBLAS " + products);
   }
 
   private static String backend(Backend backend) {

@@ -12,6 +12,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.JsonFields;
@@ -43,12 +44,36 @@ final class RunFile {
     AtomicFile.writeText(folder.resolve(NAME), GSON.toJson(root) + "\n");
   }
 
-  /** Notes in the file that the run goes on. */
-  static void addResumption(Path folder, CommandSpec command) throws IOException {
+  /**
+   * Notes in the file that the run goes on.
+   *
+   * @return what the user should know of it, if anything
+   */
+  static Optional<String> addResumption(Path folder, CommandSpec command) throws IOException {
     JsonObject root = read(folder);
+    JsonArray resumed = root.getAsJsonArray("resumed");
+    JsonObject before =
+        resumed.isEmpty()
+            ? root.getAsJsonObject("started")
+            : resumed.get(resumed.size() - 1).getAsJsonObject();
+    JsonObject now = occasion(command);
     root.add("options", options(command));
-    root.getAsJsonArray("resumed").add(occasion(command));
+    resumed.add(now);
     AtomicFile.writeText(folder.resolve(NAME), GSON.toJson(root) + "\n");
+    String found = threads(now);
+    String expected = threads(before);
+    return expected == null || expected.equals(found)
+        ? Optional.empty()
+        : Optional.of(
+            "the run goes on with %s threads, it had %s: its bytes will not be those of an unbroken run"
+                .formatted(found, expected));
+  }
+
+  /** Null in the files of versions that did not note it. */
+  private static String threads(JsonObject occasion) {
+    JsonObject hardware = occasion.getAsJsonObject("hardware");
+    JsonElement threads = hardware == null ? null : hardware.get(RunEnvironment.THREADS);
+    return threads == null ? null : threads.getAsString();
   }
 
   /**

@@ -35,7 +35,8 @@ final class RunOptions {
       paramLabel = "DIR",
       description = {
         "Go on with the run in this folder, from its newest good checkpoint.",
-        "All else but --steps, --lr and --clip comes from the folder."
+        "All else but --steps, --lr and --clip comes from the folder.",
+        "It ends with the bytes of an unbroken run on the same number of threads."
       })
   Path resume;
 

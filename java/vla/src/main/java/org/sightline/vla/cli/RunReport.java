@@ -101,6 +101,8 @@ final class RunReport {
     figures("seconds", result -> result.summary().seconds());
     figures("seconds per step", ModeResult::secondsPerStep);
     change("action loss, held out", row -> row.get("action_loss"));
+    figures("lowest action loss, held out", result -> result.best().get("action_loss"));
+    figures("its step, whose adapter is in best/", result -> result.best().step());
     change("token accuracy, held out", row -> row.get("token_accuracy"));
     change("action L1 in [-1,1], held out", row -> row.get("action_l1"));
     if (results.stream().anyMatch(result -> !result.history().cosineColumns().isEmpty())) {

@@ -52,9 +52,15 @@ class ResumeTest {
                 "--resume takes all settings but --steps, --lr and --clip from its folder, found [--rank]"),
         refused.err());
     Cli resumed = Cli.succeed("finetune --resume " + moved);
+    assertFalse(resumed.err().contains("threads"), resumed.err());
 
     for (String mode : List.of("default", "align")) {
-      for (String file : List.of("log.csv", "adapter_model.safetensors", "frames.json")) {
+      for (String file :
+          List.of(
+              "log.csv",
+              "adapter_model.safetensors",
+              "best/adapter_model.safetensors",
+              "frames.json")) {
         assertArrayEquals(
             Files.readAllBytes(whole.resolve(mode).resolve(file)),
             Files.readAllBytes(moved.resolve(mode).resolve(file)),
@@ -73,7 +79,11 @@ class ResumeTest {
     byte[] before = Files.readAllBytes(adapter);
     Cli.succeed("finetune --resume " + moved);
     assertArrayEquals(before, Files.readAllBytes(adapter));
+    Path file = moved.resolve("run.json");
+    String run = Files.readString(file);
+    Files.writeString(file, run.replaceAll("\"threads\": \"\\d+", "\"threads\": \"99"));
     Cli more = Cli.succeed("finetune --resume " + moved + " --steps 7");
+    assertTrue(more.err().contains("threads, it had 99"), more.err());
     assertTrue(more.out().contains("align         7 "), more.out());
     // Fewer cannot be undone, and are not noted down.
     Cli fewer = Cli.run("finetune --resume " + moved + " --steps 3");
@@ -135,7 +145,7 @@ class ResumeTest {
       assertFalse(
           started.getAsJsonObject("versions").get(version).getAsString().isBlank(), version);
     }
-    for (String part : List.of("cpu", "processors", "memory_bytes", "cpu_backend")) {
+    for (String part : List.of("cpu", "processors", "threads", "memory_bytes", "cpu_backend")) {
       assertFalse(started.getAsJsonObject("hardware").get(part).getAsString().isBlank(), part);
     }
     assertEquals("finetune", started.getAsJsonArray("arguments").get(0).getAsString());
