@@ -147,7 +147,7 @@ final class JpegSamples {
   }
 
   private static boolean isData(int afterFf) {
-    return afterFf == 0 || afterFf == 0xff || afterFf >= 0xd0 && afterFf <= 0xd7;
+    return afterFf == 0 || afterFf >= 0xd0 && afterFf <= 0xd7;
   }
 
   private ImageCodec.Colour colour() throws IOException {

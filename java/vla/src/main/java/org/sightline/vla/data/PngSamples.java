@@ -43,7 +43,7 @@ final class PngSamples {
       file.position(end + 4);
       boolean first = bare.size() == 8;
       if (first != name.equals("IHDR") || first && length != 13) {
-        throw new IOException("not exactly one header chunk at its start");
+        throw new IOException("not one header chunk of 13 bytes at its start");
       }
       if (Character.isLowerCase(name.charAt(0))) {
         continue;

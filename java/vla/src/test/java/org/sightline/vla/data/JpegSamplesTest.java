@@ -49,6 +49,7 @@ class JpegSamplesTest {
       with(0xfe, new byte[] {(byte) 0xff, (byte) 0xd9, (byte) 0xff, (byte) 0xda}),
       join(part(0, 2), new byte[] {(byte) 0xff, (byte) 0xff}, part(2, end + 2)),
       join(part(0, 20), ascii("between"), part(20, end + 2)),
+      join(part(0, 20), new byte[] {(byte) 0xff, 1, (byte) 0xff, (byte) 0xd3}, part(20, end + 2)),
       join(part(0, end), new byte[3], part(end, end + 2)),
       join(jpeg, ascii("after the end")),
     };
@@ -72,6 +73,8 @@ class JpegSamplesTest {
     refused(
         edited(frame + 11, 0x12),
         "a component of full width and half height (4:4:0), expected 4:4:4, 4:2:2 or 4:2:0");
+    refused(
+        edited(lastOfScan - 1, 62), "incomplete, its scans end before all coefficients are there");
     refused(edited(lastOfScan, 1), "incomplete, its scans end before all coefficients are there");
     refused(unmarkedCmyk(), "CMYK without Adobe's marker, which tells whether it is inverted");
   }

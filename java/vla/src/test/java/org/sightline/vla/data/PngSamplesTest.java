@@ -104,9 +104,10 @@ class PngSamplesTest {
       flipped[bit / 8] ^= (byte) (1 << bit % 8);
       assertThrows(DatasetFormatException.class, () -> ImageCodec.decode(flipped), "bit " + bit);
     }
-    for (int length = 0; length < png.length; length++) {
-      byte[] cut = Arrays.copyOf(png, length);
-      assertThrows(DatasetFormatException.class, () -> ImageCodec.decode(cut), length + " bytes");
+    for (int length = SIGNATURE.length; length < png.length; length++) {
+      file.reset();
+      file.write(png, 0, length);
+      refused("cut off before its end chunk");
     }
   }
 
@@ -127,10 +128,13 @@ class PngSamplesTest {
     chunk("NEED", new byte[0]);
     end(new byte[2]);
     refused("a damaged or unknown chunk NEED at byte 33");
+    file.writeBytes(SIGNATURE);
+    chunk("IHDR", new byte[0]);
+    refused("not one header chunk of 13 bytes at its start");
     start(GREY, 8, false);
     chunk("IHDR", new byte[13]);
     end(new byte[2]);
-    refused("not exactly one header chunk at its start");
+    refused("not one header chunk of 13 bytes at its start");
     start(GREY, 8, false);
     end(new byte[1]);
     refused("Error reading PNG image data");
