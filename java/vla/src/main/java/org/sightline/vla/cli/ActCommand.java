@@ -5,11 +5,15 @@ import com.google.gson.JsonObject;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.GitLfs;
+import org.sightline.vla.data.ActionTokenizer;
 import org.sightline.vla.data.ImageCodec;
 import org.sightline.vla.data.ImageTransform;
 import org.sightline.vla.data.Prompt;
@@ -25,7 +29,8 @@ import picocli.CommandLine.Spec;
     name = "act",
     description = {
       "Predict the action for a camera image and an instruction.",
-      "Prints it in the units of the training data: metres, radians, gripper."
+      "Prints it in the units of the training data: metres, radians, gripper.",
+      "Tokens that stand for no action are counted; where all are such there is no action."
     },
     mixinStandardHelpOptions = true,
     showDefaultValues = true,
@@ -59,10 +64,32 @@ final class ActCommand implements Callable<Integer> {
     byte[] encoded = Files.readAllBytes(image);
     try (LoadedPolicy loaded = policy.open()) {
       long[] ids = ids(loaded, encoded);
+      List<String> unsaid = unsaid(loaded.actions(), ids);
       float[] normalised = loaded.actions().decode(ids);
-      print(ids, normalised, loaded.statistics().denormalize(normalised));
+      print(ids, unsaid, normalised, loaded.statistics().denormalize(normalised));
     }
     return 0;
+  }
+
+  /**
+   * The dimensions for which the model said no action: they decode to an end of their range.
+   *
+   * @throws IllegalArgumentException if these are all
+   */
+  static List<String> unsaid(ActionTokenizer actions, long[] ids) {
+    List<String> unsaid = new ArrayList<>();
+    for (int i = 0; i < ids.length; i++) {
+      if (!actions.isAction(ids[i])) {
+        unsaid.add(Step.ACTION_NAMES.get(i));
+      }
+    }
+    if (unsaid.size() == ids.length) {
+      throw new IllegalArgumentException(
+          "the model answered without an action: found the tokens %s, expected ids from %d to %d;"
+                  .formatted(Arrays.toString(ids), actions.firstId(), actions.lastId())
+              + " was it trained on such prompts, and is the adapter its own?");
+    }
+    return unsaid;
   }
 
   private long[] ids(LoadedPolicy loaded, byte[] encoded) throws Exception {
@@ -82,7 +109,7 @@ final class ActCommand implements Callable<Integer> {
     }
   }
 
-  private void print(long[] ids, float[] normalised, float[] action) {
+  private void print(long[] ids, List<String> unsaid, float[] normalised, float[] action) {
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
       Gson gson = new Gson();
@@ -90,10 +117,19 @@ final class ActCommand implements Callable<Integer> {
       object.add("action", gson.toJsonTree(action));
       object.add("normalized_action", gson.toJsonTree(normalised));
       object.add("token_ids", gson.toJsonTree(ids));
+      object.addProperty("no_action_tokens", unsaid.size());
       out.println(object);
     } else {
       for (int i = 0; i < action.length; i++) {
         out.printf(Locale.ROOT, "%-8s %+.6f%n", Step.ACTION_NAMES.get(i), action[i]);
+      }
+      if (!unsaid.isEmpty()) {
+        out.printf(
+            Locale.ROOT,
+            "%d of %d tokens are no action; at an end of their range: %s%n",
+            unsaid.size(),
+            ids.length,
+            String.join(", ", unsaid));
       }
     }
     out.flush();

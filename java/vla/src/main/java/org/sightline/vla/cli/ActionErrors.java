@@ -15,6 +15,7 @@ final class ActionErrors {
   private long tokens;
   private long actionTokens;
   private long correct;
+  private long noActions;
 
   ActionErrors(ActionTokenizer actions, ActionStatistics statistics) {
     this.actions = actions;
@@ -35,6 +36,7 @@ final class ActionErrors {
       }
       actionTokens++;
       correct += predictions.predicted()[i] == labels[i] ? 1 : 0;
+      noActions += actions.isAction(predictions.predicted()[i]) ? 0 : 1;
       said[dimension] = (float) actions.decode(predictions.predicted()[i]);
       meant[dimension] = (float) actions.decode(labels[i]);
       if (++dimension == Step.ACTION_SIZE) {
@@ -70,6 +72,15 @@ final class ActionErrors {
   /** Share of the action tokens that were said exactly. */
   double tokenAccuracy() {
     return (double) correct / actionTokens;
+  }
+
+  /** How many tokens were said in an action's place that are none; they count as an end. */
+  long noActions() {
+    return noActions;
+  }
+
+  long actionTokens() {
+    return actionTokens;
   }
 
   /** Mean |said − meant| in the normalised space [-1,1], of one dimension. */

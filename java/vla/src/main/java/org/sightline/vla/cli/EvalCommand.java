@@ -31,7 +31,8 @@ import picocli.CommandLine.Spec;
     name = "eval",
     description = {
       "Loss, token accuracy and L1 per action dimension on recorded episodes.",
-      "Each token is predicted given the recorded ones before it; the whole vocabulary competes.",
+      "Each token is predicted given the recorded ones before it; the whole vocabulary competes,",
+      "and tokens that stand for no action are counted.",
       "Of the data that the adapter's run was trained on, the episodes that it held out count."
     },
     mixinStandardHelpOptions = true,
@@ -205,6 +206,11 @@ final class EvalCommand implements Callable<Integer> {
       DataReport.leftOut(out, dataset);
       out.printf(Locale.ROOT, "loss            %.4f%n", errors.loss());
       out.printf(Locale.ROOT, "token accuracy  %.4f%n", errors.tokenAccuracy());
+      out.printf(
+          Locale.ROOT,
+          "no action       %d of %d tokens said; they count as an end of the range%n",
+          errors.noActions(),
+          errors.actionTokens());
       out.printf(Locale.ROOT, "action L1       %.4f, in [-1,1]%n%n", errors.meanL1());
       out.printf("dimension  L1 in [-1,1]  L1 in the data's units%n");
       for (int d = 0; d < Step.ACTION_SIZE; d++) {
@@ -231,6 +237,8 @@ final class EvalCommand implements Callable<Integer> {
     object.add("left_out", new Gson().toJsonTree(dataset.leftOut().counts()));
     object.addProperty("loss", errors.loss());
     object.addProperty("token_accuracy", errors.tokenAccuracy());
+    object.addProperty("action_tokens", errors.actionTokens());
+    object.addProperty("no_action_tokens", errors.noActions());
     object.addProperty("action_l1", errors.meanL1());
     JsonObject l1 = new JsonObject();
     JsonObject units = new JsonObject();

@@ -199,12 +199,15 @@ class PolicyCommandsTest {
       assertEquals(
           predictions.predicted()[0], acted.getAsJsonArray("token_ids").get(0).getAsLong());
       float[] normalised = new float[7];
+      int unsaid = 0;
       for (int d = 0; d < 7; d++) {
         long id = acted.getAsJsonArray("token_ids").get(d).getAsLong();
+        unsaid += policy.actions().isAction(id) ? 0 : 1;
         normalised[d] = (float) policy.actions().decode(id);
         assertEquals(
             normalised[d], acted.getAsJsonArray("normalized_action").get(d).getAsFloat(), 1e-6f);
       }
+      assertEquals(unsaid, acted.get("no_action_tokens").getAsInt());
       float[] action = policy.statistics().denormalize(normalised);
       for (int d = 0; d < 7; d++) {
         assertEquals(action[d], acted.getAsJsonArray("action").get(d).getAsFloat(), 1e-6f);
