@@ -2,41 +2,61 @@
 
 #include <dlfcn.h>
 
+#if __has_include(<link.h>)
+#include <link.h>
+#endif
+
+#include <cstring>
+#include <vector>
+
 namespace sightline::torch_ops {
 namespace {
 
 // Loaded libraries that may hold the functions. Python loads libtorch so that everyone sees its
-// symbols, a JVM so that nobody does: those are found by the names of their files.
+// symbols, or, as a JVM does, so that nobody does: those are found by the names of their files,
+// which distributions end in a version.
 class LoadedLibraries {
  public:
   LoadedLibraries() {
-    handles_[0] = RTLD_DEFAULT;
-    const char* const names[] = {"libtorch_cpu.so", "libtorch_cuda.so"};
-    for (int i = 0; i < 2; ++i) handles_[i + 1] = dlopen(names[i], RTLD_NOLOAD | RTLD_LAZY);
+#if __has_include(<link.h>)
+    std::vector<std::string> paths;  // Opened later: the walk holds the loader's lock.
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* found) {
+          const char* slash = std::strrchr(info->dlpi_name, '/');
+          const char* name = slash == nullptr ? info->dlpi_name : slash + 1;
+          if (std::strncmp(name, "libtorch_cpu", 12) == 0 ||
+              std::strncmp(name, "libtorch_cuda", 13) == 0) {
+            static_cast<std::vector<std::string>*>(found)->emplace_back(info->dlpi_name);
+          }
+          return 0;
+        },
+        &paths);
+    for (const std::string& path : paths) {
+      void* handle = dlopen(path.c_str(), RTLD_NOLOAD | RTLD_LAZY);
+      if (handle != nullptr) handles_.push_back(handle);
+    }
+#endif
   }
   ~LoadedLibraries() {
-    for (int i = 1; i < 3; ++i)
-      if (handles_[i] != nullptr) dlclose(handles_[i]);  // only our count of it
+    for (void* handle : handles_) dlclose(handle);  // only our count of it
   }
   LoadedLibraries(const LoadedLibraries&) = delete;
   LoadedLibraries& operator=(const LoadedLibraries&) = delete;
 
-  bool any_by_name() const { return handles_[1] != nullptr || handles_[2] != nullptr; }
+  bool any_by_name() const { return !handles_.empty(); }
 
   template <class Function>
   bool find(const char* name, Function*& out) const {
-    for (int i = 0; i < 3; ++i) {
-      if (i > 0 && handles_[i] == nullptr) continue;
-      void* symbol = dlsym(handles_[i], name);
-      if (symbol == nullptr) continue;
-      out = reinterpret_cast<Function*>(symbol);
-      return true;
+    void* symbol = dlsym(RTLD_DEFAULT, name);
+    for (size_t i = 0; symbol == nullptr && i < handles_.size(); ++i) {
+      symbol = dlsym(handles_[i], name);
     }
-    return false;
+    out = symbol == nullptr ? out : reinterpret_cast<Function*>(symbol);
+    return symbol != nullptr;
   }
 
  private:
-  void* handles_[3];
+  std::vector<void*> handles_;
 };
 
 std::string version_text(uint64_t version) {
