@@ -116,11 +116,12 @@ public final class RatioTable implements Callable<Integer> {
       return name;
     }
     String slug = Machine.cpuModel().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
-    return "ratios-%s-%d-cpus-%s"
-        .formatted(
-            slug,
-            Runtime.getRuntime().availableProcessors(),
-            report.environment().get("Sightline CPU path"));
+    return String.format(
+        Locale.ROOT,
+        "ratios-%s-%d-cpus-%s",
+        slug,
+        Runtime.getRuntime().availableProcessors(),
+        report.environment().get("Sightline CPU path"));
   }
 
   private Report measure(List<Plan.Entry> plan) throws IOException, InterruptedException {

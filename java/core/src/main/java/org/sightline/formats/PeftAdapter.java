@@ -7,6 +7,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -180,7 +181,9 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
 
   private String modelCard() {
     String base = config.baseModel();
-    return """
+    return String.format(
+        Locale.ROOT,
+        """
     ---
     %slibrary_name: peft
     tags:
@@ -196,11 +199,10 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
 
     model = PeftModel.from_pretrained(base_model, "path/to/this/folder")
     ```
-    """
-        .formatted(
-            base == null ? "" : "base_model: " + base + "\n",
-            config.lora().rank(),
-            PeftConfig.decimal(config.lora().alpha(), 0).toPlainString(),
-            adapters.size());
+    """,
+        base == null ? "" : "base_model: " + base + "\n",
+        config.lora().rank(),
+        PeftConfig.decimal(config.lora().alpha(), 0).toPlainString(),
+        adapters.size());
   }
 }

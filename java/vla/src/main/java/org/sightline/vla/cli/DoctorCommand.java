@@ -50,11 +50,12 @@ final class DoctorCommand implements Callable<Integer> {
         "CPU backend",
         "%s",
         cpu.isAvailable()
-            ? "%s%s, %d OpenMP threads"
-                .formatted(
-                    cpu.implementation(),
-                    cpu.nativeBfloat16() ? " with bf16 products" : "",
-                    cpu.maxThreads())
+            ? String.format(
+                Locale.ROOT,
+                "%s%s, %d OpenMP threads",
+                cpu.implementation(),
+                cpu.nativeBfloat16() ? " with bf16 products" : "",
+                cpu.maxThreads())
             : "not available: " + cpu.unavailabilityCause());
     Backend cuda = Sightline.cuda();
     line(
@@ -62,7 +63,7 @@ final class DoctorCommand implements Callable<Integer> {
         "CUDA backend",
         "%s",
         cuda.isAvailable()
-            ? "%d × %s".formatted(cuda.deviceCount(), cuda.implementation())
+            ? String.format(Locale.ROOT, "%d × %s", cuda.deviceCount(), cuda.implementation())
             : "not available: " + cuda.unavailabilityCause());
     line(
         out,

@@ -212,7 +212,7 @@ final class EvalCommand implements Callable<Integer> {
           errors.noActions(),
           errors.actionTokens());
       out.printf(Locale.ROOT, "action L1       %.4f, in [-1,1]%n%n", errors.meanL1());
-      out.printf("dimension  L1 in [-1,1]  L1 in the data's units%n");
+      out.printf(Locale.ROOT, "dimension  L1 in [-1,1]  L1 in the data's units%n");
       for (int d = 0; d < Step.ACTION_SIZE; d++) {
         out.printf(
             Locale.ROOT,

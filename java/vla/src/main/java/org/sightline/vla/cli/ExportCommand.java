@@ -3,6 +3,7 @@ package org.sightline.vla.cli;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.sightline.Sightline;
 import org.sightline.formats.ShardedSafetensors;
@@ -78,6 +79,7 @@ final class ExportCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     try (ShardedSafetensors written = ShardedSafetensors.open(output)) {
       out.printf(
+          Locale.ROOT,
           "%s: %d tensors, %s in %d file%s%n",
           output,
           written.names().size(),

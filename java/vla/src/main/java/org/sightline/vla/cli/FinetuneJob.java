@@ -123,17 +123,22 @@ final class FinetuneJob implements AutoCloseable {
           result = run.run(model, teacher, data);
         } catch (TrainingDivergedException e) {
           out.printf(
+              Locale.ROOT,
               "Mode %s has no result. With a lower rate it goes on from step %d: finetune --resume"
                   + " %s --lr RATE%n",
-              lowerCase(mode), run.stepsDone(), settings.output());
+              lowerCase(mode),
+              run.stepsDone(),
+              settings.output());
           out.flush();
           throw e;
         }
       }
       if (result.isEmpty()) {
         out.printf(
+            Locale.ROOT,
             "Interrupted; to go on: %s finetune --resume %s%n",
-            Launcher.command(), Launcher.quoted(settings.output().toString()));
+            Launcher.command(),
+            Launcher.quoted(settings.output().toString()));
         out.flush();
         return false;
       }
@@ -161,7 +166,7 @@ final class FinetuneJob implements AutoCloseable {
 
   /** The table first: it needs nothing that could be missing. */
   private void report(List<ModeResult> results) throws IOException {
-    out.printf("%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
+    out.printf(Locale.ROOT, "%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
     if (settings.randomness() != null) {
       out.println(settings.randomness());
     }

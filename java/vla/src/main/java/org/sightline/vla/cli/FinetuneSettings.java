@@ -118,13 +118,13 @@ record FinetuneSettings(
   /** Where weights come from, for reports; null if nothing is random. */
   String randomness() {
     if (base.isRandom() && teacher == null) {
-      return "Model and teacher weights are random (seed %d), not pretrained.".formatted(seed);
+      return "Model and teacher weights are random (seed " + seed + "), not pretrained.";
     }
     if (base.isRandom()) {
-      return "Model weights are random (seed %d), not pretrained.".formatted(seed);
+      return "Model weights are random (seed " + seed + "), not pretrained.";
     }
     return teacher == null
-        ? "Teacher weights are random (seed %d), not pretrained.".formatted(seed)
+        ? "Teacher weights are random (seed " + seed + "), not pretrained."
         : null;
   }
 }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.net.URISyntaxException;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.jar.JarFile;
 
 /** What {@code java -jar} starts: {@link Main}, if the libraries that it is made of are there. */
@@ -17,6 +18,7 @@ public final class Launcher {
       List<String> missing = missing(jar);
       if (!missing.isEmpty()) {
         System.err.printf(
+            Locale.ROOT,
             "sightline: %s needs its libraries beside it, found no %s%s: copy the folder lib too%n",
             jar,
             missing.get(0),

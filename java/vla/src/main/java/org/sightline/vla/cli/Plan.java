@@ -72,36 +72,43 @@ final class Plan {
     long elements = parameters.stream().mapToLong(ParameterSpec::elements).sum();
     facts.put(
         "model",
-        "%s, %,d parameters in %d tensors"
-            .formatted(settings.model().preset(), elements, parameters.size()));
+        String.format(
+            Locale.ROOT,
+            "%s, %,d parameters in %d tensors",
+            settings.model().preset(),
+            elements,
+            parameters.size()));
     facts.put(
         "step",
-        "batch %d, %d + %d tokens, %s, rank %d"
-            .formatted(
-                settings.batchSize(),
-                settings.model().imageTokens(),
-                settings.textTokens(),
-                ElementType.of(settings.dtype()).label(),
-                settings.rank()));
+        String.format(
+            Locale.ROOT,
+            "batch %d, %d + %d tokens, %s, rank %d",
+            settings.batchSize(),
+            settings.model().imageTokens(),
+            settings.textTokens(),
+            ElementType.of(settings.dtype()).label(),
+            settings.rank()));
     facts.put(
         "alignment",
         settings.aligned()
-            ? "layers %s to %s%s"
-                .formatted(
-                    settings.alignedLayers(),
-                    settings.teacher().weights(),
-                    settings.teacherCached() ? ", cached" : "")
+            ? String.format(
+                Locale.ROOT,
+                "layers %s to %s%s",
+                settings.alignedLayers(),
+                settings.teacher().weights(),
+                settings.teacherCached() ? ", cached" : "")
             : "none");
     facts.put("gradient checkpointing", settings.gradientCheckpointing() ? "on" : "off");
     facts.put("not counted", "JVM, libtorch, CUDA context, scratch of kernels");
     if (memory != null) {
       facts.put(
           "fits",
-          "%s: %s of %s"
-              .formatted(
-                  fits() ? "yes" : "no",
-                  ByteCount.format(ours.peakBytes()),
-                  ByteCount.format(memory)));
+          String.format(
+              Locale.ROOT,
+              "%s: %s of %s",
+              fits() ? "yes" : "no",
+              ByteCount.format(ours.peakBytes()),
+              ByteCount.format(memory)));
     }
     if (trial != null) {
       facts.put(

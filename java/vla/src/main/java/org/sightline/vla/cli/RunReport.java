@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
@@ -195,8 +196,12 @@ final class RunReport {
     html.raw("<details>");
     html.element(
         "summary",
-        "%d of %d rows; %s/log.csv has all, with all digits"
-            .formatted(training.size(), all.size(), result.name()));
+        String.format(
+            Locale.ROOT,
+            "%d of %d rows; %s/log.csv has all, with all digits",
+            training.size(),
+            all.size(),
+            result.name()));
     rows(training);
     html.raw("</details>\n");
   }

@@ -1,5 +1,7 @@
 package org.sightline.vla.model;
 
+import java.util.Locale;
+
 /**
  * Shape of an OpenVLA model.
  *
@@ -34,14 +36,15 @@ public record OpenVlaConfig(
     if (dino.imageSize() != sigLip.imageSize() || dino.grid() != sigLip.grid()) {
       throw new IllegalArgumentException(
           "sigLip must see the images and patches of dino: "
-              + "dino %d px in %d×%d, sigLip %d px in %d×%d"
-                  .formatted(
-                      dino.imageSize(),
-                      dino.grid(),
-                      dino.grid(),
-                      sigLip.imageSize(),
-                      sigLip.grid(),
-                      sigLip.grid()));
+              + String.format(
+                  Locale.ROOT,
+                  "dino %d px in %d×%d, sigLip %d px in %d×%d",
+                  dino.imageSize(),
+                  dino.grid(),
+                  dino.grid(),
+                  sigLip.imageSize(),
+                  sigLip.grid(),
+                  sigLip.grid()));
     }
     requireSecondToLast("dino", dino);
     requireSecondToLast("sigLip", sigLip);
@@ -52,15 +55,19 @@ public record OpenVlaConfig(
     }
     if (actionBins + vocabularyPadding >= text.vocabularySize()) {
       throw new IllegalArgumentException(
-          "vocabularySize must exceed actionBins + vocabularyPadding = %d, found %d"
-              .formatted(actionBins + vocabularyPadding, text.vocabularySize()));
+          String.format(
+              Locale.ROOT,
+              "vocabularySize must exceed actionBins + vocabularyPadding = %d, found %d",
+              actionBins + vocabularyPadding,
+              text.vocabularySize()));
     }
     if (bosToken < 0 || bosToken >= text.vocabularySize() - vocabularyPadding - actionBins) {
       throw new IllegalArgumentException("bosToken must be a text id, found " + bosToken);
     }
     if (alignedLayer < 0 || alignedLayer > text.layers()) {
       throw new IllegalArgumentException(
-          "alignedLayer must be in 0..%d, found %d".formatted(text.layers(), alignedLayer));
+          String.format(
+              Locale.ROOT, "alignedLayer must be in 0..%d, found %d", text.layers(), alignedLayer));
     }
   }
 
