@@ -26,10 +26,16 @@ final class RunCurves {
    * The finite values of a column.
    *
    * @param color of HTML
+   * @param best the step with the lowest held-out action loss
    * @param dash lengths in pixels of what is drawn and what is left out; empty: all is drawn
    */
   record Curve(
-      String mode, String color, List<Float> dash, List<Integer> steps, List<Double> values) {}
+      String mode,
+      int best,
+      String color,
+      List<Float> dash,
+      List<Integer> steps,
+      List<Double> values) {}
 
   private final List<ModeResult> results;
   private final List<Chart> charts = new ArrayList<>();
@@ -75,7 +81,13 @@ final class RunCurves {
       }
       if (!values.isEmpty()) {
         curves.add(
-            new Curve(results.get(mode).name(), COLORS.get(mode), DASHES.get(mode), steps, values));
+            new Curve(
+                results.get(mode).name(),
+                results.get(mode).best().step(),
+                COLORS.get(mode),
+                DASHES.get(mode),
+                steps,
+                values));
       }
     }
     if (!curves.isEmpty()) {

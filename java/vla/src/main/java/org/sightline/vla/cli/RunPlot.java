@@ -18,6 +18,7 @@ import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
+import org.knowm.xchart.style.lines.SeriesLines;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 import org.sightline.formats.AtomicFile;
 
@@ -29,6 +30,12 @@ final class RunPlot {
   private static final int WIDTH = 520;
   private static final int HEIGHT = 360;
   private static final int COLUMNS = 3;
+
+  /**
+   * A point that is not drawn. Of evenly spaced steps XChart marks every n-th, however odd, and so
+   * many that the numbers run into each other; of others it marks round ones.
+   */
+  private static final double UNEVEN = 0.3;
 
   private RunPlot() {}
 
@@ -94,7 +101,14 @@ final class RunPlot {
     chart.getStyler().setChartBackgroundColor(Color.WHITE);
     chart.getStyler().setLegendPosition(LegendPosition.OutsideS);
     chart.getStyler().setLegendLayout(LegendLayout.Horizontal);
-    chart.getStyler().setXAxisMaxLabelCount(8);
+    chart.getStyler().setXAxisDecimalPattern("0");
+    chart.getStyler().setYAxisDecimalPattern("0.######");
+    double inside = curves.curves().get(0).values().get(0);
+    chart
+        .addSeries("0", List.of(0.0, UNEVEN), List.of(inside, inside))
+        .setMarker(SeriesMarkers.NONE)
+        .setLineStyle(SeriesLines.NONE)
+        .setShowInLegend(false);
     for (RunCurves.Curve curve : curves.curves()) {
       float[] dash = new float[curve.dash().size()];
       for (int i = 0; i < dash.length; i++) {

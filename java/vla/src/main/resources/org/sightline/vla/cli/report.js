@@ -20,6 +20,22 @@
     ...more,
   });
 
+  // A ring around each curve's value at the step with the lowest held-out loss.
+  const markBest = curves => plot => curves.forEach((curve, i) => {
+    const at = curve.steps.indexOf(curve.best);
+    const { min, max } = plot.scales.x;
+    if (at < 0 || curve.best < min || curve.best > max || !plot.series[i + 1].show) return;
+    const ring = new Path2D();
+    const [x, y] = [plot.valToPos(curve.best, "x", true), plot.valToPos(curve.values[at], "y", true)];
+    ring.arc(x, y, 7 * devicePixelRatio, 0, 2 * Math.PI);
+    plot.ctx.save();
+    plot.ctx.setLineDash([]);
+    plot.ctx.strokeStyle = curve.color;
+    plot.ctx.lineWidth = 2 * devicePixelRatio;
+    plot.ctx.stroke(ring);
+    plot.ctx.restore();
+  });
+
   for (const chart of charts) {
     const box = place.appendChild(document.createElement("div"));
     box.className = "chart";
@@ -30,6 +46,7 @@
       height: 250,
       cursor: { sync: { key: "steps", scales: ["x", null] } },
       scales: { x: { time: false } },
+      hooks: { draw: [markBest(chart.curves)] },
       series: [
         { label: "step", value: (plot, value) => value ?? "–" },
         ...chart.curves.map(curve => ({
@@ -55,7 +72,8 @@
     plots.push(plot);
   }
   const help = document.createElement("p");
-  help.textContent = "Drag over steps to zoom in on them, double-click to see all; click on a mode to hide or show its curve.";
+  help.textContent = "Drag over steps to zoom in on them, double-click to see all; click on a mode to hide or show its curve. " +
+    "A ring is around the step with the lowest held-out loss, whose adapter is in best/.";
   place.before(help);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(plot => plot.redraw()));
 }

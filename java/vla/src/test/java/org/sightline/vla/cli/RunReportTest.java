@@ -89,6 +89,7 @@ class RunReportTest {
             .toList());
     JsonObject freeze = heldOut.getAsJsonArray("curves").get(1).getAsJsonObject();
     assertEquals("[0,3]", freeze.get("steps").toString());
+    assertEquals(3, freeze.get("best").getAsInt());
     assertEquals("[8.0844,2.1282]", freeze.get("values").toString());
     assertEquals(
         "[0.002,0.001,6.6667E-4]",
