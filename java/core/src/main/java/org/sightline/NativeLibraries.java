@@ -127,12 +127,13 @@ final class NativeLibraries {
     for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
       message.append("\n  because: ").append(cause);
     }
-    String platform = Loader.getPlatform();
-    return message
-        .append("\nThe class path needs sightline-core, javacpp, openblas and pytorch with the")
-        .append(" classifier ")
-        .append(platform)
-        .append(". -Dorg.bytedeco.javacpp.logger.debug=true shows every step.")
-        .toString();
+    if (failure instanceof LinkageError) {
+      message
+          .append("\nThe class path needs sightline-core, javacpp, openblas and pytorch with the")
+          .append(" classifier ")
+          .append(Loader.getPlatform())
+          .append(". -Dorg.bytedeco.javacpp.logger.debug=true shows every step.");
+    }
+    return message.toString();
   }
 }

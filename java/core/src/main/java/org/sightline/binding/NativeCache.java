@@ -16,7 +16,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -46,8 +45,8 @@ import org.bytedeco.javacpp.Loader;
  * folder has the name of its content, appears whole or not at all, and belongs to this user alone.
  */
 public final class NativeCache {
-  /** JavaCPP's own property: the folder in which libraries are unpacked. */
-  public static final String PROPERTY = "org.bytedeco.javacpp.cachedir";
+  /** JavaCPP's own: the folder in which libraries are unpacked. */
+  private static final String PROPERTY = "org.bytedeco.javacpp.cachedir";
 
   private static final String IN_USE = ".in-use";
   private static final String HALF = "half";
@@ -103,11 +102,13 @@ public final class NativeCache {
         try {
           return privateFolder(
               Path.of(place).toAbsolutePath(), "sightline-" + System.getProperty("user.name"));
-        } catch (IOException | InvalidPathException e) {
-          failures
-              .append("; ")
-              .append(
-                  e instanceof FileSystemException f && f.getReason() != null ? e.getMessage() : e);
+        } catch (FileSystemException e) {
+          String reason = e.getReason();
+          failures.append("; ").append(e.getFile()).append(": ");
+          failures.append(
+              reason == null ? "cannot be used, " + e.getClass().getSimpleName() : reason);
+        } catch (InvalidPathException e) {
+          failures.append("; ").append(e.getMessage());
         }
       }
     }
@@ -120,11 +121,11 @@ public final class NativeCache {
     Files.createDirectories(parent);
     Path folder = parent.toRealPath().resolve(name);
     boolean posix = Files.getFileStore(parent).supportsFileAttributeView("posix");
-    FileAttribute<?>[] attributes =
-        posix
-            ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PRIVATE)}
-            : new FileAttribute<?>[0];
-    Files.createDirectories(folder, attributes);
+    if (posix) {
+      Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PRIVATE));
+    } else {
+      Files.createDirectories(folder);
+    }
     if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {
       throw new FileSystemException(folder.toString(), null, "a link or file, expected a folder");
     }
@@ -137,13 +138,10 @@ public final class NativeCache {
     } finally {
       Files.delete(mine);
     }
-    if (posix && !PRIVATE.containsAll(Files.getPosixFilePermissions(folder))) {
+    if (posix && !Files.getPosixFilePermissions(folder).equals(PRIVATE)) {
+      String found = PosixFilePermissions.toString(Files.getPosixFilePermissions(folder));
       throw new FileSystemException(
-          folder.toString(),
-          null,
-          "is open to others ("
-              + PosixFilePermissions.toString(Files.getPosixFilePermissions(folder))
-              + "), expected rwx------");
+          folder.toString(), null, "is open to others (" + found + "), expected rwx------");
     }
     return folder;
   }
