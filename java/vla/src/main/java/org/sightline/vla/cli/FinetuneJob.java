@@ -124,21 +124,16 @@ final class FinetuneJob implements AutoCloseable {
         } catch (TrainingDivergedException e) {
           out.printf(
               Locale.ROOT,
-              "Mode %s has no result. With a lower rate it goes on from step %d: finetune --resume"
-                  + " %s --lr RATE%n",
+              "Mode %s has no result. With a lower rate it goes on from step %d: %s --lr RATE%n",
               lowerCase(mode),
               run.stepsDone(),
-              settings.output());
+              resumption());
           out.flush();
           throw e;
         }
       }
       if (result.isEmpty()) {
-        out.printf(
-            Locale.ROOT,
-            "Interrupted; to go on: %s finetune --resume %s%n",
-            Launcher.command(),
-            Launcher.quoted(settings.output().toString()));
+        out.println("Interrupted; to go on: " + resumption());
         out.flush();
         return false;
       }
@@ -151,6 +146,12 @@ final class FinetuneJob implements AutoCloseable {
     }
     out.flush();
     return true;
+  }
+
+  /** What to type to go on. */
+  private String resumption() {
+    String output = Launcher.quoted(settings.output().toString());
+    return Launcher.command() + " finetune --resume " + output;
   }
 
   @Override
