@@ -36,10 +36,11 @@ public final class ProgressBar implements TrainingListener {
   }
 
   /**
-   * On standard output, which is taken for a terminal if it is one and {@code TERM} is not dumb.
+   * On standard error, beside whatever results a program prints; redrawn if the program runs in a
+   * terminal and {@code TERM} is not dumb.
    */
   public static ProgressBar detect() {
-    return new ProgressBar(System.out, isTerminal(System.console(), System.getenv("TERM")));
+    return new ProgressBar(System.err, isTerminal(System.console(), System.getenv("TERM")));
   }
 
   /**

@@ -2,8 +2,10 @@ package org.sightline.vla.cli;
 
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.sightline.Sightline;
 import org.sightline.formats.ShardedSafetensors;
@@ -65,6 +67,11 @@ final class ExportCommand implements Callable<Integer> {
       description = "Largest safetensors file, such as 5GB or 500MiB.")
   private long maxShardBytes;
 
+  @Option(
+      names = "--json",
+      description = "Print a JSON object: path, files, tensors, bytes, as inspect has them.")
+  private boolean json;
+
   @Override
   public Integer call() throws Exception {
     if (maxShardBytes < 1) {
@@ -78,14 +85,23 @@ final class ExportCommand implements Callable<Integer> {
     }
     PrintWriter out = spec.commandLine().getOut();
     try (ShardedSafetensors written = ShardedSafetensors.open(output)) {
-      out.printf(
-          Locale.ROOT,
-          "%s: %d tensors, %s in %d file%s%n",
-          output,
-          written.names().size(),
-          ByteCount.format(written.sizeInBytes()),
-          written.shards().size(),
-          written.shards().size() == 1 ? "" : "s");
+      if (json) {
+        Map<String, Object> facts = new LinkedHashMap<>();
+        facts.put("path", output.toString());
+        facts.put("files", Inspections.files(written));
+        facts.put("tensors", written.names().size());
+        facts.put("bytes", written.sizeInBytes());
+        out.println(Inspection.json(facts));
+      } else {
+        out.printf(
+            Locale.ROOT,
+            "%s: %d tensors, %s in %d file%s%n",
+            output,
+            written.names().size(),
+            ByteCount.format(written.sizeInBytes()),
+            written.shards().size(),
+            written.shards().size() == 1 ? "" : "s");
+      }
     }
     out.flush();
     return 0;

@@ -1,6 +1,7 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
+import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -15,6 +16,7 @@ import org.sightline.Sightline;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
 import org.sightline.train.TrainingDivergedException;
+import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Mixin;
@@ -42,7 +44,7 @@ final class FinetuneCommand implements Callable<Integer> {
   private static final int INTERRUPTED = 130;
 
   private static final List<String> BESIDE_RESUME =
-      List.of("--resume", "--steps", "--lr", "--clip", "--stacktrace");
+      List.of("--resume", "--steps", "--lr", "--clip", "--json", "--stacktrace");
 
   @Spec private CommandSpec spec;
 
@@ -183,6 +185,12 @@ final class FinetuneCommand implements Callable<Integer> {
   @Option(names = "--seed", defaultValue = "7", description = "Of everything that is drawn.")
   private long seed;
 
+  @Option(
+      names = "--json",
+      description =
+          "Print the run as inspect --json does, once it has ended; all else goes to standard error.")
+  private boolean json;
+
   @Override
   public Integer call() throws Exception {
     FinetuneSettings settings = settings();
@@ -194,8 +202,10 @@ final class FinetuneCommand implements Callable<Integer> {
     }
     MemoryCheck.require(settings);
     Sightline.load();
+    CommandLine line = spec.commandLine();
+    PrintWriter told = json ? line.getErr() : line.getOut();
     // What is wrong with the input is found here, while the output folder is as it was.
-    try (FinetuneJob job = FinetuneJob.open(settings, spec.commandLine().getOut())) {
+    try (FinetuneJob job = FinetuneJob.open(settings, told)) {
       Files.createDirectories(output);
       try (RunLock lock = RunLock.of(output)) {
         if (resumed) {
@@ -206,7 +216,12 @@ final class FinetuneCommand implements Callable<Integer> {
           OutputFolder.clear(output, settings.base().isRandom(), settings.teacher() == null);
           RunFile.write(output, spec);
         }
-        return run(job);
+        int code = run(job);
+        if (json) {
+          line.getOut().println(RunInspection.of(output).toJson());
+          line.getOut().flush();
+        }
+        return code;
       }
     }
   }

@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
 /** {@code sightline inspect}: what a model, adapter or dataset holds. */
 @Command(
     name = "inspect",
-    description = "Print what a model, a PEFT adapter or an RLDS dataset holds.",
+    description = "Print what a model, a PEFT adapter, an RLDS dataset or a run of finetune holds.",
     mixinStandardHelpOptions = true,
     usageHelpAutoWidth = true)
 final class InspectCommand implements Callable<Integer> {
@@ -24,7 +24,7 @@ final class InspectCommand implements Callable<Integer> {
       paramLabel = "PATH",
       converter = HubCache.Model.class,
       description =
-          "Folder of a model, adapter or dataset; a safetensors file or the index of several.")
+          "Folder of a model, adapter, dataset or run; a safetensors file or the index of several.")
   private Path path;
 
   @Option(names = "--json", description = "Print one JSON object.")

@@ -1,7 +1,9 @@
 package org.sightline.vla.cli;
 
-import com.google.gson.Gson;
+import com.google.gson.FieldNamingPolicy;
 import com.google.gson.GsonBuilder;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -19,13 +21,23 @@ import java.util.Map;
 record Inspection(
     Map<String, Object> facts, String rows, List<? extends Map<String, Object>> table) {
   private static final String BYTES = "bytes";
+  private static final MathContext DIGITS = new MathContext(5);
 
   /** All of it as one object; bytes are plain numbers. */
   String toJson() {
     Map<String, Object> all = new LinkedHashMap<>(facts);
     all.put(rows, table);
-    Gson gson = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
-    return gson.toJson(all);
+    return json(all);
+  }
+
+  /** What commands print for machines. */
+  static String json(Object value) {
+    return new GsonBuilder()
+        .setPrettyPrinting()
+        .disableHtmlEscaping()
+        .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
+        .create()
+        .toJson(value);
   }
 
   /** A line or paragraph for each fact, then the rows in columns. */
@@ -79,7 +91,10 @@ record Inspection(
           ? ByteCount.format(number)
           : String.format(Locale.ROOT, "%,d", number);
     }
-    return String.valueOf(value);
+    if (value instanceof Double number && Double.isFinite(number)) {
+      return BigDecimal.valueOf(number).round(DIGITS).toString();
+    }
+    return value == null ? "-" : value.toString();
   }
 
   private void table(StringBuilder text) {

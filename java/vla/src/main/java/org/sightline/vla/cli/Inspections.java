@@ -26,7 +26,7 @@ import org.sightline.vla.data.StatisticsJson;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVlaConfig;
 
-/** Looks at checkpoints, adapters and datasets, telling which of them a path is. */
+/** Looks at checkpoints, adapters, datasets and runs, telling which of them a path is. */
 final class Inspections {
   private static final String STATISTICS = "dataset_statistics.json";
 
@@ -48,12 +48,14 @@ final class Inspections {
     if (Files.exists(path.resolve("dataset_info.json"))) {
       return dataset(path);
     }
+    if (Files.exists(path.resolve(RunFile.NAME))) {
+      return RunInspection.of(path);
+    }
     if (Files.isDirectory(path) && !isModel(path)) {
       throw new IllegalArgumentException(
           path
-              + ": found no adapter_config.json, dataset_info.json, model.safetensors or"
-              + " model.safetensors.index.json, expected one"
-              + AdapterRun.hint(path));
+              + ": found no adapter_config.json, dataset_info.json, run.json, model.safetensors or"
+              + " model.safetensors.index.json, expected one");
     }
     return checkpoint(path);
   }
@@ -67,18 +69,10 @@ final class Inspections {
     Map<String, Object> facts = facts("checkpoint", path);
     List<Map<String, Object>> rows = new ArrayList<>();
     try (ShardedSafetensors tensors = ShardedSafetensors.open(path)) {
-      List<Map<String, Object>> files = new ArrayList<>();
       Map<String, String> metadata = new LinkedHashMap<>();
-      for (Safetensors shard : tensors.shards()) {
-        Map<String, Object> file = new LinkedHashMap<>();
-        file.put("file", shard.file().getFileName().toString());
-        file.put("tensors", shard.names().size());
-        file.put("bytes", bytes(shard.names().stream().map(shard::info).toList()));
-        files.add(file);
-        metadata.putAll(shard.metadata());
-      }
+      tensors.shards().forEach(shard -> metadata.putAll(shard.metadata()));
       List<TensorInfo> infos = tensors.names().stream().map(tensors::info).toList();
-      facts.put("files", files);
+      facts.put("files", files(tensors));
       facts.put("tensors", infos.size());
       facts.put("parameters", infos.stream().mapToLong(Inspections::elements).sum());
       facts.put("bytes", bytes(infos));
@@ -100,6 +94,18 @@ final class Inspections {
       model(path, facts);
     }
     return new Inspection(facts, "tensor_list", rows);
+  }
+
+  static List<Map<String, Object>> files(ShardedSafetensors tensors) {
+    List<Map<String, Object>> files = new ArrayList<>();
+    for (Safetensors shard : tensors.shards()) {
+      Map<String, Object> file = new LinkedHashMap<>();
+      file.put("file", shard.file().getFileName().toString());
+      file.put("tensors", shard.names().size());
+      file.put("bytes", bytes(shard.names().stream().map(shard::info).toList()));
+      files.add(file);
+    }
+    return files;
   }
 
   /** What the model is, or why it is none that can be run here. */

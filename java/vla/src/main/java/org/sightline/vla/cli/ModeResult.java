@@ -5,7 +5,6 @@ import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.AtomicFile;
@@ -80,9 +79,7 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
 
   /** The evaluation with the lowest action loss, of which {@link BestAdapter} keeps the adapter. */
   Row best() {
-    return history.evaluations().stream()
-        .min(Comparator.comparingDouble(row -> row.get("action_loss")))
-        .orElseThrow();
+    return RunHistory.best(history.evaluations()).orElseThrow();
   }
 
   double secondsPerStep() {

@@ -4,9 +4,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
@@ -41,6 +43,11 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
               .average();
       return mean.orElse(Double.NaN);
     }
+  }
+
+  /** The evaluation with the lowest action loss. */
+  static Optional<Row> best(List<Row> evaluations) {
+    return evaluations.stream().min(Comparator.comparingDouble(row -> row.get("action_loss")));
   }
 
   /** Reads the logs in a mode's folder. */

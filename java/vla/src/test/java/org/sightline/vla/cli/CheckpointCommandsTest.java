@@ -170,6 +170,13 @@ class CheckpointCommandsTest {
             "export --adapter %s --output %s --max-shard-size 2.5MB"
                 .formatted(shared.resolve("adapter"), output));
     assertEquals(output + ": 174 tensors, 8.14 MB in 4 files", cli.out().strip());
+    JsonObject shown =
+        Cli.run("export --json --weights %s --output %s".formatted(output, folder.resolve("again")))
+            .json();
+    JsonObject inspected = Cli.run("inspect --json " + folder.resolve("again")).json();
+    for (String fact : List.of("path", "files", "tensors", "bytes")) {
+      assertEquals(inspected.get(fact), shown.get(fact), fact);
+    }
     try (PointerScope scope = new PointerScope();
         HuggingFaceCheckpoint base = HuggingFaceCheckpoint.open(shared.resolve("base"));
         HuggingFaceCheckpoint merged = HuggingFaceCheckpoint.open(output);

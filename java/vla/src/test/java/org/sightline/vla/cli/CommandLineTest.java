@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -35,6 +36,17 @@ class CommandLineTest {
         Sightline.cuda().isAvailable()
             || cli.out().contains("not available: " + Sightline.cuda().unavailabilityCause()),
         cli.out());
+  }
+
+  @Test
+  void doctorSpeaksToMachinesToo() {
+    JsonObject facts = Cli.run("doctor --json").json();
+    assertEquals(Sightline.version(), facts.get("sightline").getAsString());
+    assertEquals(Sightline.commit(), facts.get("commit").getAsString());
+    JsonObject cpu = facts.getAsJsonObject("cpu_backend");
+    assertTrue(cpu.get("is_available").getAsBoolean());
+    assertEquals(Sightline.cpu().implementation(), cpu.get("implementation").getAsString());
+    assertTrue(facts.get("threads").getAsInt() > 0);
   }
 
   @Test
@@ -105,9 +117,9 @@ class CommandLineTest {
         "finetune --output OUT --data OUT/none | --data: no such file or folder: ",
         "finetune --output OUT --data OUT=1,OUT | --data must have a share for every folder or for"
             + " none, found ",
-        "finetune --output OUT --data OUT=0 | --data must be DIR or DIR=SHARE with a positive"
+        "finetune --output OUT --data OUT=0 | --data must be [NAME@]DIR[=SHARE] with a positive"
             + " SHARE, found ",
-        "finetune --output OUT --data OUT=x | --data must be DIR or DIR=SHARE with a positive"
+        "finetune --output OUT --data OUT=x | --data must be [NAME@]DIR[=SHARE] with a positive"
             + " SHARE, found ",
         "finetune --output OUT --views -1  | --views must be at least 0, found -1",
         "finetune --output OUT --data-threads -1 | --data-threads must be at least 0, found -1",

@@ -150,7 +150,10 @@ class FinetuneTest {
       Path output = folder.resolve("run" + run);
       Cli cli =
           Cli.succeed(
-              "finetune --output %s --modes align --steps 2 --evaluations 1".formatted(output));
+              "finetune --json --output %s --modes align --steps 2 --evaluations 1"
+                  .formatted(output));
+      assertEquals(Cli.run("inspect --json " + output).json(), cli.json());
+      assertTrue(cli.err().contains("action loss"), cli.err());
       adapters[run] = Files.readAllBytes(output.resolve("align/adapter_model.safetensors"));
     }
     assertTrue(Arrays.equals(adapters[0], adapters[1]), "adapter bytes differ");

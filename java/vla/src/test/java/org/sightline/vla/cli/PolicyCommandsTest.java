@@ -166,6 +166,30 @@ class PolicyCommandsTest {
   }
 
   @Test
+  void inspectShowsTheRun() throws IOException {
+    Path run = adapter.getParent();
+    JsonObject shown = json("inspect " + run);
+    assertEquals("run", shown.get("kind").getAsString());
+    assertEquals(
+        run.resolve("base").toString(),
+        shown.get("base_model").getAsJsonArray().get(0).getAsString());
+    assertEquals(RunFile.read(run).get("options"), shown.get("settings"));
+    assertEquals(RunFile.read(run).get("started"), shown.get("started"));
+    JsonObject mode = shown.getAsJsonArray("modes").get(0).getAsJsonObject();
+    assertEquals("completed", mode.get("end").getAsString());
+    assertEquals(6, mode.get("steps").getAsInt());
+    assertEquals("[6]", mode.get("checkpoints").toString());
+    assertEquals(adapter.toString(), mode.get("adapter").getAsString());
+    assertEquals(6, mode.get("last_step").getAsInt());
+    assertEquals(6, mode.get("best_step").getAsInt());
+    String loss = lastEvaluation.get("action_loss");
+    assertEquals(Double.parseDouble(loss), mode.get("last_action_loss").getAsDouble());
+    String text = Cli.succeed("inspect " + run).out();
+    assertTrue(text.lines().anyMatch(line -> line.matches("default +completed +6 +6 .*")), text);
+    assertTrue(text.contains(" eval-fraction: 0.3"), text);
+  }
+
+  @Test
   void evalPrintsATable() {
     Cli cli = Cli.succeed("eval --data %s --adapter %s".formatted(data, adapter));
     assertTrue(
@@ -265,7 +289,6 @@ class PolicyCommandsTest {
     refuse(
         "act --image %s --instruction go --adapter %s".formatted(text, adapter.getParent()),
         "; did you mean " + adapter + "?");
-    refuse("inspect " + adapter.getParent(), ", expected one; did you mean " + adapter + "?");
     refuse(
         "eval --data %s --adapter %s --batch-size 0".formatted(data, adapter),
         "--batch-size must be at least 1, found 0");

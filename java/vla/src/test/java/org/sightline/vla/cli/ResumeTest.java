@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -41,6 +42,9 @@ class ResumeTest {
     assertTrue(out.contains(" finetune --resume " + parts), out);
     assertTrue(Files.exists(parts.resolve("default/result.json")));
     assertFalse(Files.exists(parts.resolve("align/result.json")));
+    JsonArray modes = Cli.run("inspect --json " + parts).json().getAsJsonArray("modes");
+    assertEquals("unfinished", modes.get(1).getAsJsonObject().get("end").getAsString());
+    assertFalse(modes.get(1).getAsJsonObject().getAsJsonArray("checkpoints").isEmpty());
     // The folder may be moved in between.
     Path moved = Files.move(parts, folder.resolve("moved"));
     Cli refused = Cli.run("finetune --resume " + moved + " --rank 1");

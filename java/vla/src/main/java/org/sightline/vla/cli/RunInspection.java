@@ -1,0 +1,105 @@
+package org.sightline.vla.cli;
+
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import com.google.gson.ToNumberPolicy;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.sightline.formats.JsonFields;
+import org.sightline.train.CheckpointStore;
+import org.sightline.train.Mode;
+import org.sightline.vla.cli.RunHistory.Row;
+
+/**
+ * A run of {@code finetune}, ended or not: what it was asked for, what it runs on, and how far each
+ * mode got. The same for {@code inspect} and for {@code finetune --json}:
+ *
+ * <pre>
+ * kind, path       "run", its folder
+ * base_model       folder or files it started from
+ * settings         every option with its value
+ * started          time and arguments; versions, Sightline's commit among them; hardware and threads
+ * resumed          the same for each time the run was taken up again
+ * modes            for each mode
+ *   mode, end      name; completed, stopped, …, or unfinished
+ *   steps          optimizer steps done
+ *   last_*, best_* step, action_loss, token_accuracy and action_l1 of the last evaluation and of
+ *                  the one with the lowest action loss, on held-out episodes
+ *   checkpoints    steps to go on from
+ *   adapter, best_adapter   PEFT folders, once they are there
+ * </pre>
+ */
+final class RunInspection {
+  private static final List<String> METRICS = List.of("action_loss", "token_accuracy", "action_l1");
+
+  private RunInspection() {}
+
+  /** Reads a run's folder, which may be written to meanwhile. */
+  static Inspection of(Path folder) throws IOException {
+    JsonFields run = JsonFields.read(folder.resolve(RunFile.NAME));
+    JsonFields options = run.object("options");
+    Map<String, Object> facts = new LinkedHashMap<>();
+    facts.put("kind", "run");
+    facts.put("path", folder.toString());
+    facts.put(
+        "base_model",
+        options.has("weights")
+            ? options.strings("weights")
+            : List.of(folder.resolve(FinetuneJob.BASE).toString()));
+    facts.put("settings", plain(options.json()));
+    for (String occasion : List.of("started", "resumed")) {
+      facts.put(occasion, plain(run.json().get(occasion)));
+    }
+    List<Map<String, Object>> modes = new ArrayList<>();
+    for (String mode : options.strings("modes")) {
+      modes.add(mode(folder.resolve(mode), Mode.valueOf(mode.toUpperCase(Locale.ROOT))));
+    }
+    return new Inspection(facts, "modes", modes);
+  }
+
+  /** Whole numbers stay whole. */
+  private static Object plain(JsonElement json) {
+    return new GsonBuilder()
+        .setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
+        .create()
+        .fromJson(json, Object.class);
+  }
+
+  private static Map<String, Object> mode(Path folder, Mode mode) throws IOException {
+    Optional<ModeResult> result = ModeResult.read(mode, folder);
+    List<Integer> checkpoints = new CheckpointStore(folder.resolve(ModeRun.CHECKPOINTS), 1).steps();
+    List<Row> evaluations =
+        Files.exists(folder.resolve(RunHistory.LOG))
+            ? RunHistory.read(folder).evaluations()
+            : List.of();
+    Map<String, Object> row = new LinkedHashMap<>();
+    row.put("mode", folder.getFileName().toString());
+    row.put("end", result.map(r -> r.summary().end()).orElse("unfinished"));
+    int reached = checkpoints.isEmpty() ? 0 : checkpoints.get(checkpoints.size() - 1);
+    row.put("steps", result.map(r -> r.summary().steps()).orElse(reached));
+    put(row, "last", evaluations.stream().reduce((first, second) -> second));
+    put(row, "best", RunHistory.best(evaluations));
+    row.put("checkpoints", checkpoints);
+    row.put("adapter", adapter(folder));
+    row.put("best_adapter", adapter(folder.resolve(ModeRun.BEST)));
+    return row;
+  }
+
+  private static void put(Map<String, Object> row, String which, Optional<Row> evaluation) {
+    row.put(which + "_step", evaluation.map(Row::step).orElse(null));
+    for (String metric : METRICS) {
+      row.put(which + "_" + metric, evaluation.map(e -> e.values().get(metric)).orElse(null));
+    }
+  }
+
+  private static String adapter(Path folder) {
+    return Files.exists(folder.resolve("adapter_config.json")) ? folder.toString() : null;
+  }
+}
