@@ -56,6 +56,7 @@ final class Divergence {
       throw diverged(
           "the evaluation after step "
               + evaluation.step()
+              + " is not finite"
               + losses(evaluation.actionLoss(), evaluation.alignmentLoss()));
     }
   }

@@ -150,7 +150,8 @@ class DivergenceTest {
                         new Poisoned(step -> false),
                         () -> List.of(new Poisoned(step -> true).next()).iterator(),
                         recorder));
-        String where = "the evaluation after step " + (initial ? 0 : 2) + " (action loss NaN)";
+        String where =
+            "the evaluation after step " + (initial ? 0 : 2) + " is not finite (action loss NaN)";
         assertTrue(e.getMessage().contains(where), e.getMessage());
         assertEquals(1, recorder.evaluations.size(), "it is in the logs");
       }
