@@ -8,6 +8,7 @@ namespace sightline {
 namespace {
 struct Traits {
   static constexpr int kWidth = 16, kMr = 14, kNv = 2;
+  static constexpr int64_t kMc = 192, kNc = 512;
 
   template <class F, class U>
   static inline __attribute__((always_inline)) F dot_pairs(F sum, U a, U b) {

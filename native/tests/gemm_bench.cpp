@@ -46,7 +46,7 @@ double tile_seconds(const Kernels& table, int64_t m, int64_t n, int64_t k) {
                         for (int i = 0; i < kTimes; ++i) {
                           gemm.multiply(m, n, k, layout, a_panels.data(), a_panel_bytes(gemm, k),
                                         b_panels.data(), b_panel_bytes(gemm, k),
-                                        reinterpret_cast<float*>(c.bytes.data()), n, false);
+                                        reinterpret_cast<float*>(c.bytes.data()), n, false, {});
                         }
                       }) /
          kTimes;

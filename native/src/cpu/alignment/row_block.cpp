@@ -103,7 +103,7 @@ class Block {
       const int64_t k = std::min(kGemmKc, b.k - k0);
       const int64_t right_stride = b_panel_bytes(gemm_, k);
       gemm_.multiply(count_, b.n, k, ALayout::kRuns, left, a_panel_bytes(gemm_, k), right,
-                     right_stride, out, ld, k0 > 0);
+                     right_stride, out, ld, k0 > 0, {});
       left += packed_block_bytes(gemm_, shape_.rows, k);
       right += panels * right_stride;
     }

@@ -14,14 +14,13 @@
 namespace sightline {
 namespace {
 
-// A block of A (kMc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
+// A block of A (mc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
 // kc. The tile holds several blocks of A, so that a block of B, once packed, meets more rows.
-constexpr int64_t kMc = 192, kTileRows = 3 * kMc, kNc = 512;
+constexpr int64_t kTileBlocks = 3;
 // At most so many columns leave too little work to pack the rows of A for; so many rows, over all
 // of k, are still in L2 when the next block of k reads on where this one ended.
 constexpr int64_t kThin = 64, kThinRows = 48;
 constexpr int64_t kInPlaceBlocks = 2;
-static_assert(kNc + kMaxPanelWidth <= kMaxFetchLanes);
 
 struct Scratch {
   char* a;
@@ -32,15 +31,15 @@ struct Scratch {
 };
 
 int64_t b_capacity(const GemmKernels& gemm) {
-  return round_up(kNc, gemm.nr) / gemm.nr * b_panel_bytes(gemm, kGemmKc);
+  return round_up(gemm.nc, gemm.nr) / gemm.nr * b_panel_bytes(gemm, kGemmKc);
 }
 
 // The scratch of thread `thread`; every thread's lies after the one before.
 Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread) {
   Scratch scratch{};
   for (int i = 0; i <= thread; ++i) {
-    const int64_t mc = round_up(kMc, gemm.mr), nc = round_up(kNc, gemm.nr);
-    const int64_t tile_rows = round_up(kTileRows, gemm.mr);
+    const int64_t mc = round_up(gemm.mc, gemm.mr), nc = round_up(gemm.nc, gemm.nr);
+    const int64_t tile_rows = round_up(kTileBlocks * gemm.mc, gemm.mr);
     scratch.a = layout.take<char>(mc / gemm.mr * a_panel_bytes(gemm, kGemmKc));
     scratch.b = layout.take<char>(b_capacity(gemm));
     scratch.c = layout.take<float>(tile_rows * scratch_row(nc));
@@ -75,9 +74,9 @@ struct Partition {
     const bool thin = problem.term_count > 0 &&
                       reads_rows(gemm, problem.compute, *problem.terms, problem.n) &&
                       fits_scratch(problem, gemm, problem.n);
-    const int64_t most_rows = thin ? kThinRows : kTileRows;
+    const int64_t most_rows = thin ? kThinRows : kTileBlocks * gemm.mc;
     int64_t m_parts = (problem.m + most_rows - 1) / most_rows,
-            n_parts = (problem.n + kNc - 1) / kNc;
+            n_parts = (problem.n + gemm.nc - 1) / gemm.nc;
     const int64_t m_panels = (problem.m + gemm.mr - 1) / gemm.mr;
     const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
     // Every part of m computes B's rows again.
@@ -103,10 +102,40 @@ struct Partition {
   }
 };
 
-// C's tile (+)= A's rows [k0, k0 + k) times the panels b, one block of A after the other.
+// The rows of B that the panel at `column` is packed from, where packing reads them as they lie.
+Ahead source_of(const GemmKernels& gemm, const GemmTerm& term, int64_t column, int64_t columns,
+                int64_t k0, const void** rows) {
+  if (term.b.fetch || k0 >= term.k) return {};
+  const int count = static_cast<int>(std::min<int64_t>(gemm.nr, columns));
+  for (int i = 0; i < count; ++i) rows[i] = term.b.view.at(column + i, k0);
+  const int64_t size = term.b.view.dtype == DType::kFloat32 ? 4 : 2;
+  return {rows, count, std::min(kGemmKc, term.k - k0) * size};
+}
+
+// A block of A times B, whose columns lie along k: a panel is packed and used at once, while the
+// next one's columns are on their way from memory.
+void multiply_and_pack(const GemmKernels& gemm, const GemmTerm& term, const Scratch& scratch,
+                       const GemmTile& tile, int64_t rows, ALayout layout, int64_t k0, int64_t k,
+                       char* b, bool accumulate) {
+  const int64_t b_stride = b_panel_bytes(gemm, k);
+  const void* next[kMaxPanelWidth];
+  for (int64_t j = 0; j < tile.columns; j += gemm.nr, b += b_stride) {
+    const int64_t columns = std::min<int64_t>(gemm.nr, tile.columns - j);
+    pack_b_block(gemm, term.b, tile.column + j, columns, k0, k, b, scratch.fetch);
+    const bool last = j + gemm.nr >= tile.columns;
+    const Ahead ahead = last ? source_of(gemm, term, tile.column, tile.columns, k0 + k, next)
+                             : source_of(gemm, term, tile.column + j + gemm.nr,
+                                         tile.columns - j - gemm.nr, k0, next);
+    gemm.multiply(rows, columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
+                  tile.data + j, tile.ld, accumulate, ahead);
+  }
+}
+
+// C's tile (+)= A's rows [k0, k0 + k) times the panels b, one block of A after the other. B's are
+// there already, unless `pack` says where they are packed with the first block.
 void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& term,
                      const Scratch& scratch, const GemmTile& tile, int64_t k0, int64_t k,
-                     const char* b, bool accumulate) {
+                     const char* b, char* pack, bool accumulate) {
   const int64_t b_stride = b_panel_bytes(gemm, k);
   if (reads_rows(gemm, compute, term, tile.columns)) {
     for (int64_t i = 0; i < tile.rows; ++i) scratch.rows[i] = term.a.view.at(tile.row + i, k0);
@@ -114,14 +143,18 @@ void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& ter
                        tile.ld, accumulate);
     return;
   }
-  const int64_t blocks = (tile.rows + kMc - 1) / kMc;
+  const int64_t blocks = (tile.rows + gemm.mc - 1) / gemm.mc;
   const int64_t mc = round_up((tile.rows + blocks - 1) / blocks, gemm.mr);
   for (int64_t row = 0; row < tile.rows; row += mc) {
     const int64_t rows = std::min(mc, tile.rows - row);
     const ALayout layout =
         pack_a_block(gemm, term.a, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
+    if (pack && row == 0) {
+      multiply_and_pack(gemm, term, scratch, tile, rows, layout, k0, k, pack, accumulate);
+      continue;
+    }
     gemm.multiply(rows, tile.columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
-                  tile.data + row * tile.ld, tile.ld, accumulate);
+                  tile.data + row * tile.ld, tile.ld, accumulate, {});
   }
 }
 
@@ -206,17 +239,24 @@ void compute_tile(const Job& job, const GemmKernels& gemm, const Job* jobs, cons
     for (int64_t k0 = 0; k0 < term.k; k0 += kGemmKc) {
       const int64_t k = std::min(kGemmKc, term.k - k0);
       const char* b = next_b;
+      char* pack = nullptr;
       if (term.packed) {
         const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
         b = static_cast<const char*>(term.packed->data) + panels * b_panel_bytes(gemm, k0) +
             tile.column / gemm.nr * b_panel_bytes(gemm, k);
       } else if (!is_there) {
-        pack_b_block(gemm, term.b, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
+        // Where a tile's rows are read in place all panels are wanted at once; where B's rows lie
+        // across k they are packed along all columns.
+        if (term.b.along_k && !reads_rows(gemm, problem.compute, term, tile.columns)) {
+          pack = next_b;
+        } else {
+          pack_b_block(gemm, term.b, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
+        }
       }
       if (stays && !term.packed) {
         next_b += round_up(tile.columns, gemm.nr) / gemm.nr * b_panel_bytes(gemm, k);
       }
-      multiply_blocks(gemm, problem.compute, term, scratch, tile, k0, k, b, accumulate);
+      multiply_blocks(gemm, problem.compute, term, scratch, tile, k0, k, b, pack, accumulate);
       accumulate = true;
     }
   }

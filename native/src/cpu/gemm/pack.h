@@ -22,9 +22,9 @@ inline int64_t b_panel_bytes(const GemmKernels& gemm, int64_t k) {
 // Fetched rows on their way into panels: the lanes of one panel over kGemmKc, or a few steps of k
 // of all the lanes that are packed at a time.
 constexpr int kMaxPanelWidth = 32;
-constexpr int64_t kFetchRows = 16, kMaxFetchLanes = 544;
-constexpr int64_t kFetchFloats = (kMaxPanelWidth + kRowPad) * (kGemmKc + kRowPad);
-static_assert(kFetchFloats >= kFetchRows * (kMaxFetchLanes + kRowPad));
+constexpr int64_t kFetchRows = 16, kMaxFetchLanes = 1056;
+constexpr int64_t kFetchFloats = kFetchRows * (kMaxFetchLanes + kRowPad);
+static_assert(kFetchFloats >= (kMaxPanelWidth + kRowPad) * (kGemmKc + kRowPad));
 
 // Pack rows of A, or columns of B, [lane, lane + lanes) over [k0, k0 + k), k <= kGemmKc, into
 // panels that follow each other. fetch_scratch: kFetchFloats, used if the operand fetches, which

@@ -23,6 +23,14 @@ constexpr int64_t kRowPad = 16;  // widest vector, in fp32 elements
 //   kSteps  panel[word][row], as B's panels: for an A whose rows lie across k
 enum class ALayout : uint8_t { kRuns, kSteps };
 
+// Memory that is wanted soon: rows[i][0 .. bytes). While a product runs it asks for a share before
+// each tile, so that what comes from far away comes meanwhile.
+struct Ahead {
+  const void* const* rows = nullptr;
+  int count = 0;
+  int64_t bytes = 0;
+};
+
 // Matrix products of one compute type. A is packed in panels of `mr` rows, B in panels of `nr`
 // columns; inside a panel of B k runs outermost, `k_group` consecutive k of one column lie
 // together:
@@ -34,6 +42,8 @@ struct GemmKernels {
   int run;           // words of one row that lie together in ALayout::kRuns
   int k_group;       // 1, or 2: pairs for a bf16 dot product (VNNI layout)
   int element_size;  // bytes of a packed element
+  // A block of A (mc x kc) stays in L2; a tile of C has at most nc columns.
+  int64_t mc, nc;
 
   // Packs one panel of A as kRuns from `count` <= mr rows, each a contiguous run of k elements:
   // rows[i][0..k). Its last run is filled up with zeros.
@@ -47,9 +57,11 @@ struct GemmKernels {
   void (*pack_steps)(void* panel, int width, const void* const* steps, int64_t first, int count,
                      int64_t readable, int64_t k, DType dtype);
   // c[m,n] (+)= a b over k; c has row stride ldc. a: m/mr panels `a_stride` bytes apart; b: n/nr
-  // panels `b_stride` bytes apart. Both layouts give the same bits.
+  // panels `b_stride` bytes apart. Both layouts give the same bits. `ahead` is asked for once, or,
+  // if it has no rows, each next panel of b.
   void (*multiply)(int64_t m, int64_t n, int64_t k, ALayout layout, const void* a, int64_t a_stride,
-                   const void* b, int64_t b_stride, float* c, int64_t ldc, bool accumulate);
+                   const void* b, int64_t b_stride, float* c, int64_t ldc, bool accumulate,
+                   const Ahead& ahead);
   // The same product, bit for bit, of m rows of A that are read where they lie: rows[i][0..k), of
   // the compute type. For few columns, where packing A costs more than the strided reads. Null
   // where words are pairs, or where the tile has more rows than there are address registers.

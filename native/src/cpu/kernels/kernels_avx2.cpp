@@ -7,6 +7,7 @@ namespace sightline {
 namespace {
 struct Traits {
   static constexpr int kWidth = 8, kMr = 6, kNv = 2;
+  static constexpr int64_t kMc = 192, kNc = 512;  // of an L2 of 256 KiB and more
 
   template <class U64, class U>
   static inline __attribute__((always_inline)) U64 multiply_even(U a, U b) {

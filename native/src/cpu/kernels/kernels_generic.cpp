@@ -6,6 +6,7 @@ namespace sightline {
 namespace {
 struct Traits {
   static constexpr int kWidth = 4, kMr = 4, kNv = 3;
+  static constexpr int64_t kMc = 192, kNc = 512;
 };
 }  // namespace
 }  // namespace sightline

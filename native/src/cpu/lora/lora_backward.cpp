@@ -153,7 +153,7 @@ void multiply_masked(const Backward& backward, int64_t first, int64_t end, int64
       const ALayout layout = pack_a_block(gemm, t, row, rows, k0, k, t_panels, nullptr);
       pack_b_block(gemm, operand(a, false), column, n, k0, k, a_panels, nullptr);
       gemm.multiply(rows, n, k, layout, t_panels, a_panel_bytes(gemm, k), a_panels,
-                    b_panel_bytes(gemm, k), sums, kMaskedLd, accumulate);
+                    b_panel_bytes(gemm, k), sums, kMaskedLd, accumulate, {});
       accumulate = true;
     }
   }
