@@ -9,9 +9,6 @@
 namespace sightline {
 namespace {
 
-// Enough rows that a weight fetched from memory meets them all (about 48 FLOP a byte), few enough
-// that a k block of the left operand stays in L2.
-constexpr int64_t kTargetRows = 96;
 constexpr double kNormFloor = 1e-12;  // of F.normalize
 
 // The packed left operand: k blocks, in each all panels.
@@ -209,7 +206,9 @@ class Block {
 
 BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) {
   const GemmKernels& gemm = projector.kernels->gemm(projector.options.compute);
-  const int64_t most = round_up(kTargetRows, gemm.mr);
+  // Enough rows that a weight fetched from memory meets many, few enough that a k block of the left
+  // operand stays in L2.
+  const int64_t most = round_up(gemm.mc, gemm.mr);
   mr = gemm.mr;
   panels = std::max<int64_t>(1, (tokens + mr - 1) / mr);
   // As many blocks as keep all threads equally busy.
