@@ -44,7 +44,9 @@ final class AlignmentWorkload extends Workload {
           arena.keep(Torch.randn(1, dtype, shape.batch(), shape.tokens(), shape.teacherSize()));
       Map<String, Tensor> weights = weights(dtype);
 
-      boolean viaFp32 = Bf16Products.rivalsUseFp32(precision);
+      boolean viaFp32 =
+          Bf16Products.rivalsUseFp32(
+              precision, shape.rows(), shape.projectorSize(), shape.hiddenSize());
       ScalarType rivalDtype = viaFp32 ? ScalarType.Float : dtype;
       Map<String, Tensor> rivalWeights = new LinkedHashMap<>();
       weights.forEach((name, w) -> rivalWeights.put(name, arena.keep(w.to(rivalDtype))));

@@ -1,73 +1,68 @@
 package org.sightline.benchmarks;
 
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Whether libtorch's bf16 matrix products are usable on this CPU. Without AVX-512 they fall to
- * plain loops: where x W (as in every backward pass) ran at 0.3 GFLOP/s, fp32 ran at 60.
+ * Which way through a bf16 task is libtorch's fastest: its bf16 products, or fp32 ones on operands
+ * converted beforehand. Without AVX-512 its bf16 ones fall to plain loops, 0.3 GFLOP/s where fp32
+ * runs at 60; with it oneDNN's win at large sizes and lose at small ones.
  */
 final class Bf16Products {
-  // Small enough for OpenBLAS to stay on one thread: a rendezvous of two would measure how busy the
-  // machine is. Large enough for oneDNN to take it where it can.
-  private static final int M = 16;
-  private static final int N = 64;
-  private static final int K = 128;
-  private static final long SEARCH_NANOS = 100_000_000;
+  /** Rows at which plain loops are told from products, before minutes are spent in them. */
+  private static final long FEW_ROWS = 8;
 
-  /**
-   * Rates in GFLOP/s of a small product in both orientations.
-   *
-   * @param fp32 the slower of the two in fp32
-   * @param bf16 the slower of the two in bf16
-   */
-  record Rates(double fp32, double bf16) {
-    /** Below a quarter of fp32's rate, converting to fp32 is the better way. */
-    boolean usable() {
-      return bf16 >= fp32 / 4;
-    }
-  }
+  private static final double PLAIN_LOOPS = 20;
+  private static final int TIMES = 5;
 
-  private static Rates rates;
+  private record Size(long m, long n, long k) {}
+
+  private static final Map<Size, Boolean> DECIDED = new ConcurrentHashMap<>();
 
   private Bf16Products() {}
 
-  /** Whether a rival's best way through a task in this precision leads through fp32. */
-  static boolean rivalsUseFp32(Precision precision) {
-    return precision == Precision.BF16 && !Torch.onCuda() && !rates().usable();
+  /**
+   * Whether rivals compute a task in this precision in fp32: its main product is [m,k] by [n,k].
+   */
+  static boolean rivalsUseFp32(Precision precision, long m, long n, long k) {
+    return precision == Precision.BF16
+        && !Torch.onCuda()
+        && DECIDED.computeIfAbsent(new Size(m, n, k), Bf16Products::fp32IsFaster);
   }
 
-  static synchronized Rates rates() {
-    if (rates == null) {
-      rates = new Rates(slowest(ScalarType.Float), slowest(ScalarType.BFloat16));
-    }
-    return rates;
+  private static boolean fp32IsFaster(Size size) {
+    Size few = new Size(Math.min(size.m(), FEW_ROWS), size.n(), size.k());
+    return ratio(few, 1) > PLAIN_LOOPS || ratio(size, TIMES) > 1;
   }
 
-  private static double slowest(ScalarType dtype) {
+  /** The time of bf16 products over that of fp32 ones. */
+  private static double ratio(Size size, int times) {
+    return seconds(ScalarType.BFloat16, size, times) / seconds(ScalarType.Float, size, times);
+  }
+
+  /** Of a product as the forward pass has it and one as the backward pass: the best of each. */
+  private static double seconds(ScalarType dtype, Size size, int times) {
     try (PointerScope scope = new PointerScope()) {
-      Tensor x = Torch.randn(1, dtype, M, K);
-      Tensor y = Torch.randn(1, dtype, M, N);
-      Tensor w = Torch.randn(1, dtype, N, K);
+      Tensor x = Torch.randn(1, dtype, size.m(), size.k());
+      Tensor y = Torch.randn(1, dtype, size.m(), size.n());
+      Tensor w = Torch.randn(1, dtype, size.n(), size.k());
       Tensor transposed = w.t();
-      double forward = seconds(() -> torch.mm_out(y, x, transposed));
-      double backward = seconds(() -> torch.mm_out(x, y, w));
-      return 2.0 * M * N * K / Math.max(forward, backward) / 1e9;
+      return best(times, () -> torch.mm_out(y, x, transposed))
+          + best(times, () -> torch.mm_out(x, y, w));
     }
   }
 
-  /** The best of many: this is about a factor of ten or more, not about a busy machine. */
-  private static double seconds(Runnable product) {
+  private static double best(int times, Runnable product) {
     double best = Double.POSITIVE_INFINITY;
-    long first = System.nanoTime();
-    long start;
-    do {
-      start = System.nanoTime();
+    for (int i = 0; i <= times; i++) { // the first one warms up
+      long start = System.nanoTime();
       product.run();
-      best = Math.min(best, (System.nanoTime() - start) / 1e9);
-    } while (start - first < SEARCH_NANOS);
+      best = i == 0 ? best : Math.min(best, (System.nanoTime() - start) / 1e9);
+    }
     return best;
   }
 }

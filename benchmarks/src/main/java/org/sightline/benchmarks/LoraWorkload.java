@@ -72,7 +72,8 @@ final class LoraWorkload extends Workload {
     LoraConfig config = LoraConfig.of(shape.rank(), shape.rank() / 2.0);
     this.scale = config.scale();
     ScalarType dtype = precision.scalarType;
-    boolean viaFp32 = Bf16Products.rivalsUseFp32(precision);
+    boolean viaFp32 =
+        Bf16Products.rivalsUseFp32(precision, shape.rows(), shape.out().get(0), shape.in());
     ScalarType rivalDtype = viaFp32 ? ScalarType.Float : dtype;
     try (PointerScope scope = new PointerScope()) {
       x = arena.keep(Torch.randn(1, dtype, shape.rows(), shape.in()));

@@ -121,10 +121,6 @@ final class Worker implements Callable<Integer> {
     facts.put("libtorch CPU capability", torch.get_cpu_capability().getString());
     facts.put("oneDNN", torch.get_mkldnn_version().getString().strip());
     facts.put("libtorch threads", Integer.toString(torch.get_num_threads()));
-    Bf16Products.Rates rates = Bf16Products.rates();
-    facts.put(
-        "libtorch small GEMM, GFLOP/s",
-        String.format(Locale.ROOT, "fp32 %.1f, bf16 %.1f", rates.fp32(), rates.bf16()));
     if (!rivalsOnly) {
       Backend cpu = Sightline.cpu();
       facts.put("Sightline", Sightline.version());

@@ -7,8 +7,8 @@ import java.util.List;
  * One task done by several contenders on the same inputs: Sightline, libtorch's operations through
  * the presets, and the floor.
  *
- * <p>On a CPU whose libtorch has no bf16 matrix products worth the name ({@link Bf16Products}), the
- * rivals of a bf16 task compute it in fp32 on weights converted beforehand: libtorch's best there.
+ * <p>Where libtorch's fp32 products are faster than its bf16 ones ({@link Bf16Products}), the
+ * rivals of a bf16 task compute it in fp32 on weights converted beforehand, and are named so.
  */
 abstract class Workload implements AutoCloseable {
   /** What a contender stands for in the table. */
