@@ -254,7 +254,7 @@ sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw*
       SL_TRY(check_param(params[i], i, i == 0 ? nullptr : &params[0].param->device));
     }
     const sl_device device = params[0].param->device;
-    auto object = std::make_shared<AdamW>();
+    auto object = std::make_unique<AdamW>();
     std::vector<AdamwTensor> tensors;
     for (int64_t i = 0; i < count; ++i) {
       const sl_adamw_param& p = params[i];
@@ -285,7 +285,7 @@ sl_status sl_adamw_create(const sl_adamw_param* params, int64_t count, sl_adamw*
 sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
                         const sl_adamw_step_args* args) {
   return guarded("sl_adamw_step", [&] {
-    std::shared_ptr<AdamW> object;
+    Held<AdamW> object;
     SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_context(context));
     SL_TRY(check_pointer({"args"}, args));
@@ -311,7 +311,7 @@ sl_status sl_adamw_step(sl_adamw* adamw, const sl_context* context,
 
 sl_status sl_adamw_get_steps(const sl_adamw* adamw, int64_t* steps, int64_t count) {
   return guarded("sl_adamw_get_steps", [&] {
-    std::shared_ptr<AdamW> object;
+    Held<AdamW> object;
     SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_pointer({"steps"}, steps));
     SL_TRY(check_step_count(*object, count));
@@ -321,7 +321,7 @@ sl_status sl_adamw_get_steps(const sl_adamw* adamw, int64_t* steps, int64_t coun
 
 sl_status sl_adamw_set_steps(sl_adamw* adamw, const int64_t* steps, int64_t count) {
   return guarded("sl_adamw_set_steps", [&] {
-    std::shared_ptr<AdamW> object;
+    Held<AdamW> object;
     SL_TRY(handles().find(adamw, &object));
     SL_TRY(check_pointer({"steps"}, steps));
     SL_TRY(check_step_count(*object, count));

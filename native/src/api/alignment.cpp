@@ -191,7 +191,7 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
     const Backend* backend = nullptr;
     SL_TRY(find_backend(first.device, &backend));
     auto object =
-        std::make_shared<Alignment>(Alignment{backend, nullptr, sizes.d, sizes.p, sizes.z,
+        std::make_unique<Alignment>(Alignment{backend, nullptr, sizes.d, sizes.p, sizes.z,
                                               first.device, first.dtype, config->trainable == 1});
     AlignmentOptions options;
     options.compute = dtype_of(config->compute);
@@ -207,7 +207,7 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
 sl_status sl_alignment_update(sl_alignment* alignment, const sl_context* context,
                               const sl_projector* weights) {
   return guarded("sl_alignment_update", [&] {
-    std::shared_ptr<Alignment> object;
+    Held<Alignment> object;
     SL_TRY(handles().find(alignment, &object));
     SL_TRY(check_context(context));
     SL_TRY(check_against(*object, "weights", weights));
@@ -227,7 +227,7 @@ sl_status sl_alignment_update(sl_alignment* alignment, const sl_context* context
 sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* context,
                             const sl_alignment_args* args) {
   return guarded("sl_alignment_loss", [&] {
-    std::shared_ptr<Alignment> object;
+    Held<Alignment> object;
     SL_TRY(handles().find(alignment, &object));
     SL_TRY(check_context(context));
     SL_TRY(check_pointer({"args"}, args));
