@@ -212,6 +212,7 @@ class CheckpointExportTest {
             "dataset_statistics.json",
             "model.safetensors",
             "modeling_prismatic.py",
+            "preprocessor_config.json",
             "tokenizer.json"),
         names(output));
     JsonObject written =
