@@ -55,6 +55,7 @@ TEST(extents) {
     expect(backward(), expected, [&](Call& c) { repeat(c, "linears[0].dy", 1, size); });
     expect(loss(), expected, [&](Call& c) { repeat(c, "hidden", 1, size); });
     expect(create(), expected, [&](Call& c) { repeat(c, "weights.w1", 0, size); });
+    expect(forward(), expected, [&](Call& c) { c.at("x").shape[2] = size; });
   }
 }
 

@@ -20,8 +20,6 @@ struct Piece {
   Arg arg;
 };
 
-}  // namespace
-
 struct AdamW {
   struct Shape {
     int dims;
@@ -42,8 +40,6 @@ struct AdamW {
     if (impl != nullptr) backend->adamw_destroy(impl);
   }
 };
-
-namespace {
 
 constexpr int32_t kMaxGroups = 1 << 20;
 constexpr char kParams[] = "params";

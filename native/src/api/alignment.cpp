@@ -9,6 +9,8 @@
 
 using namespace sightline;
 
+namespace {
+
 struct Alignment {
   const Backend* backend;
   void* impl;
@@ -21,8 +23,6 @@ struct Alignment {
     if (impl != nullptr) backend->alignment_destroy(impl);
   }
 };
-
-namespace {
 
 Handles<sl_alignment, Alignment>& handles() {
   // Outlives every static destructor.
