@@ -114,23 +114,6 @@ class TabletopGeneratorTest {
   }
 
   @Test
-  void contactSheetShowsFirstAndLastStep() throws IOException {
-    TabletopGenerator.generate(folder, new TabletopGenerator.Options(2, 1, 32, 3));
-    RldsDataset dataset = RldsDataset.open(folder);
-    RgbImage sheet = ContactSheet.of(dataset, 2, 3, 32);
-    assertEquals(96, sheet.width());
-    assertEquals(64, sheet.height());
-    try (EpisodeReader reader = dataset.reader()) {
-      List<Step> steps = reader.read(1).steps();
-      RgbImage last = ImageCodec.decode(steps.get(steps.size() - 1).image());
-      for (int c = 0; c < 3; c++) {
-        assertEquals(last.get(5, 9, c), sheet.get(64 + 5, 32 + 9, c));
-      }
-    }
-    assertThrows(IllegalArgumentException.class, () -> ContactSheet.of(dataset, 3, 3, 32));
-  }
-
-  @Test
   void wrongOptionsAreExplained() {
     assertEquals(
         "imageSize: found 8, expected 16 to 1024 pixels",
