@@ -6,8 +6,9 @@
     sightline.apply_lora(peft_model)                                  # same parameters, same files
 
 Needs PyTorch 2.10 or later and libsightline_torch.so, beside this file or named by
-SIGHTLINE_TORCH_LIBRARY. Tensors are float32 or bfloat16, on CPU or CUDA; formulas and tolerances
-stand in sightline/sightline.h. What the library refuses is a ValueError with its own message.
+SIGHTLINE_TORCH_LIBRARY, an absolute path. Tensors are float32 or bfloat16, on CPU or CUDA; formulas
+and tolerances stand in sightline/sightline.h. What the library refuses is a ValueError with its own
+message.
 
 float32 products on CUDA use TF32 where torch.backends.cuda.matmul says so at the call; a compiled
 call keeps what held at the last one that was not compiled. Scratch memory is torch's own.
@@ -32,6 +33,8 @@ if _VERSION < (2, 10):
 def _load():
     beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libsightline_torch.so")
     path = os.environ.get("SIGHTLINE_TORCH_LIBRARY") or beside
+    if not os.path.isabs(path):  # the loader would look on its own paths
+        raise ImportError(f"sightline: SIGHTLINE_TORCH_LIBRARY is {path}, expected an absolute path")
     if not os.path.exists(path):
         raise ImportError(f"sightline: no library {path}; SIGHTLINE_TORCH_LIBRARY can name it")
     torch.ops.load_library(path)

@@ -126,9 +126,9 @@ SL_API const char* sl_version(void);
 SL_API const char* sl_last_error(void);
 
 /* What the backend of `device_type` can do on this machine; SL_OK also where it can do nothing,
- * with the cause in `out`. The CUDA backend is a library of its own, looked for at first use: where
- * the environment variable SIGHTLINE_CUDA_LIBRARY says, else beside this library, else by the
- * loader. */
+ * with the cause in `out`. The CUDA backend is a library of its own, opened at first use: the one
+ * that the environment variable SIGHTLINE_CUDA_LIBRARY names by an absolute path, else
+ * libsightline_cuda.so beside this library (beside the program that holds the archive). */
 SL_API sl_status sl_capabilities(int32_t device_type, sl_capability* out);
 
 /* ---- Alignment loss -------------------------------------------------------------------------

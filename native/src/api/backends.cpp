@@ -11,6 +11,8 @@
 #define SIGHTLINE_HAS_DLOPEN 1
 #include <dlfcn.h>
 
+#include <cinttypes>
+#include <fstream>
 #include <string>
 #endif
 
@@ -25,38 +27,45 @@ sl_status set_error_from_backend(sl_status status, const char* message) {
 
 constexpr char kCudaLibrary[] = "libsightline_cuda.so";
 
-// The folder of the library (or program) that holds this function, with its slash.
-std::string own_folder() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&set_error_from_backend), &info) == 0) return "";
-  const std::string path = info.dli_fname;
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+// The file mapped at `address`, "" where the system does not tell.
+std::string mapped_file(const void* address) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t begin = 0, end = 0;
+    int path = 0;
+    std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &begin, &end, &path);
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    if (begin <= at && at < end) return line.substr(static_cast<size_t>(path));
+  }
+  return "";
 }
 
-// SIGHTLINE_CUDA_LIBRARY if set, else the library beside this one, else wherever the loader finds
-// it. The first that opens wins; `cause` tells why none did.
+// The folder of the library (or program) that holds this function, with its slash.
+std::string own_folder() {
+  const auto here = reinterpret_cast<const void*>(&set_error_from_backend);
+  Dl_info info;
+  std::string file = dladdr(here, &info) != 0 ? info.dli_fname : "";
+  // A program started, or a library found, by a relative path: relative to a folder that need not
+  // be the current one any more.
+  if (file.empty() || file[0] != '/') file = mapped_file(here);
+  return file.substr(0, file.rfind('/') + 1);
+}
+
+// SIGHTLINE_CUDA_LIBRARY if set, else the library beside this one: never what happens to lie in the
+// current folder or on the loader's paths, where others may put things. `cause` tells why not.
 void* open_cuda_library(std::string& cause) {
-  const auto open = [&cause](const std::string& path) {
-    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      const char* error = dlerror();
-      cause = error != nullptr ? error : "cannot be opened";
-    }
-    return library;
-  };
-  if (const char* path = std::getenv("SIGHTLINE_CUDA_LIBRARY"); path != nullptr && *path != '\0') {
-    void* library = open(path);
-    if (library == nullptr) cause = "SIGHTLINE_CUDA_LIBRARY: " + cause;
-    return library;
+  const char* named = std::getenv("SIGHTLINE_CUDA_LIBRARY");
+  const bool is_named = named != nullptr && *named != '\0';
+  const std::string path = is_named ? named : own_folder() + kCudaLibrary;
+  void* library = nullptr;
+  if (path[0] != '/') {
+    cause = path + ", expected an absolute path";
+  } else if (library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL); library == nullptr) {
+    const char* error = dlerror();
+    cause = error != nullptr ? error : path + " cannot be opened";
   }
-  const std::string beside = own_folder() + kCudaLibrary;
-  if (void* library = open(beside); library != nullptr) return library;
-  // Its absence there is normal; a failure to load what is there is the cause worth telling.
-  const std::string cause_beside = cause;
-  if (void* library = open(kCudaLibrary); library != nullptr) return library;
-  if (cause_beside.find("No such file") == std::string::npos) cause = cause_beside;
-  return nullptr;
+  if (is_named) cause = "SIGHTLINE_CUDA_LIBRARY: " + cause;
+  return library;
 }
 
 LoadedBackend load_cuda_backend() {
