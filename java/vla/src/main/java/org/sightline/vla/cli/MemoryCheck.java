@@ -53,7 +53,7 @@ final class MemoryCheck {
   private static double leastBytes(FinetuneSettings settings) {
     boolean aligned = settings.modes().contains(Mode.ALIGN);
     StepMemory memory =
-        StepMemory.ofSightline(
+        StepMemory.of(
             new StepSettings(
                 settings.model(),
                 settings.batchSize(),

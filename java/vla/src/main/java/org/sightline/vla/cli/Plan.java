@@ -18,33 +18,30 @@ final class Plan {
   private final StepSettings settings;
   private final Long memory;
   private final StepTrial trial;
-  private final StepMemory ours;
-  private final StepMemory paper;
+  private final StepMemory step;
 
   Plan(StepSettings settings, Long memory, StepTrial trial) {
     this.settings = settings;
     this.memory = memory;
     this.trial = trial;
-    ours = StepMemory.ofSightline(settings);
-    paper = StepMemory.ofPaper(settings);
+    step = StepMemory.of(settings);
   }
 
   boolean fits() {
-    return memory == null || ours.peakBytes() <= memory;
+    return memory == null || step.peakBytes() <= memory;
   }
 
-  /** Settings, groups beside the paper's code, then the tensors, blocks in one line. */
+  /** Settings, groups, then the tensors, blocks in one line. */
   String text() {
     var text = new StringBuilder();
     facts().forEach((name, value) -> line(text, "%-24s %s", name, value));
     text.append('\n');
-    line(text, "%-24s %12s %14s", "", "sightline", "paper's code");
     for (MemoryGroup group : MemoryGroup.values()) {
-      groupLine(text, group.label(), ours.bytes(group), paper.bytes(group));
+      line(text, "%-24s %12s", group.label(), ByteCount.format(step.bytes(group)));
     }
-    groupLine(text, "total", ours.peakBytes(), paper.peakBytes());
+    line(text, "%-24s %12s", "total", ByteCount.format(step.peakBytes()));
     text.append('\n');
-    for (MemoryRow row : MemoryRow.of(ours)) {
+    for (MemoryRow row : MemoryRow.of(step)) {
       line(
           text,
           "%-20s %-10s %-5s %-66s %-28s %s",
@@ -56,10 +53,6 @@ final class Plan {
           row.entry().reason());
     }
     return text.toString();
-  }
-
-  private static void groupLine(StringBuilder text, String name, long ours, long theirs) {
-    line(text, "%-24s %12s %14s", name, ByteCount.format(ours), ByteCount.format(theirs));
   }
 
   private static void line(StringBuilder text, String format, Object... values) {
@@ -107,7 +100,7 @@ final class Plan {
               Locale.ROOT,
               "%s: %s of %s",
               fits() ? "yes" : "no",
-              ByteCount.format(ours.peakBytes()),
+              ByteCount.format(step.peakBytes()),
               ByteCount.format(memory)));
     }
     if (trial != null) {
@@ -126,12 +119,10 @@ final class Plan {
   /** The same for machines; bytes are plain numbers. */
   Map<String, Object> map() {
     Map<String, Object> map = new LinkedHashMap<>(facts());
-    map.put("total_bytes", ours.peakBytes());
-    map.put("paper_total_bytes", paper.peakBytes());
+    map.put("total_bytes", step.peakBytes());
     Map<String, Object> groups = new LinkedHashMap<>();
     for (MemoryGroup group : MemoryGroup.values()) {
-      groups.put(
-          group.label(), Map.of("bytes", ours.bytes(group), "paper_bytes", paper.bytes(group)));
+      groups.put(group.label(), Map.of("bytes", step.bytes(group)));
     }
     map.put("groups", groups);
     if (trial != null) {
@@ -139,15 +130,13 @@ final class Plan {
       map.put("measured_peak_bytes", trial.peakBytes());
       map.put("measured_baseline_bytes", trial.baselineBytes());
     }
-    map.put("tensors", tensors(ours));
-    map.put("paper_tensors", tensors(paper));
+    map.put("tensors", tensors());
     return map;
   }
 
-  private static List<Map<String, Object>> tensors(StepMemory memory) {
+  private List<Map<String, Object>> tensors() {
     List<Map<String, Object>> tensors = new ArrayList<>();
-    memory
-        .entries()
+    step.entries()
         .forEach(
             entry -> {
               Map<String, Object> tensor = new LinkedHashMap<>();

@@ -22,8 +22,7 @@ import picocli.CommandLine.Spec;
 /** {@code sightline plan}: the memory of a training step, before anything is allocated. */
 @Command(
     name = "plan",
-    description =
-        "Tell how much memory a training step needs, tensor by tensor, beside the paper's code.",
+    description = "Tell how much memory a training step needs, tensor by tensor.",
     mixinStandardHelpOptions = true,
     usageHelpAutoWidth = true,
     showDefaultValues = true)

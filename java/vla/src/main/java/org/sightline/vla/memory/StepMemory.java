@@ -19,19 +19,9 @@ public record StepMemory(List<MemoryEntry> entries) {
     entries = entries.stream().sorted(Comparator.comparing(MemoryEntry::group)).toList(); // stable
   }
 
-  /** A step of this library. */
-  public static StepMemory ofSightline(StepSettings settings) {
-    return new StepMemory(new SightlineStep(settings).entries());
-  }
-
-  /**
-   * The same step in the paper's code (BlindVLA cc61329: transformers 4.40.1, peft 0.11.1, timm
-   * 0.9.10, bf16 autocast), whatever {@code settings} says of dtype, gradient checkpointing,
-   * optimizer and cache: it has none of these choices. Attention is counted as fused, which is the
-   * best case for it.
-   */
-  public static StepMemory ofPaper(StepSettings settings) {
-    return new StepMemory(new PaperStep(settings).entries());
+  /** The tensors of a step with {@code settings}. */
+  public static StepMemory of(StepSettings settings) {
+    return new StepMemory(new ResidentTensors(settings).entries());
   }
 
   /** Bytes of one group; of {@link MemoryGroup#MOMENT} those of its largest moment. */

@@ -82,55 +82,6 @@ public record StepSettings(
     }
   }
 
-  /** The paper's step on OpenVLA-7B: batch 8, bf16, rank 32, layer 16, a sequence of 286. */
-  public static StepSettings paper(TeacherConfig teacher) {
-    OpenVlaConfig model = OpenVlaConfig.openVla7b();
-    return new StepSettings(
-        model,
-        8,
-        30,
-        LABELLED_TOKENS,
-        32,
-        DType.BFLOAT16,
-        AdamW.Precision.MASTER,
-        List.of(model.alignedLayer()),
-        2048,
-        teacher,
-        false,
-        false);
-  }
-
-  /** The same step with or without gradient checkpointing. */
-  public StepSettings withGradientCheckpointing(boolean on) {
-    return with(precision, teacherCached, on);
-  }
-
-  /** The same step with or without a teacher that runs. */
-  public StepSettings withTeacherCached(boolean cached) {
-    return with(precision, cached, gradientCheckpointing);
-  }
-
-  /** The same step with another optimizer state. */
-  public StepSettings withPrecision(AdamW.Precision other) {
-    return with(other, teacherCached, gradientCheckpointing);
-  }
-
-  private StepSettings with(AdamW.Precision other, boolean cached, boolean checkpointing) {
-    return new StepSettings(
-        model,
-        batchSize,
-        textTokens,
-        labelledTokens,
-        rank,
-        dtype,
-        other,
-        alignedLayers,
-        projectorSize,
-        teacher,
-        cached,
-        checkpointing);
-  }
-
   /** S, tokens of a row in the decoder: image and text. */
   public int sequence() {
     return model.imageTokens() + textTokens;

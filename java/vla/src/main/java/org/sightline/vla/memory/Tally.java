@@ -9,7 +9,7 @@ import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.ParameterSpec;
 import org.sightline.vla.model.VisionConfig;
 
-/** Collects the entries of a step, and what both ways of counting have in common. */
+/** Collects the entries of a step. */
 final class Tally {
   static final String DINO = "vision_backbone.featurizer";
   static final String SIGLIP = "vision_backbone.fused_featurizer";
@@ -54,7 +54,7 @@ final class Tally {
         || name.startsWith(prefix + ".blocks." + (vision.depth() - 1) + ".");
   }
 
-  /** Shapes of an alignment projector, by the names of the paper's code. */
+  /** Shapes of an alignment projector, by the names of its file. */
   static List<ParameterSpec> projector(StepSettings settings) {
     long d = settings.model().text().hiddenSize();
     long p = settings.projectorSize();

@@ -31,7 +31,7 @@ class PlanCommandTest {
     assertTrue(text.contains("openvla-7b, 7,541,237,184 parameters in 982 tensors\n"), text);
     assertTrue(text.contains("step batch 8, 256 + 30 tokens, bf16, rank 32\n"), text);
     assertTrue(text.contains("alignment layers [16] to c-radio_v3-l\n"), text);
-    assertTrue(text.contains("kept hidden states 18.7 MB 619 MB\n"), text);
+    assertTrue(text.contains("kept hidden states 18.7 MB\n"), text);
     assertTrue(
         text.contains(
             "saved: decoder 1.61 GB bf16 language_model.model.layers.*.mlp gate"
@@ -50,8 +50,6 @@ class PlanCommandTest {
       }
     }
     assertEquals(json.get("total_bytes").getAsLong(), sum + group(json, "at the peak", "bytes"));
-    assertEquals(2 * 7_541_237_184L, group(json, "weights", "paper_bytes"));
-    assertTrue(json.getAsJsonArray("paper_tensors").size() > 982 + 878);
   }
 
   @Test

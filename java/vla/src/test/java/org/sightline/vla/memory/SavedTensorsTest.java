@@ -49,10 +49,9 @@ class SavedTensorsTest {
         layers.isEmpty()
             ? List.of()
             : Arrays.stream(layers.split(" ")).map(Integer::valueOf).toList();
-    StepSettings settings =
-        settings(nano, batchSize, dtype, aligned).withGradientCheckpointing(checkpointing);
+    StepSettings settings = settings(nano, batchSize, dtype, aligned, checkpointing);
     long expected =
-        StepMemory.ofSightline(settings).savedBytes()
+        StepMemory.of(settings).savedBytes()
             + SCALARS
             + (checkpointing ? nano.text().layers() * generatorBytes() : 0)
             - (dtype == DType.BFLOAT16 ? halvedStatistics(nano, batchSize) : 0);
@@ -98,7 +97,11 @@ class SavedTensorsTest {
 
   /** Four labelled tokens in a row, as {@link TinyModels#batch} has them. */
   static StepSettings settings(
-      OpenVlaConfig model, int batchSize, DType dtype, List<Integer> layers) {
+      OpenVlaConfig model,
+      int batchSize,
+      DType dtype,
+      List<Integer> layers,
+      boolean checkpointing) {
     return new StepSettings(
         model,
         batchSize,
@@ -111,6 +114,6 @@ class SavedTensorsTest {
         64,
         layers.isEmpty() ? null : TeacherConfig.nano("random"),
         false,
-        false);
+        checkpointing);
   }
 }

@@ -15,14 +15,16 @@ import org.sightline.vla.model.PositionResampling;
 import org.sightline.vla.model.VisionConfig;
 import org.sightline.vla.model.VisionEncoder;
 
-/** What this library keeps in a step: weights, optimizer, teacher; then {@link SavedTensors}. */
-final class SightlineStep {
+/**
+ * What is there from the first step to the last; then, by {@link SavedTensors}, what a step keeps.
+ */
+final class ResidentTensors {
   private final StepSettings settings;
   private final OpenVlaConfig model;
   private final ElementType type;
   private final Tally tally = new Tally();
 
-  SightlineStep(StepSettings settings) {
+  ResidentTensors(StepSettings settings) {
     this.settings = settings;
     model = settings.model();
     type = ElementType.of(settings.dtype());
