@@ -14,7 +14,7 @@
 
 using torch::Tensor;
 
-// fp32, and bf16 operands with fp32 sums: DESIGN's tolerances of one operation.
+// fp32, and bf16 operands with fp32 sums: native/README.md's tolerances of one operation.
 inline double tolerance_of(torch::ScalarType dtype) { return dtype == torch::kFloat ? 1e-5 : 8e-3; }
 
 // ‖found − expected‖ / ‖expected‖; infinite where shapes or definedness differ.

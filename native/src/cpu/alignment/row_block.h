@@ -1,5 +1,5 @@
-// One block of tokens through the whole chain, forward and backward, on one thread (DESIGN of the
-// arithmetic: alignment.cpp). Weights stream past packed; the block's activations stay in its
+// One block of tokens through the whole chain, forward and backward, on one thread (arithmetic:
+// native/README.md). Weights stream past packed; the block's activations stay in its
 // scratch and only cosines and the hidden states' gradient leave. A token's results do not depend
 // on the block it is in.
 #pragma once

@@ -1,9 +1,10 @@
 // Matrix products C = sum_t A_t B_t on the CPU, for everything above it (alignment, LoRA, merge).
 //
 //   A_t [M, K_t], B_t [K_t, N], operands fp32 or bf16, any row stride, either orientation; the sum
-//   over terms runs in one fp32 accumulator tile, which an epilogue turns into output when it is
-//   complete. compute fp32: products and sums in fp32.  compute bf16: operands are rounded to bf16
-//   (nearest even) while they are packed, products are exact, sums fp32.
+//   over t runs in one fp32 accumulator tile, which an epilogue turns into output when complete.
+//   compute fp32: products and sums in fp32
+//   compute bf16: operands are rounded to bf16 (nearest even) while they are packed, products are
+//                 exact, sums fp32
 //
 // Deterministic: an element of C is summed by one thread, in chains of kGemmKc products that are
 // added in order, term after term. Tile shapes and thread counts change no bit. Scratch is O(tile)
@@ -30,8 +31,8 @@ constexpr int64_t kProductsPerThread = int64_t{1} << 21;
 using FetchRow = void (*)(const void* user, int64_t row, int64_t column, int64_t n, float* dst);
 
 // A matrix as it lies in memory. `along_k` says what a storage row is:
-//   true:  one row of A [M,K] or one column of B [K,N], that is B stored as [N,K] (a weight of y =
-//   xW^T); false: one k: A stored as [K,M], B stored as [K,N].
+//   true:  one row of A [M,K], or one column of B [K,N]: B stored as [N,K] (a weight, y = xW^T)
+//   false: one k: A stored as [K,M], B stored as [K,N]
 struct Operand {
   View3 view;  // batches of rows are flattened: storage row i is view.row(i)
   bool along_k = true;

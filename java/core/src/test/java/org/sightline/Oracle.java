@@ -106,7 +106,7 @@ final class Oracle {
         () -> what + ": relative error " + error / size + ", tolerance " + tolerance);
   }
 
-  /** DESIGN's tolerances by the narrowest dtype in play. */
+  /** Tolerances of native/README.md by the narrowest dtype in play. */
   static double tolerance(boolean bfloat16) {
     return bfloat16 ? 8e-3 : 1e-5;
   }

@@ -69,9 +69,10 @@ class CheckpointExportTest {
   }
 
   /**
-   * The fp64 reference on merged weights judges both: in fp32 each is within the bound of DESIGN
-   * §5; in bf16, where activations are rounded after every operation, merging (one more rounding of
-   * each weight, 2⁻⁹) must not cost more than what rounding activations costs anyway.
+   * The fp64 reference on merged weights judges both: in fp32 each is within the bound of
+   * native/README.md; in bf16, where activations are rounded after every operation, merging (one
+   * more rounding of each weight, 2⁻⁹) must not cost more than what rounding activations costs
+   * anyway.
    */
   @ParameterizedTest
   @EnumSource(DType.class)

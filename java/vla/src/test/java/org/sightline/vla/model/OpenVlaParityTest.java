@@ -29,9 +29,9 @@ import org.sightline.vla.data.VlaBatch;
 /**
  * The model against timm, transformers and PEFT on the fixtures of {@code openvla_fixtures.py}.
  *
- * <p>fp32 of both sides is within 1e-5 of the exact result (DESIGN §5), so they are within 2e-5 of
- * each other; gradients are products of many layers' roundings and get ten times that. A merged
- * weight is one product of at most five terms and one sum: eight roundings.
+ * <p>fp32 of both sides is within 1e-5 of the exact result (native/README.md), so they are within
+ * 2e-5 of each other; gradients are products of many layers' roundings and get ten times that. A
+ * merged weight is one product of at most five terms and one sum: eight roundings.
  */
 class OpenVlaParityTest {
   private static final double TOLERANCE = 2e-5;

@@ -19,7 +19,7 @@ import org.sightline.vla.data.VlaBatch;
 
 /** The forward pass, and the gradient of the whole graph, against fp64 loops. */
 class OpenVlaReferenceTest {
-  private static final double TOLERANCE = 1e-5; // DESIGN §5, fp32
+  private static final double TOLERANCE = 1e-5; // native/README.md, fp32
   private static final OpenVlaConfig CONFIG = TinyModels.config();
 
   @ParameterizedTest
