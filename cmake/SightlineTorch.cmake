@@ -21,9 +21,12 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   target_link_options(sightline_torch PRIVATE -Wl,--no-undefined -Wl,-z,relro,-z,now
                                               -Wl,-z,nodelete -Wl,--version-script=${exports})
-  # The Python module finds the library beside itself.
-  configure_file(python/sightline.py ${PROJECT_BINARY_DIR}/sightline.py COPYONLY)
+  # The Python package finds the library beside itself.
+  file(GLOB modules RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/python CONFIGURE_DEPENDS python/sightline/*.py)
+  foreach(module ${modules})
+    configure_file(python/${module} ${PROJECT_BINARY_DIR}/${module} COPYONLY)
+  endforeach()
   if(SIGHTLINE_INSTALL)
-    install(FILES python/sightline.py DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(DIRECTORY python/sightline DESTINATION ${CMAKE_INSTALL_LIBDIR} FILES_MATCHING PATTERN "*.py")
   endif()
 endif()

@@ -1,6 +1,6 @@
 """One training step of OpenVLA-7B's size, in plain PyTorch and with Sightline's operators.
 
-    PYTHONPATH=<folder of sightline.py and its libraries> python3 e2e.py [--blocks 32] [--tiny] [--out FILE]
+    PYTHONPATH=<folder of the package and its libraries> python3 e2e.py [--blocks 32] [--tiny] [--out FILE]
 
 Llama-2-7B sizes, random weights, bf16, batch 8, BOS + 256 image tokens + 30 text tokens, LoRA
 r = 32, alpha = 16 on every linear layer and the head, alignment with a frozen projector at the output of

@@ -74,12 +74,12 @@ if(WAY STREQUAL "find_package")
   if(NOT found STREQUAL VERSION)
     message(FATAL_ERROR "sightline.h has version ${found}, expected ${VERSION}")
   endif()
-  # The Python module finds the operators beside itself.
+  # The Python package finds the operators beside itself.
   file(GLOB beside RELATIVE ${prefix}/lib ${prefix}/lib*/libsightline_torch.so
-       ${prefix}/lib*/sightline.py)
+       ${prefix}/lib*/sightline/__init__.py)
   list(LENGTH beside count)
   if("torch" IN_LIST COMPONENTS AND NOT count EQUAL 2)
-    message(FATAL_ERROR "expected libsightline_torch.so and sightline.py, found: ${beside}")
+    message(FATAL_ERROR "expected libsightline_torch.so and sightline/__init__.py, found: ${beside}")
   endif()
 
   # Another minor version is another interface.

@@ -1,7 +1,7 @@
 // Sightline for programs that are compiled against libtorch (2.10 or later): the alignment loss and
 // LoRA linear layers as differentiable functions on torch::Tensor, and AdamW, over the C ABI.
 // Header-only; link libtorch and libsightline. Python, and libraries that must serve several
-// versions of libtorch, use libsightline_torch instead. The names are those of sightline.py.
+// versions of libtorch, use libsightline_torch instead. The names are those of the Python package.
 //
 //   Projector, alignment_loss     lora_linear, lora_linears, lora_delta, lora_merge_, lora_unmerge_
 //   LoraLinear (a module)         AdamW (an optimizer)

@@ -1,6 +1,6 @@
-"""What the tests of sightline.py share. Without PyTorch 2.10 or later they exit with 77: skipped.
+"""What the tests of the Python package share. Without PyTorch 2.10 or later they exit with 77: skipped.
 
-    PYTHONPATH=<folder of sightline.py and its libraries> python3 test_operators.py
+    PYTHONPATH=<folder of the package and its libraries> python3 test_operators.py
 """
 
 import functools

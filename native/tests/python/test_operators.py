@@ -115,14 +115,14 @@ class Values(unittest.TestCase):
 
     def test_follows_tf32_of_torch(self):
         matmul, given = torch.backends.cuda.matmul, []
-        before, library = matmul.fp32_precision, sightline._library
-        sightline._library = type("", (), {"sl_torch_set_fp32_precision": given.append})
+        before, library = matmul.fp32_precision, sightline._library.library
+        sightline._library.library = type("", (), {"sl_torch_set_fp32_precision": given.append})
         try:
             for precision in ("tf32", "ieee"):
                 matmul.fp32_precision = precision
                 sightline.lora_linear(*lora_inputs((2, 31), "cpu", torch.float32), 1.5)
         finally:
-            sightline._library, matmul.fp32_precision = library, before
+            sightline._library.library, matmul.fp32_precision = library, before
         self.assertEqual(given, [1, 0])
 
 
