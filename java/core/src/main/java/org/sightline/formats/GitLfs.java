@@ -1,11 +1,9 @@
 package org.sightline.formats;
 
 import java.io.IOException;
-import java.io.InputStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 
 /**
  * Recognises what Git leaves in place of a large file where Git LFS was not at work: a text of
@@ -23,8 +21,10 @@ public final class GitLfs {
    * @throws FormatException naming the file and the cure
    */
   public static void requireContent(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      if (Arrays.equals(in.readNBytes(START.length), START)) {
+    ByteBuffer start = ByteBuffer.allocate(START.length);
+    try (SharedFile content = SharedFile.toRead(file)) {
+      content.read(start, 0);
+      if (start.flip().equals(ByteBuffer.wrap(START))) {
         throw new FormatException(
             file,
             "document",

@@ -1,8 +1,7 @@
 package org.sightline.formats;
 
 import java.io.IOException;
-import java.nio.MappedByteBuffer;
-import java.nio.channels.FileChannel;
+import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.BytePointer;
@@ -18,16 +17,15 @@ import org.bytedeco.pytorch.global.torch;
  */
 final class MappedTensors {
   /** By address, which is unique among live mappings. */
-  private static final Map<Long, MappedByteBuffer> LIVE = new ConcurrentHashMap<>();
+  private static final Map<Long, ByteBuffer> LIVE = new ConcurrentHashMap<>();
 
   // One for all tensors: JavaCPP has only ten native stubs per callback class.
   private static final PointerConsumer RELEASE = new Release();
 
   private MappedTensors() {}
 
-  static Tensor map(FileChannel channel, long position, TensorInfo info) throws IOException {
-    MappedByteBuffer buffer =
-        channel.map(FileChannel.MapMode.READ_ONLY, position, info.end() - info.begin());
+  static Tensor map(SharedFile file, long position, TensorInfo info) throws IOException {
+    ByteBuffer buffer = file.map(position, info.end() - info.begin());
     try (BytePointer data = new BytePointer(buffer);
         TensorOptions options = new TensorOptions(info.type().scalarType())) {
       LIVE.put(data.address(), buffer);

@@ -3,9 +3,7 @@ package org.sightline.formats;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Collections;
 import java.util.Map;
 import java.util.Objects;
@@ -37,14 +35,14 @@ public final class Safetensors implements AutoCloseable {
   static final long CHUNK = 1L << 30;
 
   private final Path file;
-  private final FileChannel channel;
+  private final SharedFile content;
   private final long dataStart;
   private final SafetensorsHeader header;
   private volatile Throwable closedAt;
 
-  private Safetensors(Path file, FileChannel channel, long dataStart, SafetensorsHeader header) {
+  private Safetensors(Path file, SharedFile content, long dataStart, SafetensorsHeader header) {
     this.file = file;
-    this.channel = channel;
+    this.content = content;
     this.dataStart = dataStart;
     this.header = header;
   }
@@ -59,15 +57,15 @@ public final class Safetensors implements AutoCloseable {
   public static Safetensors open(Path file) throws IOException {
     requireLittleEndian();
     GitLfs.requireContent(file);
-    FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+    SharedFile content = SharedFile.toRead(file);
     try {
-      long size = channel.size();
+      long size = content.size();
       if (size < 8) {
         throw new FormatException(
             file, "header length", "a file of " + size + " bytes", "8 or more");
       }
       ByteBuffer prefix = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-      readFully(file, channel, prefix, 0);
+      readFully(file, content, prefix, 0);
       long length = prefix.flip().getLong();
       if (length < 0 || length > SafetensorsHeader.MAX_BYTES) {
         throw new FormatException(
@@ -84,12 +82,12 @@ public final class Safetensors implements AutoCloseable {
             "at most " + (size - 8) + ", what the file holds after these 8 bytes");
       }
       ByteBuffer json = ByteBuffer.allocate((int) length);
-      readFully(file, channel, json, 8);
+      readFully(file, content, json, 8);
       long dataStart = 8 + length;
       SafetensorsHeader header = SafetensorsHeader.parse(file, json.flip(), size - dataStart);
-      return new Safetensors(file, channel, dataStart, header);
+      return new Safetensors(file, content, dataStart, header);
     } catch (IOException | RuntimeException e) {
-      channel.close();
+      content.close();
       throw e;
     }
   }
@@ -143,7 +141,7 @@ public final class Safetensors implements AutoCloseable {
       BytePointer data = bytes == 0 ? null : new BytePointer(tensor.data_ptr());
       for (long done = 0; done < bytes; done += chunk) {
         ByteBuffer slice = slice(data, done, Math.min(chunk, bytes - done));
-        readFully(file, channel, slice, dataStart + info.begin() + done);
+        readFully(file, content, slice, dataStart + info.begin() + done);
       }
       return tensor;
     } catch (IOException | RuntimeException e) {
@@ -172,7 +170,7 @@ public final class Safetensors implements AutoCloseable {
     if (bytes == 0 || bytes > Integer.MAX_VALUE || position % info.type().bytes() != 0) {
       return tensor(name);
     }
-    return MappedTensors.map(channel, position, info);
+    return MappedTensors.map(content, position, info);
   }
 
   /** Closes the file. Tensors and views that were taken stay valid. */
@@ -180,7 +178,7 @@ public final class Safetensors implements AutoCloseable {
   public void close() throws IOException {
     if (closedAt == null) {
       closedAt = new Throwable("closed here");
-      channel.close();
+      content.close();
     }
   }
 
@@ -214,18 +212,16 @@ public final class Safetensors implements AutoCloseable {
     return start.capacity(length).asByteBuffer();
   }
 
-  private static void readFully(Path file, FileChannel channel, ByteBuffer into, long position)
+  private static void readFully(Path file, SharedFile content, ByteBuffer into, long position)
       throws IOException {
-    int wanted = into.remaining();
-    while (into.hasRemaining()) {
-      int done = wanted - into.remaining();
-      if (channel.read(into, position + done) < 0) {
-        throw new FormatException(
-            file,
-            "data",
-            "the end of the file at " + (position + done),
-            wanted - done + " bytes more");
-      }
+    long end = position + into.remaining();
+    content.read(into, position);
+    if (into.hasRemaining()) {
+      throw new FormatException(
+          file,
+          "data",
+          "the end of the file at " + (end - into.remaining()),
+          into.remaining() + " bytes more");
     }
   }
 

@@ -78,13 +78,17 @@ final class RunCheckpoints {
     if (store == null) {
       return;
     }
-    // An interrupt would close the files under our hands; it is for the caller of the run to see.
+    // An interrupt closes the files under our hands; it is for the caller of the run to see.
     boolean interrupted = Thread.interrupted();
     try {
       store.save(step, parts.get());
       savedAt = step;
     } catch (IOException e) {
-      throw new UncheckedIOException(e.getMessage(), e);
+      if (!Thread.interrupted()) {
+        throw new UncheckedIOException(e.getMessage(), e);
+      }
+      interrupted = true;
+      save(step);
     } finally {
       if (interrupted) {
         Thread.currentThread().interrupt();

@@ -4,13 +4,12 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Locale;
 import org.sightline.formats.GitLfs;
 import org.sightline.formats.MaskedCrc32c;
+import org.sightline.formats.SharedFile;
 
 /**
  * Reads a TFRecord file. A record is
@@ -22,9 +21,10 @@ import org.sightline.formats.MaskedCrc32c;
  * uint32 masked CRC32C of data
  * </pre>
  *
- * Both checksums are verified, and the length is compared with what is left of the file before
- * anything is allocated. Every failure is a {@link DatasetFormatException} naming file, record and
- * byte offset. Records can be read in order ({@link #next}) or by offset ({@link #read}).
+ * Both checksums are verified, and the length is compared with what is left of the file and with
+ * {@link #MAX_RECORD_BYTES} before anything is allocated. Every failure is a {@link
+ * DatasetFormatException} naming file, record and byte offset. Records can be read in order ({@link
+ * #next}) or by offset ({@link #read}).
  *
  * <p>Not thread-safe.
  */
@@ -32,11 +32,16 @@ public final class TfRecordReader implements Closeable {
   static final int HEADER_BYTES = 12;
   static final int FOOTER_BYTES = 4;
 
+  /** A thousand times an episode of BridgeData: what asks for more memory is no episode. */
+  static final int MAX_RECORD_BYTES = 1 << 29;
+
   private final Path file;
-  private final FileChannel channel;
+  private final SharedFile content;
   private final long size;
   private final ByteBuffer header =
       ByteBuffer.allocate(HEADER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+  private final ByteBuffer footer =
+      ByteBuffer.allocate(FOOTER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
   private long position;
   private long record;
 
@@ -48,8 +53,8 @@ public final class TfRecordReader implements Closeable {
   public TfRecordReader(Path file) throws IOException {
     GitLfs.requireContent(file);
     this.file = file;
-    this.channel = FileChannel.open(file, StandardOpenOption.READ);
-    this.size = channel.size();
+    this.content = SharedFile.toRead(file);
+    this.size = content.size();
   }
 
   /** The file being read. */
@@ -82,11 +87,18 @@ public final class TfRecordReader implements Closeable {
    */
   public byte[] read(long offset, long record) throws IOException {
     long length = readLength(offset, record);
-    ByteBuffer body =
-        ByteBuffer.allocate((int) length + FOOTER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-    readFully(body, offset + HEADER_BYTES, record);
-    byte[] data = Arrays.copyOf(body.array(), (int) length);
-    int stored = body.getInt((int) length);
+    if (length > MAX_RECORD_BYTES) {
+      throw DatasetFormatException.at(
+          file,
+          record,
+          offset,
+          "found a record of " + length + " bytes, expected at most " + MAX_RECORD_BYTES);
+    }
+    byte[] data = new byte[(int) length];
+    readFully(ByteBuffer.wrap(data), offset + HEADER_BYTES, offset, record);
+    footer.clear();
+    readFully(footer, offset + HEADER_BYTES + length, offset, record);
+    int stored = footer.getInt(0);
     int computed = MaskedCrc32c.of(data, 0, data.length);
     if (stored != computed) {
       throw DatasetFormatException.at(
@@ -127,7 +139,7 @@ public final class TfRecordReader implements Closeable {
 
   @Override
   public void close() throws IOException {
-    channel.close();
+    content.close();
   }
 
   private long readLength(long offset, long record) throws IOException {
@@ -140,7 +152,7 @@ public final class TfRecordReader implements Closeable {
           "truncated header: found " + Math.max(0, left) + " bytes, expected " + HEADER_BYTES);
     }
     header.clear();
-    readFully(header, offset, record);
+    readFully(header, offset, offset, record);
     int stored = header.getInt(8);
     int computed = MaskedCrc32c.of(header.array(), 0, 8);
     if (stored != computed) {
@@ -160,27 +172,21 @@ public final class TfRecordReader implements Closeable {
               + Math.max(0, available)
               + " more");
     }
-    if (length > Integer.MAX_VALUE - 64) {
-      throw DatasetFormatException.at(
-          file, record, offset, "found a record of " + length + " bytes, expected less than 2 GiB");
-    }
     return length;
   }
 
-  private void readFully(ByteBuffer buffer, long offset, long record) throws IOException {
-    int start = buffer.position();
-    while (buffer.hasRemaining()) {
-      if (channel.read(buffer, offset + buffer.position() - start) < 0) {
-        throw DatasetFormatException.at(
-            file,
-            record,
-            offset,
-            "the file ended while it was read: "
-                + buffer.remaining()
-                + " of "
-                + (buffer.limit() - start)
-                + " bytes missing");
-      }
+  private void readFully(ByteBuffer buffer, long at, long offset, long record) throws IOException {
+    content.read(buffer, at);
+    if (buffer.hasRemaining()) {
+      throw DatasetFormatException.at(
+          file,
+          record,
+          offset,
+          "the file ended while it was read: "
+              + buffer.remaining()
+              + " of "
+              + buffer.limit()
+              + " bytes missing");
     }
   }
 

@@ -256,6 +256,19 @@ class RldsDatasetTest {
   }
 
   @Test
+  void anInterruptedThreadReadsOnAlsoFromTheNextShard() throws IOException {
+    RldsDataset dataset = TestData.write(folder, 2, 2, 3, 1, 4);
+    try (EpisodeReader reader = dataset.reader()) {
+      reader.read(0);
+      Thread.currentThread().interrupt();
+      assertEquals(3, reader.read(1).steps().size());
+      assertEquals(1, reader.read(2).steps().size());
+      assertTrue(Thread.interrupted(), "the flag is the caller's");
+      assertEquals(4, reader.read(3).steps().size());
+    }
+  }
+
+  @Test
   void optionalKeysMayBeAbsent() throws IOException {
     TestData.write(folder, 1, 2);
     Path features = folder.resolve("features.json");

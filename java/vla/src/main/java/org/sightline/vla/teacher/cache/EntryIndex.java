@@ -3,13 +3,12 @@ package org.sightline.vla.teacher.cache;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32C;
+import org.sightline.formats.SharedFile;
 import org.sightline.vla.data.ImageKey;
 
 /**
@@ -30,39 +29,47 @@ final class EntryIndex implements AutoCloseable {
   /** Where a picture's features are, and the checksum they must have. */
   record Entry(ImageKey key, int slot, int checksum) {}
 
-  private final FileChannel channel;
+  private final SharedFile file;
   private final Map<ImageKey, Entry> entries = new HashMap<>();
   private int slots;
+  private long end;
 
-  EntryIndex(Path file) throws IOException {
-    channel =
-        FileChannel.open(
-            file, StandardOpenOption.READ, StandardOpenOption.WRITE, StandardOpenOption.CREATE);
+  EntryIndex(Path path) throws IOException {
+    file = SharedFile.toWrite(path);
     try {
       read();
     } catch (IOException | RuntimeException e) {
-      channel.close();
+      file.close();
       throw e;
     }
   }
 
   private void read() throws IOException {
-    ByteBuffer all = ByteBuffer.allocate(Math.toIntExact(channel.size()));
-    while (all.hasRemaining() && channel.read(all) >= 0) {}
-    all.flip().order(ByteOrder.LITTLE_ENDIAN);
-    int valid = 0;
-    while (all.remaining() >= RECORD_BYTES) {
-      int checksum = crc(all.duplicate().limit(valid + RECORD_BYTES - 4));
-      ImageKey key = new ImageKey(all.getLong(), all.getLong());
-      Entry entry = new Entry(key, all.getInt(), all.getInt());
-      all.getInt();
-      if (all.getInt() != checksum || entry.slot() < 0) {
-        break;
+    ByteBuffer block =
+        ByteBuffer.allocate(RECORD_BYTES << 11).order(ByteOrder.LITTLE_ENDIAN).limit(0);
+    boolean valid = true;
+    while (valid) {
+      if (!block.hasRemaining()) {
+        file.read(block.clear(), end);
+        block.flip();
       }
-      add(entry);
-      valid += RECORD_BYTES;
+      valid = block.remaining() >= RECORD_BYTES && read(block);
+      end += valid ? RECORD_BYTES : 0;
     }
-    channel.truncate(valid).position(valid);
+    file.setSize(end);
+  }
+
+  /** Adds the entry of a record, if that is whole and its slot used or the next one. */
+  private boolean read(ByteBuffer record) {
+    int checksum = crc(record.duplicate().limit(record.position() + RECORD_BYTES - 4));
+    ImageKey key = new ImageKey(record.getLong(), record.getLong());
+    Entry entry = new Entry(key, record.getInt(), record.getInt());
+    record.getInt();
+    if (record.getInt() != checksum || entry.slot() < 0 || entry.slot() > slots) {
+      return false;
+    }
+    add(entry);
+    return true;
   }
 
   static int crc(ByteBuffer bytes) {
@@ -107,14 +114,13 @@ final class EntryIndex implements AutoCloseable {
       records.putInt(crc(records.duplicate().position(start).limit(start + RECORD_BYTES - 4)));
     }
     records.flip();
-    while (records.hasRemaining()) {
-      channel.write(records);
-    }
-    channel.force(false);
+    file.write(records, end);
+    end += records.capacity();
+    file.force();
   }
 
   @Override
   public void close() throws IOException {
-    channel.close();
+    file.close();
   }
 }

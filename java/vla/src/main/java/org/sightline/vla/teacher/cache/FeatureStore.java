@@ -1,7 +1,6 @@
 package org.sightline.vla.teacher.cache;
 
 import java.io.IOException;
-import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -13,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.GitLfs;
+import org.sightline.formats.SharedFile;
 import org.sightline.vla.data.ImageKey;
 
 /**
@@ -36,7 +36,7 @@ public final class FeatureStore implements AutoCloseable {
   private final Path folder;
   private final FeatureKind kind;
   private final FileChannel lockFile;
-  private final RandomAccessFile file;
+  private final SharedFile file;
   private final EntryIndex index;
   private final long entriesPerSegment;
   private final List<ByteBuffer> segments = new ArrayList<>();
@@ -105,9 +105,9 @@ public final class FeatureStore implements AutoCloseable {
     }
     this.index = new EntryIndex(folder.resolve("index"));
     try {
-      this.file = new RandomAccessFile(folder.resolve("features.bf16").toFile(), "rw");
+      this.file = SharedFile.toWrite(folder.resolve("features.bf16"));
       long segment = entriesPerSegment * kind.entryBytes();
-      file.setLength((file.length() + segment - 1) / segment * segment); // Should it be cut short.
+      file.setSize((file.size() + segment - 1) / segment * segment); // Should it be cut short.
     } catch (IOException e) {
       index.close();
       throw e;
@@ -147,7 +147,7 @@ public final class FeatureStore implements AutoCloseable {
       return null;
     }
     int bytes = kind.entryBytes();
-    if (file.length() >= (entry.slot() + 1L) * bytes) {
+    if (file.size() >= (entry.slot() + 1L) * bytes) {
       int at = (int) (entry.slot() % entriesPerSegment) * bytes;
       ByteBuffer data = segment(entry.slot() / entriesPerSegment).slice(at, bytes);
       if (EntryIndex.crc(data.duplicate()) == entry.checksum()) {
@@ -176,16 +176,12 @@ public final class FeatureStore implements AutoCloseable {
     }
     int slot = index.nextSlot();
     try {
-      ByteBuffer data = features.duplicate();
-      long at = (long) slot * kind.entryBytes();
       // Whole segments are mapped; the file is sparse where nothing is written yet.
       long end = (slot / entriesPerSegment + 1) * entriesPerSegment * kind.entryBytes();
-      if (file.length() < end) {
-        file.setLength(end);
+      if (file.size() < end) {
+        file.setSize(end);
       }
-      while (data.hasRemaining()) {
-        at += file.getChannel().write(data, at);
-      }
+      file.write(features.duplicate(), (long) slot * kind.entryBytes());
       var entry = new EntryIndex.Entry(key, slot, EntryIndex.crc(features.duplicate()));
       index.add(entry);
       unforced.add(entry);
@@ -201,7 +197,7 @@ public final class FeatureStore implements AutoCloseable {
       return;
     }
     try {
-      file.getChannel().force(false);
+      file.force();
       index.append(unforced);
       unforced.clear();
     } catch (IOException e) {
@@ -216,7 +212,7 @@ public final class FeatureStore implements AutoCloseable {
     ByteBuffer segment = segments.get((int) number);
     if (segment == null) {
       long bytes = entriesPerSegment * kind.entryBytes();
-      segment = file.getChannel().map(FileChannel.MapMode.READ_ONLY, number * bytes, bytes);
+      segment = file.map(number * bytes, bytes);
       segments.set((int) number, segment);
     }
     return segment;

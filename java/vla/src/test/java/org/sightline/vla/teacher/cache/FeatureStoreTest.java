@@ -15,6 +15,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
@@ -61,6 +62,41 @@ class FeatureStoreTest {
     try (FeatureStore store = FeatureStore.open(folder, KIND)) {
       assertHolds(store, 0, 200);
     }
+  }
+
+  @Test
+  void anInterruptedThreadLeavesItToOthers() throws IOException {
+    try (FeatureStore store = FeatureStore.open(folder, KIND)) {
+      Thread.currentThread().interrupt();
+      fill(store, 0, 1);
+      store.force();
+      assertHolds(store, 0);
+      assertTrue(Thread.interrupted(), "the flag is the caller's");
+      fill(store, 1, 1);
+      assertHolds(store, 0, 1);
+      assertNull(store.writeFailure());
+    }
+    try (FeatureStore store = FeatureStore.open(folder, KIND)) {
+      assertHolds(store, 0, 1);
+    }
+  }
+
+  /** Whoever writes the index gives out one slot after the other. */
+  @Test
+  void anIndexThatSkipsSlotsEndsThere() throws IOException {
+    Path file = folder.resolve("index");
+    try (EntryIndex index = new EntryIndex(file)) {
+      index.append(
+          List.of(
+              new EntryIndex.Entry(key(0), 0, 5),
+              new EntryIndex.Entry(key(1), Integer.MAX_VALUE, 6),
+              new EntryIndex.Entry(key(2), 1, 7)));
+    }
+    try (EntryIndex index = new EntryIndex(file)) {
+      assertEquals(1, index.size());
+      assertEquals(1, index.nextSlot());
+    }
+    assertEquals(EntryIndex.RECORD_BYTES, Files.size(file));
   }
 
   /** Entries of 4 MiB, 16 to a mapped segment. */
