@@ -108,7 +108,8 @@ public final class AtomicFolder {
         folder.toString(), null, "exists already; expected a name that is free or an empty folder");
   }
 
-  private static void delete(Path folder) throws IOException {
+  /** Deletes a folder with all that is in it, if it is there. */
+  public static void delete(Path folder) throws IOException {
     if (!Files.exists(folder)) {
       return;
     }

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -24,6 +25,12 @@ final class CheckpointParts {
   private static final String TENSORS = ".safetensors";
 
   private CheckpointParts() {}
+
+  /** Whether a file of a checkpoint's folder is one that {@link #read} reads. */
+  static boolean isRead(Path file) {
+    String name = file.getFileName().toString();
+    return (name.equals(JSON) || name.endsWith(TENSORS)) && Files.isRegularFile(file);
+  }
 
   /** By name, in order. */
   static Map<String, Checkpointable> byName(List<? extends Checkpointable> parts) {
@@ -61,9 +68,13 @@ final class CheckpointParts {
   /**
    * Hands every part its state.
    *
-   * @throws IllegalArgumentException if a part was not saved
+   * @param begunAnew told of parts that may begin anew and whose state is another run's; null: none
+   *     may
+   * @throws IllegalArgumentException if a part was not saved, or its state does not fit
    */
-  static void read(Path folder, Map<String, Checkpointable> parts) throws IOException {
+  static void read(
+      Path folder, Map<String, Checkpointable> parts, Consumer<? super String> begunAnew)
+      throws IOException {
     JsonObject json = JsonFields.read(folder.resolve(JSON)).json();
     for (Map.Entry<String, Checkpointable> part : parts.entrySet()) {
       JsonElement text = json.get(part.getKey());
@@ -74,6 +85,11 @@ final class CheckpointParts {
       try (PointerScope scope = new PointerScope()) {
         Map<String, Tensor> tensors = tensors(folder.resolve(part.getKey() + TENSORS));
         part.getValue().restore(new State(tensors, text.toString()));
+      } catch (IllegalArgumentException e) {
+        if (begunAnew == null || !part.getValue().mayBeginAnew()) {
+          throw e;
+        }
+        begunAnew.accept(part.getKey() + " begins anew: " + e.getMessage());
       }
     }
   }

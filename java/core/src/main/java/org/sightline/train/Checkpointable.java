@@ -75,4 +75,12 @@ public interface Checkpointable {
    *     names what was found and what was expected
    */
   void restore(State state);
+
+  /**
+   * Whether a run whose changes were accepted may go on without this part's state if that does not
+   * fit any more: other data have another order, which begins at its start.
+   */
+  default boolean mayBeginAnew() {
+    return false;
+  }
 }

@@ -2,6 +2,7 @@ package org.sightline.train;
 
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeSet;
 import org.sightline.AdamW;
 import org.sightline.ProjectorConfig;
@@ -50,6 +51,17 @@ public record FineTuneConfig(
     int evaluationInterval,
     boolean initialEvaluation,
     int checkpointInterval) {
+  /** What a run may go on with otherwise: how long it is, what is told of it, and its course. */
+  private static final Set<String> FREE =
+      Set.of(
+          "steps",
+          "logInterval",
+          "evaluationInterval",
+          "initialEvaluation",
+          "checkpointInterval",
+          "optimizer.learningRate",
+          "optimizer.maxGradNorm");
+
   /** The paper's λ. */
   public static final double DEFAULT_LAMBDA = 0.2;
 
@@ -85,6 +97,11 @@ public record FineTuneConfig(
       throw new IllegalArgumentException(
           "projector must be given for alignedLayers " + alignedLayers + ", found null");
     }
+  }
+
+  /** The settings that make two runs the same one. */
+  RunIdentity identity() {
+    return RunIdentity.of(this, FREE);
   }
 
   /** A builder; what is not set takes the default its setter names. */

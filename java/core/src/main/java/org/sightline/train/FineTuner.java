@@ -138,8 +138,8 @@ public final class FineTuner<B> implements AutoCloseable {
    * @param checkpoints where to save, every {@code config.checkpointInterval()} steps and at the
    *     end, and what to resume from; null for no checkpoints
    * @param listeners told in this order
-   * @throws java.io.UncheckedIOException if a checkpoint cannot be written, or none of several can
-   *     be read, caused by a {@link CheckpointException}
+   * @throws java.io.UncheckedIOException if a checkpoint cannot be written, or there are some but
+   *     none can be restored, caused by a {@link CheckpointException}
    * @throws IllegalArgumentException if a checkpoint is of another run, or the batches cannot be
    *     resumed
    * @throws TrainingDivergedException if the run no longer learns: its steps are mostly skipped, or
@@ -160,8 +160,9 @@ public final class FineTuner<B> implements AutoCloseable {
     }
     List<TrainingListener> audience = List.of(listeners);
     List<Checkpointable> parts = new ArrayList<>();
-    RunCheckpoints saved =
-        new RunCheckpoints(checkpoints, config.checkpointInterval(), () -> parts);
+    boolean nameless = checkpoints != null && checkpoints.isOfAnyRun();
+    CheckpointStore own = nameless ? checkpoints.of(config.identity()) : checkpoints;
+    RunCheckpoints saved = new RunCheckpoints(own, config.checkpointInterval(), () -> parts);
     try (TrainingRun<B> run =
         new TrainingRun<>(this, pass, optimizer, batches, evaluation, saved, audience)) {
       parts.addAll(parts(run, batches, audience));

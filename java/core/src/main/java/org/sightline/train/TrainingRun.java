@@ -14,25 +14,7 @@ import org.sightline.train.FineTuneResult.End;
 final class TrainingRun<B> implements Checkpointable, AutoCloseable {
   private static final Gson GSON = new Gson();
 
-  /** What makes two runs the same one. */
-  private record Identity(
-      String mode,
-      long seed,
-      int gradientAccumulation,
-      double lambda,
-      List<Integer> alignedLayers) {
-    static Identity of(FineTuneConfig config) {
-      return new Identity(
-          config.mode().name(),
-          config.seed(),
-          config.gradientAccumulation(),
-          config.lambda(),
-          config.alignedLayers());
-    }
-  }
-
   private record Progress(
-      Identity run,
       int stepsDone,
       int steps,
       int skippedSteps,
@@ -220,7 +202,6 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
     return State.ofJson(
         GSON.toJson(
             new Progress(
-                Identity.of(config),
                 tuner.stepsDone(),
                 steps,
                 skippedSteps,
@@ -232,7 +213,6 @@ final class TrainingRun<B> implements Checkpointable, AutoCloseable {
   @Override
   public void restore(State state) {
     Progress progress = GSON.fromJson(state.json(), Progress.class);
-    TensorsPart.requireSame("run", "settings", progress.run, Identity.of(config));
     tuner.setStepsDone(progress.stepsDone);
     steps = progress.steps;
     skippedSteps = progress.skippedSteps;

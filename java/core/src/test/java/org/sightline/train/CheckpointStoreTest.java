@@ -17,17 +17,19 @@ import java.util.stream.Stream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.Values;
+import org.sightline.formats.FolderLock;
 
 class CheckpointStoreTest {
   @TempDir Path folder;
 
   /** A tensor and a number. */
-  private static final class Part implements Checkpointable {
+  private static class Part implements Checkpointable {
     final String name;
     final Tensor tensor = Toy.random(1, 1, 3);
     double number;
@@ -121,6 +123,8 @@ class CheckpointStoreTest {
         "manifest.json | DELETE   | found no manifest.json",
         "manifest.json | TRUNCATE | manifest.json: line 1, column 1: found the end of the text, expected a value",
         "manifest.json | FLIP     | manifest.json: ",
+        "state.json    | FOLDER   | state.json: found no such file, expected ",
+        "c.safetensors | ADD      | c.safetensors: found a file, expected none of that name",
       })
   void aDamagedCheckpointIsToldAndTheOneBeforeItTaken(String file, String damage, String problem)
       throws IOException {
@@ -145,7 +149,11 @@ class CheckpointStoreTest {
         bytes[bytes.length / 2] ^= 1;
         Files.write(file, bytes);
       }
-      case "TRUNCATE" -> Files.write(file, new byte[0]);
+      case "TRUNCATE", "ADD" -> Files.write(file, new byte[0]);
+      case "FOLDER" -> {
+        Files.delete(file);
+        Files.createDirectory(file);
+      }
       default -> Files.delete(file);
     }
   }
@@ -160,6 +168,34 @@ class CheckpointStoreTest {
         () -> warnings.get(0));
   }
 
+  /** Names that are no paths in some locale or on some system, or lead elsewhere. */
+  @ParameterizedTest
+  @ValueSource(strings = {"a\\u0000.safetensors", "a\\ufffd.safetensors", "../a", "", "/", "."})
+  void aManifestThatNamesWhatIsNotThere(String name) throws IOException {
+    CheckpointStore store = storeOf(3, 10, 20);
+    Path manifest = folder.resolve("step-000000020/manifest.json");
+    String text = Files.readString(manifest);
+    Files.writeString(manifest, text.replace("\"a.safetensors\"", '"' + name + '"'));
+    assertEquals(List.of(10f, 10f, 10f), restored(store));
+    assertTrue(warnings.get(0).contains(" is damaged: "), () -> warnings.get(0));
+  }
+
+  /** What a byte of the manifest can become: never an end, never a wrong state. */
+  @Test
+  void aFlippedBitAnywhereInAManifest() throws IOException {
+    CheckpointStore store = storeOf(3, 10, 20);
+    Path manifest = folder.resolve("step-000000020/manifest.json");
+    byte[] good = Files.readAllBytes(manifest);
+    for (int bit = 0; bit < 8 * good.length; bit += 7) {
+      byte[] bad = good.clone();
+      bad[bit / 8] ^= (byte) (1 << bit % 8);
+      Files.write(manifest, bad);
+      float step = restored(store).get(0);
+      assertTrue(step == 20 ? warnings.isEmpty() : step == 10 && warnings.size() == 1);
+      warnings.clear();
+    }
+  }
+
   @Test
   void aStoreOfDamagedCheckpointsIsNotAnEmptyOne() throws IOException {
     CheckpointStore store = storeOf(2, 10, 20);
@@ -167,10 +203,34 @@ class CheckpointStoreTest {
     damage(folder.resolve("step-000000020/state.json"), "FLIP");
     CheckpointException e = assertThrows(CheckpointException.class, () -> restored(store));
     assertTrue(
-        e.getMessage().startsWith(folder.resolve("step-000000010") + " is damaged: state.json"),
+        e.getMessage()
+            .matches(
+                ("no checkpoint in %s can be used:\n"
+                        + "  .*step-000000020 is damaged: state.json: found SHA-256 .*\n"
+                        + "  .*step-000000010 is damaged: state.json: found SHA-256 .*")
+                    .formatted(folder)),
         e.getMessage());
-    assertTrue(e.getMessage().endsWith("; no other checkpoint is left"), e.getMessage());
-    assertEquals(1, warnings.size());
+    assertEquals(List.of(), warnings);
+  }
+
+  /** Its bytes are right and yet nothing can be made of them. */
+  @Test
+  void aPartThatCannotTakeItsStateMeansTheCheckpointBefore() throws IOException {
+    CheckpointStore store = storeOf(3, 10, 20);
+    List<Part> parts = List.of(new Part("a"), new Part("b"));
+    Part picky =
+        new Part("b") {
+          @Override
+          public void restore(State state) {
+            super.restore(state);
+            if (number == -20) {
+              throw new IllegalStateException("not this one");
+            }
+          }
+        };
+    assertEquals(10, store.restore(List.of(parts.get(0), picky), warnings::add).orElseThrow());
+    assertEquals(10, parts.get(0).number);
+    assertTrue(warnings.get(0).contains("IllegalStateException: not this one; going back"));
   }
 
   /** Steps beyond the one saved are of a course of the run that was given up. */
@@ -213,6 +273,30 @@ class CheckpointStoreTest {
     assertEquals(List.of("step-000000010"), entries());
   }
 
+  /** Whoever took the lock file away may be writing by now. */
+  @Test
+  void nothingIsTouchedOnceTheLockIsLost() throws IOException {
+    storeOf(2, 10);
+    Files.createDirectory(folder.resolve(".step-000000020.tmp"));
+    List<String> before = entries();
+    Path file = folder.resolveSibling("lock");
+    try (FolderLock lock = FolderLock.of(file)) {
+      CheckpointStore store = new CheckpointStore(folder, 1).lockedBy(lock);
+      List<Part> parts = List.of(new Part("a"), new Part("b"));
+      assertEquals(10, store.restore(parts, warnings::add).orElseThrow());
+      Files.delete(file);
+      String lost = file + ": found no such file, expected the one that is locked";
+      for (Executable use :
+          List.<Executable>of(
+              () -> store.save(20, parts),
+              () -> store.restore(parts, warnings::add),
+              () -> store.setAside(10))) {
+        assertTrue(assertThrows(IOException.class, use).getMessage().startsWith(lost));
+      }
+    }
+    assertEquals(before, entries());
+  }
+
   /** What a process leaves behind that is killed while writing. */
   @Test
   void halfACheckpointIsNoneAndGoesWithTheNext() throws IOException {
@@ -229,12 +313,9 @@ class CheckpointStoreTest {
   @Test
   void partsMustBeNamedAndThere() throws IOException {
     CheckpointStore store = storeOf(1, 10);
-    assertEquals(
-        folder.resolve("step-000000010") + " must hold the part 'c', found [a, b]",
-        assertThrows(
-                IllegalArgumentException.class,
-                () -> store.restore(List.of(new Part("c")), warnings::add))
-            .getMessage());
+    Path newest = folder.resolve("step-000000010");
+    assertRefused(
+        newest + ": " + newest + " must hold the part 'c', found [a, b]", store, new Part("c"));
     assertEquals(
         "names of parts must be distinct, found 'a' twice",
         assertThrows(
@@ -260,17 +341,16 @@ class CheckpointStoreTest {
     store.save(1, List.of(new TensorsPart("weights", () -> Map.of("w", three))));
     Tensor broadcastable = Toy.random(2, 1, 2, 3);
     TensorsPart other = new TensorsPart("weights", () -> Map.of("w", broadcastable));
-    assertEquals(
-        "checkpoint does not fit this run: weights: w: found Float [3], expected Float [2, 3]",
-        assertThrows(
-                IllegalArgumentException.class, () -> store.restore(List.of(other), warnings::add))
-            .getMessage());
+    String misfit = folder.resolve("step-000000001") + ": checkpoint does not fit this run: ";
+    assertRefused(misfit + "weights: w: found Float [3], expected Float [2, 3]", store, other);
     TensorsPart renamed = new TensorsPart("weights", () -> Map.of("v", three));
+    assertRefused(misfit + "weights: tensors: found [w], expected [v]", store, renamed);
+  }
+
+  private void assertRefused(String problem, CheckpointStore store, Checkpointable part) {
     assertEquals(
-        "checkpoint does not fit this run: weights: tensors: found [w], expected [v]",
-        assertThrows(
-                IllegalArgumentException.class,
-                () -> store.restore(List.of(renamed), warnings::add))
+        "no checkpoint in " + folder + " can be used:\n  " + problem,
+        assertThrows(CheckpointException.class, () -> store.restore(List.of(part), warnings::add))
             .getMessage());
   }
 }

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import org.sightline.formats.AtomicFolder;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
@@ -242,7 +243,7 @@ final class FinetuneJob implements AutoCloseable {
     if (!Files.exists(folder)) {
       // Under its name only when it is whole: a run may be killed here too.
       Path unfinished = settings.output().resolve(".data.tmp");
-      OutputFolder.delete(unfinished);
+      AtomicFolder.delete(unfinished);
       TabletopGenerator.generate(unfinished, TabletopGenerator.Options.defaults());
       Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
     }

@@ -3,9 +3,9 @@ package org.sightline.vla.cli;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.Locale;
 import java.util.stream.Stream;
+import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.JsonFields;
 import org.sightline.train.Mode;
 
@@ -47,7 +47,7 @@ final class OutputFolder {
             "--output must be free for this run's base model, found %s, which no run has drawn"
                 .formatted(base));
       }
-      delete(base);
+      AtomicFolder.delete(base);
     }
     if (randomTeacher) {
       Files.deleteIfExists(folder.resolve(FinetuneJob.TEACHER));
@@ -55,19 +55,9 @@ final class OutputFolder {
     for (Mode mode : Mode.values()) {
       Path run = folder.resolve(mode.name().toLowerCase(Locale.ROOT));
       ModeResult.delete(run);
-      delete(run.resolve(ModeRun.CHECKPOINTS));
-      delete(run.resolve(ModeRun.BEST));
+      AtomicFolder.delete(run.resolve(ModeRun.CHECKPOINTS));
+      AtomicFolder.delete(run.resolve(ModeRun.BEST));
       Files.deleteIfExists(run.resolve("adapter_model.safetensors"));
-    }
-  }
-
-  static void delete(Path path) throws IOException {
-    if (Files.exists(path)) {
-      try (Stream<Path> tree = Files.walk(path)) {
-        for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
-          Files.delete(each);
-        }
-      }
     }
   }
 }
