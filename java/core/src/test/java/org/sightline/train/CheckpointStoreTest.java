@@ -275,11 +275,11 @@ class CheckpointStoreTest {
 
   /** Whoever took the lock file away may be writing by now. */
   @Test
-  void nothingIsTouchedOnceTheLockIsLost() throws IOException {
+  void nothingIsTouchedOnceTheLockIsLost(@TempDir Path elsewhere) throws IOException {
     storeOf(2, 10);
     Files.createDirectory(folder.resolve(".step-000000020.tmp"));
     List<String> before = entries();
-    Path file = folder.resolveSibling("lock");
+    Path file = elsewhere.resolve("lock");
     try (FolderLock lock = FolderLock.of(file)) {
       CheckpointStore store = new CheckpointStore(folder, 1).lockedBy(lock);
       List<Part> parts = List.of(new Part("a"), new Part("b"));

@@ -15,6 +15,7 @@ import java.util.Random;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.FolderLock;
 import org.sightline.formats.JsonFields;
 import org.sightline.vla.data.ActionStatistics;
 import org.sightline.vla.data.ActionTokenizer;
@@ -97,14 +98,17 @@ final class ExampleFrames {
   /**
    * Draws frames and asks the model, which is in evaluation mode afterwards.
    *
+   * @param lock that must be held when they are written
    * @throws IOException if the file cannot be written
    */
-  static void write(Path folder, OpenVla model, VlaData data, long seed) throws IOException {
+  static void write(Path folder, OpenVla model, VlaData data, long seed, FolderLock lock)
+      throws IOException {
     model.train(false);
     ExampleFrames examples = new ExampleFrames(model, data, seed);
     List<Frame> frames = new ArrayList<>(examples.draw(true));
     frames.addAll(examples.draw(false));
     String json = new Gson().toJson(Map.of("frames", frames));
+    lock.requireHeld();
     AtomicFile.writeText(folder.resolve(NAME), json + "\n");
   }
 

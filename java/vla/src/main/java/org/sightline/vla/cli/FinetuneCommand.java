@@ -13,6 +13,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.Sightline;
+import org.sightline.formats.FolderLock;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
 import org.sightline.train.TrainingDivergedException;
@@ -207,14 +208,16 @@ final class FinetuneCommand implements Callable<Integer> {
     // What is wrong with the input is found here, while the output folder is as it was.
     try (FinetuneJob job = FinetuneJob.open(settings, told)) {
       Files.createDirectories(output);
-      try (RunLock lock = RunLock.of(output)) {
-        if (resumed) {
-          job.requireStepsAhead();
-          RunFile.addResumption(output, spec).ifPresent(this::warn);
-        } else {
+      try (FolderLock lock = OutputFolder.lock(output)) {
+        if (!resumed) {
           OutputFolder.requireUsable(output, overwrite); // Another run may have come first.
           OutputFolder.clear(output, settings.base().isRandom(), settings.teacher() == null);
           RunFile.write(output, spec);
+        }
+        job.prepare(lock);
+        if (resumed) {
+          job.requireStepsAhead();
+          RunFile.addResumption(output, spec).ifPresent(this::warn);
         }
         int code = run(job);
         if (json) {

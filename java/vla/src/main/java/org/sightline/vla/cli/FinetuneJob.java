@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.AtomicFolder;
+import org.sightline.formats.FolderLock;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
@@ -51,6 +52,7 @@ final class FinetuneJob implements AutoCloseable {
   private VisionTeacher vision; // null until it is drawn
   private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
   private OpenVla unused; // the first mode's model, until that takes it
+  private FolderLock lock; // null until it is prepared
   private volatile boolean interrupted;
 
   private FinetuneJob(
@@ -90,7 +92,7 @@ final class FinetuneJob implements AutoCloseable {
    */
   void requireStepsAhead() throws IOException {
     for (Mode mode : settings.modes()) {
-      ModeRun run = new ModeRun(settings, mode, out, () -> interrupted);
+      ModeRun run = run(mode);
       OptionChecks.atLeast(
           "--steps (mode %s is there already)".formatted(lowerCase(mode)),
           settings.steps(),
@@ -98,13 +100,22 @@ final class FinetuneJob implements AutoCloseable {
     }
   }
 
+  private ModeRun run(Mode mode) {
+    return new ModeRun(settings, mode, out, () -> interrupted, lock);
+  }
+
   /** Asks the job to end soon, from any thread; what it has done is saved. */
   void interrupt() {
     interrupted = true;
   }
 
-  /** Runs what is not done yet; false if it was interrupted. */
-  boolean run() throws IOException, TrainingDivergedException {
+  /**
+   * Makes what the settings do not name and an earlier run has not left.
+   *
+   * @param held of the output folder: without it nothing is written there, from now on
+   */
+  void prepare(FolderLock held) throws IOException {
+    lock = held;
     if (settings.base().isRandom()) {
       drawBase();
     }
@@ -114,10 +125,14 @@ final class FinetuneJob implements AutoCloseable {
     if (data == null) {
       data = data(List.of(new DataFolder(null, rendered(), null)));
     }
+  }
+
+  /** Runs what is not done yet; false if it was interrupted. */
+  boolean run() throws IOException, TrainingDivergedException {
     describe(data, vision);
     List<ModeResult> results = new ArrayList<>();
     for (Mode mode : settings.modes()) {
-      ModeRun run = new ModeRun(settings, mode, out, () -> interrupted);
+      ModeRun run = run(mode);
       Optional<ModeResult> result = run.done();
       if (result.isEmpty()) {
         try (OpenVla model = model()) {
@@ -174,8 +189,10 @@ final class FinetuneJob implements AutoCloseable {
     }
     out.flush();
     Path folder = settings.output();
+    lock.requireHeld();
     RunReport.write(
         folder.resolve("report.html"), RunFile.read(folder), results, settings.randomness());
+    lock.requireHeld();
     Optional<String> undrawn = RunPlot.write(folder.resolve("plot.png"), results);
     undrawn.ifPresent(
         why -> out.println("No plot.png: pictures cannot be drawn here (" + why + ")"));

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -10,17 +11,20 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import org.sightline.ProjectorConfig;
+import org.sightline.formats.FolderLock;
 import org.sightline.formats.PeftAdapter;
 import org.sightline.formats.PeftConfig;
 import org.sightline.train.CheckpointStore;
 import org.sightline.train.CsvLog;
 import org.sightline.train.EarlyStopping;
+import org.sightline.train.Evaluation;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.FineTuneResult;
 import org.sightline.train.FineTuner;
 import org.sightline.train.Mode;
 import org.sightline.train.ProgressBar;
 import org.sightline.train.ProjectorFile;
+import org.sightline.train.StepEvent;
 import org.sightline.train.Teacher;
 import org.sightline.train.TensorBoardLog;
 import org.sightline.train.TimingLog;
@@ -55,17 +59,25 @@ final class ModeRun {
   private final Mode mode;
   private final PrintWriter out;
   private final BooleanSupplier interrupted;
+  private final FolderLock lock;
   private final Path folder;
 
   /**
    * @param out for what the run has to say at its end
    * @param interrupted asked between steps whether to break off
+   * @param lock of the run's folder: without it nothing is written
    */
-  ModeRun(FinetuneSettings settings, Mode mode, PrintWriter out, BooleanSupplier interrupted) {
+  ModeRun(
+      FinetuneSettings settings,
+      Mode mode,
+      PrintWriter out,
+      BooleanSupplier interrupted,
+      FolderLock lock) {
     this.settings = settings;
     this.mode = mode;
     this.out = out;
     this.interrupted = interrupted;
+    this.lock = lock;
     this.folder = settings.output().resolve(mode.name().toLowerCase(Locale.ROOT));
   }
 
@@ -90,14 +102,15 @@ final class ModeRun {
   }
 
   private CheckpointStore checkpoints() {
-    return new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints());
+    return new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints())
+        .lockedBy(lock);
   }
 
   /** Trains from the start or a checkpoint; empty if it was interrupted. */
   Optional<ModeResult> run(OpenVla model, Teacher<VlaBatch> teacher, VlaData data)
       throws IOException, TrainingDivergedException {
+    lock.requireHeld();
     Files.createDirectories(folder);
-    ModeResult.delete(folder);
     model.setGradientCheckpointing(settings.run().gradientCheckpointing());
     CheckpointStore checkpoints = checkpoints();
     EarlyStopping stopping =
@@ -108,17 +121,11 @@ final class ModeRun {
         TensorBoardLog tensorBoard = new TensorBoardLog(folder);
         BatchIterator batches = data.train().repeat()) {
       List<TrainingListener> listeners = new ArrayList<>();
+      listeners.add(new Guard());
       listeners.add(ProgressBar.detect());
       listeners.add(log);
       listeners.add(timing);
       listeners.add(tensorBoard);
-      listeners.add(
-          new TrainingListener() {
-            @Override
-            public boolean interruptRequested() {
-              return interrupted.getAsBoolean();
-            }
-          });
       BestAdapter.Writer writer = into -> writeAdapter(model, tuner, data, into);
       listeners.add(new BestAdapter(folder.resolve(BEST), writer));
       if (stopping != null) {
@@ -136,11 +143,48 @@ final class ModeRun {
       String name = mode.name().toLowerCase(Locale.ROOT);
       DataReport.waited(out, name, batches.waitedSeconds(), result.seconds());
       writer.write(folder);
-      ExampleFrames.write(folder, model, data, settings.seed());
+      ExampleFrames.write(folder, model, data, settings.seed(), lock);
       Optional<String> note = stopping == null ? Optional.empty() : stopping.reason();
+      lock.requireHeld();
       ModeResult.write(folder, result, note);
     }
     return ModeResult.read(mode, folder);
+  }
+
+  /** Before all that write: nothing is to be written to a folder that is another run's by now. */
+  private final class Guard implements TrainingListener {
+    @Override
+    public void begin(FineTuneConfig config, int trainedTensors, long trainedParameters) {
+      requireHeld();
+      try {
+        ModeResult.delete(folder); // Of a run that is to go on; not before it is known that it can.
+      } catch (IOException e) {
+        throw new UncheckedIOException(e.getMessage(), e);
+      }
+    }
+
+    @Override
+    public void step(StepEvent event) {
+      requireHeld();
+    }
+
+    @Override
+    public void evaluation(Evaluation evaluation) {
+      requireHeld();
+    }
+
+    @Override
+    public boolean interruptRequested() {
+      return interrupted.getAsBoolean();
+    }
+
+    private void requireHeld() {
+      try {
+        lock.requireHeld();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e.getMessage(), e);
+      }
+    }
   }
 
   private FineTuneConfig config(Teacher<VlaBatch> teacher) {
@@ -170,6 +214,7 @@ final class ModeRun {
 
   private void writeAdapter(OpenVla model, FineTuner<VlaBatch> tuner, VlaData data, Path into)
       throws IOException {
+    lock.requireHeld();
     var adapters = model.adapters();
     PeftConfig config =
         PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.baseName());

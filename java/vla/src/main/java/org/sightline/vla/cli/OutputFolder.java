@@ -6,12 +6,24 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.stream.Stream;
 import org.sightline.formats.AtomicFolder;
+import org.sightline.formats.FolderLock;
 import org.sightline.formats.JsonFields;
 import org.sightline.train.Mode;
 
 /** The folder a job writes to; an earlier job's files are not overwritten unasked. */
 final class OutputFolder {
+  private static final String LOCK = ".lock";
+
   private OutputFolder() {}
+
+  /**
+   * Keeps other runs out of a folder.
+   *
+   * @throws IOException if one writes to it
+   */
+  static FolderLock lock(Path folder) throws IOException {
+    return FolderLock.of(folder.resolve(LOCK));
+  }
 
   /** Passes if a job may write there; changes nothing. */
   static void requireUsable(Path folder, boolean overwrite) throws IOException {
@@ -20,7 +32,7 @@ final class OutputFolder {
       return;
     }
     try (Stream<Path> files = Files.list(folder)) {
-      if (files.anyMatch(file -> !file.endsWith(RunLock.NAME))) {
+      if (files.anyMatch(file -> !file.endsWith(LOCK))) {
         throw new IllegalArgumentException(
             "--output must be an empty folder, found files in "
                 + folder
@@ -31,7 +43,7 @@ final class OutputFolder {
 
   /**
    * Takes away what an earlier run left and must not be taken for a part of this one. Only under
-   * the folder's {@link RunLock}: the earlier run might still be writing.
+   * the folder's lock: the earlier run might still be writing.
    *
    * @param randomBase whether this run draws a base model of its own
    * @param randomTeacher whether it draws a teacher

@@ -2,7 +2,6 @@ package org.sightline.vla.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -190,15 +189,5 @@ class ConfigTest {
     Cli cli = Cli.run("finetune --config " + file);
     assertEquals(2, cli.exitCode());
     assertTrue(cli.err().contains(file + ": expected text in UTF-8"), cli.err());
-  }
-
-  @Test
-  void aFolderInUseIsRefused() throws IOException {
-    try (RunLock lock = RunLock.of(folder)) {
-      assertEquals(
-          folder + " is in use: another run writes to it, expected it to have ended",
-          assertThrows(IllegalArgumentException.class, () -> RunLock.of(folder)).getMessage());
-    }
-    RunLock.of(folder).close();
   }
 }

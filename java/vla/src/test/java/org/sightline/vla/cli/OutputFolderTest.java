@@ -9,10 +9,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.formats.FolderLock;
+import org.sightline.train.CheckpointStore;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** What {@code --overwrite} may take away, and when. */
@@ -49,7 +53,7 @@ class OutputFolderTest {
     var files = new TreeMap<Path, String>();
     try (Stream<Path> tree = Files.walk(output)) {
       for (Path file : tree.filter(Files::isRegularFile).toList()) {
-        if (!file.endsWith(RunLock.NAME)) {
+        if (!file.endsWith(".lock")) {
           files.put(file, Files.readString(file));
         }
       }
@@ -59,9 +63,37 @@ class OutputFolderTest {
 
   @Test
   void aRunThatIsStillWritingLosesNothing() throws IOException {
-    try (RunLock lock = RunLock.of(output)) {
-      refused(data.toString(), output + " is in use: another run writes to it");
+    try (FolderLock lock = OutputFolder.lock(output)) {
+      refused(data.toString(), output + " is in use by this process, expected one writer");
     }
+  }
+
+  /** As if somebody had taken the lock file for a leftover, and begun another run. */
+  @Test
+  void aRunWhoseLockFileWasTakenAwayWritesNothingMore() throws Exception {
+    Path lock = output.resolve(".lock");
+    Path log = output.resolve("default/log.csv");
+    var run =
+        CompletableFuture.supplyAsync(
+            () ->
+                Cli.run(
+                    "finetune --output %s --overwrite --modes default --steps 1000000 --data %s"
+                            .formatted(output, data)
+                        + " --batch-size 1 --rank 1 --checkpoint-interval 1"));
+    while (!run.isDone() && (!Files.exists(log) || Files.readAllLines(log).size() < 3)) {
+      Thread.sleep(5);
+    }
+    Files.delete(lock);
+    try (FolderLock other = OutputFolder.lock(output)) {
+      other.requireHeld();
+      Cli cli = run.get(100, TimeUnit.SECONDS);
+      assertEquals(2, cli.exitCode(), cli.err());
+      assertTrue(cli.err().contains(lock + ": found another file, expected the one"), cli.err());
+    }
+    assertFalse(Files.exists(output.resolve("default/adapter_model.safetensors")));
+    assertFalse(Files.exists(output.resolve("default/result.json")));
+    Path checkpoints = output.resolve("default/checkpoints");
+    assertFalse(new CheckpointStore(checkpoints, 1).steps().isEmpty());
   }
 
   @Test

@@ -2,15 +2,12 @@ package org.sightline.vla.teacher.cache;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.FolderLock;
 import org.sightline.formats.GitLfs;
 import org.sightline.formats.SharedFile;
 import org.sightline.vla.data.ImageKey;
@@ -27,7 +24,7 @@ import org.sightline.vla.data.ImageKey;
  *
  * HASH is the start of the kind's hash. An entry can be read only once it is whole: features are
  * forced to disk before their index record is written, and their checksum is compared on each read.
- * A full disk ends the storing, not the run. Thread-safe.
+ * A full disk ends the storing, not the run; so does a lock file that was taken away. Thread-safe.
  */
 public final class FeatureStore implements AutoCloseable {
   private static final int HASH_DIGITS = 16;
@@ -35,7 +32,7 @@ public final class FeatureStore implements AutoCloseable {
 
   private final Path folder;
   private final FeatureKind kind;
-  private final FileChannel lockFile;
+  private final FolderLock lock;
   private final SharedFile file;
   private final EntryIndex index;
   private final long entriesPerSegment;
@@ -54,37 +51,19 @@ public final class FeatureStore implements AutoCloseable {
   public static FeatureStore open(Path directory, FeatureKind kind) throws IOException {
     Path folder = directory.resolve(kind.hash().substring(0, HASH_DIGITS));
     Files.createDirectories(folder);
-    FileChannel lockFile = lock(folder);
+    FolderLock lock = FolderLock.of(folder.resolve("lock"));
     try {
-      return new FeatureStore(folder, kind, lockFile);
+      return new FeatureStore(folder, kind, lock);
     } catch (IOException | RuntimeException e) {
-      lockFile.close();
+      lock.close();
       throw e;
     }
   }
 
-  private static FileChannel lock(Path folder) throws IOException {
-    FileChannel channel =
-        FileChannel.open(
-            folder.resolve("lock"), StandardOpenOption.WRITE, StandardOpenOption.CREATE);
-    String user = "another process";
-    try {
-      FileLock lock = channel.tryLock();
-      if (lock != null) {
-        return channel;
-      }
-    } catch (OverlappingFileLockException e) {
-      user = "this process";
-    }
-    channel.close();
-    throw new IOException(
-        folder + ": this teacher cache is in use by " + user + ", expected one user at a time");
-  }
-
-  private FeatureStore(Path folder, FeatureKind kind, FileChannel lockFile) throws IOException {
+  private FeatureStore(Path folder, FeatureKind kind, FolderLock lock) throws IOException {
     this.folder = folder;
     this.kind = kind;
-    this.lockFile = lockFile;
+    this.lock = lock;
     this.entriesPerSegment = Math.max(1, SEGMENT_BYTES / kind.entryBytes());
     Path kindFile = folder.resolve("kind.txt");
     if (!Files.exists(kindFile)) {
@@ -176,6 +155,7 @@ public final class FeatureStore implements AutoCloseable {
     }
     int slot = index.nextSlot();
     try {
+      lock.requireHeld();
       // Whole segments are mapped; the file is sparse where nothing is written yet.
       long end = (slot / entriesPerSegment + 1) * entriesPerSegment * kind.entryBytes();
       if (file.size() < end) {
@@ -197,6 +177,7 @@ public final class FeatureStore implements AutoCloseable {
       return;
     }
     try {
+      lock.requireHeld();
       file.force();
       index.append(unforced);
       unforced.clear();
@@ -230,7 +211,7 @@ public final class FeatureStore implements AutoCloseable {
     if (closed) {
       return;
     }
-    try (lockFile;
+    try (lock;
         file;
         index) {
       force();

@@ -159,7 +159,7 @@ class FeatureStoreTest {
     Path store = folder.resolve(KIND.hash().substring(0, 16));
     try (FeatureStore first = FeatureStore.open(folder, KIND)) {
       assertEquals(
-          store + ": this teacher cache is in use by this process, expected one user at a time",
+          store + " is in use by this process, expected one writer at a time",
           assertThrows(IOException.class, () -> FeatureStore.open(folder, KIND)).getMessage());
       fill(first, 0, 1);
     }
@@ -167,12 +167,32 @@ class FeatureStoreTest {
     try (BufferedReader out = other.inputReader()) {
       assertEquals("open", out.readLine());
       assertEquals(
-          store + ": this teacher cache is in use by another process, expected one user at a time",
+          store + " is in use by another process, expected one writer at a time",
           assertThrows(IOException.class, () -> FeatureStore.open(folder, KIND)).getMessage());
     } finally {
       other.destroyForcibly().waitFor();
     }
     FeatureStore.open(folder, KIND).close(); // The lock died with its process.
+  }
+
+  /** Whoever took the lock file away may be storing by now: in the slots that are free here. */
+  @Test
+  void nothingIsStoredOnceTheLockIsLost() throws IOException {
+    try (FeatureStore first = FeatureStore.open(folder, KIND)) {
+      fill(first, 0, 1);
+      first.force();
+      Files.delete(first.folder().resolve("lock"));
+      try (FeatureStore second = FeatureStore.open(folder, KIND)) {
+        fill(second, 1, 1);
+        fill(first, 2, 1);
+        assertTrue(first.writeFailure().getMessage().contains("expected the one that is locked"));
+      }
+    }
+    try (FeatureStore store = FeatureStore.open(folder, KIND)) {
+      assertEquals(2, store.size());
+      assertHolds(store, 0);
+      assertHolds(store, 1);
+    }
   }
 
   /** Cut anywhere, the index keeps the whole records before the cut, and can be appended to. */
