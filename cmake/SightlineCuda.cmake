@@ -44,7 +44,7 @@ if(SIGHTLINE_HAVE_CUDA)
       CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
   endfunction()
 
-  # wgmma and the tensor copy engine: compiled for sm_90a alone, chosen at run time.
+  # wgmma and TMA: compiled for sm_90a alone, chosen at run time.
   add_library(sightline_cuda_hopper OBJECT
     src/cuda/alignment/hopper_bf16.cu
     src/cuda/alignment/hopper_fp16.cu

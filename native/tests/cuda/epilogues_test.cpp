@@ -2,11 +2,11 @@
 #include <cmath>
 
 #include "common/philox.h"
-#include "cuda/epilogue/cosine.h"
-#include "cuda/epilogue/dropout.h"
-#include "cuda/epilogue/layer_norm.h"
-#include "cuda/epilogue/silu.h"
-#include "cuda/epilogue/user_rows.h"
+#include "cuda/math/cosine.h"
+#include "cuda/math/dropout.h"
+#include "cuda/math/layer_norm.h"
+#include "cuda/math/silu.h"
+#include "cuda/tensor/user_rows.h"
 #include "harness.h"
 #include "reference.h"
 

@@ -20,7 +20,7 @@ struct ProbeEpilogue {
     float* sums;  // [tiles_n][rows]
     int rows;
   };
-  static constexpr bool kMoreTerms = true;
+  static constexpr bool kFusedK = true;
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 1;
   using Columns = NoColumns;
@@ -69,7 +69,7 @@ void check(int m, int n, int k, int k_extra, double (*operand_value)(double), co
   problem.m = m, problem.n = n, problem.k = k;
   problem.a = operand(a), problem.b = operand(b);
   if (k_extra > 0)
-    problem.more[problem.more_count++] = {operand(a_extra), operand(b_extra), k_extra};
+    problem.extra[problem.extra_count++] = {operand(a_extra), operand(b_extra), k_extra};
   const typename ProbeEpilogue::Params epilogue{out.get(), padded, sums.get(), m};
   const int tile_columns = run(problem, epilogue);
 
@@ -108,9 +108,9 @@ template <class T, Major kA, Major kB>
 void portable(int m, int n, int k, int k_extra = 0, GemmPath path = GemmPath::kPortable) {
   check<T, kA, kB>(m, n, k, k_extra, path == GemmPath::kTf32 ? tf32 : as_it_is,
                    [&](const GemmProblem& problem, const auto& epilogue) {
-                     Queue queue(emu::kAmpere, nullptr);
+                     Stream stream(emu::kAmpere, nullptr);
                      gemm<T, kA, kB, ProbeEpilogue>(
-                         queue, plan_gemm<T>(emu::kAmpere, path, problem), problem, epilogue);
+                         stream, plan_gemm<T>(emu::kAmpere, path, problem), problem, epilogue);
                      return 128;
                    });
 }
@@ -124,13 +124,13 @@ template <class T, Major kA, Major kB>
 void hopper(int m, int n, int k, int columns, int resident = 2, int k_extra = 0) {
   const auto run = [&](const GemmProblem& problem, const auto& epilogue) {
     const Device& device = emu::kHopper;
-    Queue queue(device, nullptr);
+    Stream stream(device, nullptr);
     emu::machine().resident_clusters = resident;
     GemmPlan plan;
     plan.hopper = true;
     plan.tile = {columns, 2};
-    gemm<T, kA, kB, ProbeEpilogue>(queue, plan, problem, epilogue);
-    CHECK_EQ(queue.error(), cudaSuccess);
+    gemm<T, kA, kB, ProbeEpilogue>(stream, plan, problem, epilogue);
+    CHECK_EQ(stream.error(), cudaSuccess);
     return columns;
   };
   check<T, kA, kB>(m, n, k, k_extra, as_it_is, run);
@@ -214,8 +214,8 @@ TEST(same_bits_in_any_schedule) {
     GemmPlan plan;
     plan.hopper = true, plan.tile = {128, 2};
     const Device& device = emu::kHopper;
-    Queue queue(device, nullptr);
-    gemm<Bf16, kK, kK, ProbeEpilogue>(queue, plan, problem, {out.get(), 136, sums.get(), 130});
+    Stream stream(device, nullptr);
+    gemm<Bf16, kK, kK, ProbeEpilogue>(stream, plan, problem, {out.get(), 136, sums.get(), 130});
     std::vector<float> bits(sums.get(), sums.get() + 2 * 130);
     bits.insert(bits.end(), out.get(), out.get() + 130 * 136);
     if (first.empty()) first = bits;

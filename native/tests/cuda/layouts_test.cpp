@@ -223,7 +223,7 @@ TEST(descriptors_have_the_documented_fields) {
   }
 }
 
-// What the copy engine writes for element (row, k) of a stage is what wgmma reads for it.
+// What TMA writes for element (row, k) of a stage is what wgmma reads for it.
 TEST(descriptors_meet_the_copies) {
   for (int k = 0; k < 64; ++k) {
     for (int row = 0; row < 256; ++row) {

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::testing {
 

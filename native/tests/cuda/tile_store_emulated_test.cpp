@@ -1,4 +1,4 @@
-// Epilogues in fragments, whose 16-bit results the copy engine stores, against the same epilogues
+// Epilogues in fragments, whose 16-bit results TMA stores, against the same epilogues
 // by rows: the same bits, and sums that differ by their order alone. What the rows' results are
 // worth is shown by the tests of the products, the alignment loss and LoRA.
 #include "cuda/gemm/hopper_launch.cuh"
@@ -63,20 +63,20 @@ struct Product {
         bias(random_matrix<float>(1, s.n, generator)),
         weight_sum(random_matrix<float>(1, s.n, generator)) {}
 
-  // Returns how many tiles the copy engine stored.
+  // Returns how many tiles TMA stored.
   template <class Epilogue>
   int run(GemmPath path, const typename Epilogue::Params& epilogue) const {
     GemmProblem problem;
     problem.m = size.m, problem.n = size.n, problem.k = size.k;
     problem.a = matrix(a.get(), a.stride), problem.b = matrix(b.get(), b.stride);
-    Queue queue(emu::kHopper, nullptr);
+    Stream stream(emu::kHopper, nullptr);
     emu::machine().resident_clusters = size.resident_clusters;
     GemmPlan plan = plan_gemm<T>(emu::kHopper, path, problem);
     CHECK(plan.hopper);
     plan.tile = {size.tile_columns, 2};
     emu::machine().tensor_stores = 0;
-    gemm<T, Major::kK, Major::kK, Epilogue>(queue, plan, problem, epilogue);
-    CHECK_EQ(queue.error(), cudaSuccess);
+    gemm<T, Major::kK, Major::kK, Epilogue>(stream, plan, problem, epilogue);
+    CHECK_EQ(stream.error(), cudaSuccess);
     return emu::machine().tensor_stores;
   }
 
@@ -215,10 +215,10 @@ void cosine(int m, int n, int k, int resident_clusters, bool gradient) {
     p.outputs.weight_rows = static_cast<uint32_t>(m);
     p.outputs.cosine = cosines.get() + output * m;
     p.outputs.weighted = weighted.get() + output * m;
-    Queue queue(emu::kHopper, nullptr);
+    Stream stream(emu::kHopper, nullptr);
     emu::machine().resident_clusters = resident_clusters;
     emu::machine().tensor_stores = 0;
-    hopper_cosine_gemm<Bf16>(queue, plan_gemm<Bf16>(emu::kHopper, path, problem), problem, p);
+    hopper_cosine_gemm<Bf16>(stream, plan_gemm<Bf16>(emu::kHopper, path, problem), problem, p);
     return emu::machine().tensor_stores;
   };
   CHECK_EQ(run(GemmPath::kAuto, 0, dz), gradient ? ceil_div(m, 64) * ceil_div(n, 64) : 0);
@@ -323,7 +323,7 @@ TEST(plain_and_biased_results) {
   }
 }
 
-// Orders of fibers and moments of the copy engine change nothing.
+// Orders of fibers and moments of TMA change nothing.
 TEST(same_bits_in_any_schedule) {
   const Size size = kSizes[2];
   const Product<Bf16> product(size);

@@ -27,15 +27,15 @@ struct Tables {
   AdamwDecision* decision;
   uint64_t* barrier;
 
-  Tables(Layout& layout, int64_t tensors, int64_t chunk_count, int64_t group_count) {
-    entries = layout.take<AdamwEntry>(tensors);
-    grads = layout.take<GradEntry>(tensors);
-    chunks = layout.take<AdamwChunk>(chunk_count);
-    groups = layout.take<sl_adamw_group>(group_count);
-    steps = layout.take<int64_t>(tensors);
-    parts = layout.take<AdamwPart>(kMostBlocks);
-    decision = layout.take<AdamwDecision>(1);
-    barrier = layout.take<uint64_t>(2);
+  Tables(Arena& arena, int64_t tensors, int64_t chunk_count, int64_t group_count) {
+    entries = arena.take<AdamwEntry>(tensors);
+    grads = arena.take<GradEntry>(tensors);
+    chunks = arena.take<AdamwChunk>(chunk_count);
+    groups = arena.take<sl_adamw_group>(group_count);
+    steps = arena.take<int64_t>(tensors);
+    parts = arena.take<AdamwPart>(kMostBlocks);
+    decision = arena.take<AdamwDecision>(1);
+    barrier = arena.take<uint64_t>(2);
     static_assert(sizeof(AdamwBarrier) <= 2 * sizeof(uint64_t), "zeroed as words");
   }
 };
@@ -80,32 +80,32 @@ class AdamwHandle {
                        "params: %zu chunks of %d elements, at most 2^31 - 1 on CUDA",
                        chunks_.size(), kAdamwChunk);
     }
-    Layout measure(nullptr);
+    Arena measure(nullptr);
     make(measure);
     if (const cudaError_t error = device_allocate(measure.used(), &memory_); error != cudaSuccess) {
       return status_of(error, "tables of the optimizer");
     }
     const Tables t = tables();
-    Queue queue(device_, nullptr);
-    write_table(queue, t.entries, entries_.data(), count_);
-    write_table(queue, t.chunks, chunks_.data(), static_cast<int64_t>(chunks_.size()));
+    Stream stream(device_, nullptr);
+    write_table(stream, t.entries, entries_.data(), count_);
+    write_table(stream, t.chunks, chunks_.data(), static_cast<int64_t>(chunks_.size()));
     const std::vector<int64_t> zeros(static_cast<size_t>(count_), 0);
-    write_table(queue, t.steps, zeros.data(), count_);
+    write_table(stream, t.steps, zeros.data(), count_);
     const uint64_t barrier[2] = {};
-    write_table(queue, t.barrier, barrier, 2);
-    queue.fail(device_wait());
-    return status_of(queue.error(), "tables of the optimizer");
+    write_table(stream, t.barrier, barrier, 2);
+    stream.fail(device_wait());
+    return status_of(stream.error(), "tables of the optimizer");
   }
 
   sl_status step(const sl_context& context, const AdamwStep& step) {
-    Queue queue(device_, static_cast<cudaStream_t>(context.stream));
+    Stream stream(device_, static_cast<cudaStream_t>(context.stream));
     bool capturing = false;
-    queue.fail(is_capturing(queue.stream(), &capturing));
+    stream.fail(is_capturing(stream.get(), &capturing));
     // What is captured is executed later, and again: from then on the tables' contents are unknown.
     captured_ = captured_ || capturing;
     const Tables t = tables();
-    update_grads(queue, t, step);
-    update_groups(queue, t, step);
+    update_grads(stream, t, step);
+    update_groups(stream, t, step);
 
     AdamwStepKernel::Params p{};
     p.entries = t.entries, p.grads = t.grads, p.chunks = t.chunks, p.groups = t.groups;
@@ -119,31 +119,31 @@ class AdamwHandle {
     p.report = step.report;
     // One block even where there is nothing to update: it writes the report and counts the steps.
     const int most = std::max(1, std::min(p.chunk_count, kMostBlocks));
-    queue.launch_cooperative<AdamwStepKernel>(p, most);
-    return status_of(queue.error(), "adamw step");
+    stream.launch_cooperative<AdamwStepKernel>(p, most);
+    return status_of(stream.error(), "adamw step");
   }
 
   sl_status get_steps(int64_t* steps) const {
     return status_of(copy_to_host(steps, tables().steps, count_ * 8), "steps");
   }
   sl_status set_steps(const int64_t* steps) {
-    Queue queue(device_, nullptr);
-    queue.fail(device_wait());
-    write_table(queue, tables().steps, steps, count_);
-    queue.fail(device_wait());
-    return status_of(queue.error(), "steps");
+    Stream stream(device_, nullptr);
+    stream.fail(device_wait());
+    write_table(stream, tables().steps, steps, count_);
+    stream.fail(device_wait());
+    return status_of(stream.error(), "steps");
   }
 
  private:
-  Tables make(Layout& layout) const {
-    return Tables(layout, count_, static_cast<int64_t>(chunks_.size()), group_count_);
+  Tables make(Arena& arena) const {
+    return Tables(arena, count_, static_cast<int64_t>(chunks_.size()), group_count_);
   }
   Tables tables() const {
-    Layout layout(memory_);
-    return make(layout);
+    Arena arena(memory_);
+    return make(arena);
   }
 
-  void update_grads(Queue& queue, const Tables& t, const AdamwStep& step) {
+  void update_grads(Stream& stream, const Tables& t, const AdamwStep& step) {
     next_grads_.resize(static_cast<size_t>(count_));
     for (int64_t i = 0; i < count_; ++i) {
       GradEntry entry{};
@@ -153,14 +153,14 @@ class AdamwHandle {
       next_grads_[i] = entry;
     }
     if (!captured_ && same(next_grads_, grads_)) return;
-    write_table(queue, t.grads, next_grads_.data(), count_);
+    write_table(stream, t.grads, next_grads_.data(), count_);
     grads_.swap(next_grads_);
   }
 
-  void update_groups(Queue& queue, const Tables& t, const AdamwStep& step) {
+  void update_groups(Stream& stream, const Tables& t, const AdamwStep& step) {
     next_groups_.assign(step.groups, step.groups + group_count_);
     if (!captured_ && same(next_groups_, groups_)) return;
-    write_table(queue, t.groups, next_groups_.data(), group_count_);
+    write_table(stream, t.groups, next_groups_.data(), group_count_);
     groups_.swap(next_groups_);
   }
 

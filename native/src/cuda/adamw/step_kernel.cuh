@@ -1,13 +1,12 @@
 // AdamW (arXiv 1711.05101) over all tensors in one persistent launch.
 //
-//   p, m, v fp32, g fp32 or bf16, p from the master of a bf16 parameter, from it and its remainder,
+//   p, m, v fp32, g fp32 or bf16; p of a bf16 parameter from its master, from it and its remainder,
 //   or its widening. Chunks of kAdamwChunk elements; a block takes a contiguous run of them, so it
 //   meets few tensors.
 //
 //   measure   sums of g g in fp64 and counts of non-finite elements, per thread, per block
 //   barrier   the last block to arrive adds the blocks' sums in their order and decides: the
-//   clipping
-//             factor, whether to skip
+//             clipping factor, whether to skip
 //   update    or zero the gradients alone; the last block to finish counts the steps and reports
 //
 // Measuring and the barrier only where clipping or skipping asks for them; a mere report measures

@@ -72,7 +72,7 @@ struct WriteWordsKernel {
 
 // `count` elements of a multiple of 8 bytes.
 template <class T>
-void write_table(Queue& queue, T* to, const T* from, int64_t count) {
+void write_table(Stream& stream, T* to, const T* from, int64_t count) {
   static_assert(sizeof(T) % 8 == 0, "tables are written in words of 8 bytes");
   const int64_t words = count * static_cast<int64_t>(sizeof(T) / 8);
   for (int64_t i = 0; i < words; i += WriteWordsKernel::kWords) {
@@ -81,7 +81,7 @@ void write_table(Queue& queue, T* to, const T* from, int64_t count) {
     p.count = static_cast<int>(std::min<int64_t>(words - i, WriteWordsKernel::kWords));
     std::memcpy(p.words, reinterpret_cast<const char*>(from) + 8 * i,
                 static_cast<size_t>(p.count) * 8);
-    queue.launch<WriteWordsKernel>(p, 1);
+    stream.launch<WriteWordsKernel>(p, 1);
   }
 }
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "cuda/epilogue/rounded_arithmetic.h"
+#include "cuda/math/rounded_arithmetic.h"
 #include "sightline/sightline.h"
 
 namespace sightline::cuda {

@@ -2,7 +2,7 @@
 
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/status.h"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

@@ -1,4 +1,4 @@
-// The epilogues of the alignment chain's backward products (DESIGN §4); conventions as in
+// The epilogues of the alignment chain's backward products; conventions as in
 // epilogues.cuh.
 #pragma once
 

@@ -1,12 +1,13 @@
-// The alignment loss and its gradients as a chain of launches on one stream (DESIGN §4):
+// The alignment loss and its gradients as a chain of launches on one stream:
 //
 //   statistics   mean, rstd of every row (and 1 / sum m)
-//   product 1    u = rstd (h W1'^T - mean w) + b1'         a1 = silu(u)
-//   product 2    v = a1 W2^T + b2                          a2 = silu(v)
-//   product 3    z = a2 W3^T + b3, cosine, dz              in one kernel on Hopper for 512 < Z <=
-//   1024 product 4    dv = (dz W3) silu'(v)                     over v product 5    du = (dv W2)
-//   silu'(u), k1, k2             over u product 6    dh = scale rstd (du W1' - k1 - xhat k2)   into
-//   the caller's tensor loss         -sum m c / sum m
+//   product 1    u  = rstd (h W1'^T - mean w) + b1'     a1 = silu(u)
+//   product 2    v  = a1 W2^T + b2                      a2 = silu(v)
+//   product 3    z  = a2 W3^T + b3, cosine, dz          one kernel on Hopper for 512 < Z <= 1024
+//   product 4    dv = (dz W3) silu'(v)                  over v
+//   product 5    du = (dv W2) silu'(u), k1, k2          over u
+//   product 6    dh = scale rstd (du W1' - k1 - xhat k2)   into the caller's tensor
+//   loss         -sum m c / sum m
 //
 // Internal matrices are T, sums and statistics fp32. Gradients travel without 1 / sum m and the
 // upstream factor, which the last epilogue multiplies in.
@@ -26,16 +27,16 @@ namespace sightline::cuda {
 // Product 3 with the cosine inside, by clusters of four blocks that hold whole rows of up to 1024
 // columns. Defined in hopper_cosine.cuh, instantiated for sm_90a alone.
 template <class T>
-void hopper_cosine_gemm(Queue& queue, const GemmPlan& plan, const GemmProblem& problem,
+void hopper_cosine_gemm(Stream& stream, const GemmPlan& plan, const GemmProblem& problem,
                         const typename CosineEpilogue<T>::Params& epilogue);
 
 template <class T>
 class AlignmentChain {
  public:
-  AlignmentChain(Queue& queue, GemmPath path, const ProjectorSizes& sizes,
+  AlignmentChain(Stream& stream, GemmPath path, const ProjectorSizes& sizes,
                  const ProjectorWeights<T>& weights, const AlignmentOptions& options,
                  const AlignmentCall& call, const AlignmentScratch<T>& scratch)
-      : queue_(queue),
+      : stream_(stream),
         path_(path),
         s_(sizes),
         w_(weights),
@@ -63,7 +64,7 @@ class AlignmentChain {
       first_ += step;
     } while (first_ < tokens_);
     const LossKernel::Params loss{x_.weighted, tokens_, x_.scalars, call_.loss};
-    queue_.launch<LossKernel>(loss, LossKernel::blocks(loss));
+    stream_.launch<LossKernel>(loss, LossKernel::blocks(loss));
   }
 
  private:
@@ -109,8 +110,8 @@ class AlignmentChain {
 
   template <class Epilogue>
   GemmPlan product(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
-    const GemmPlan plan = plan_gemm<T>(queue_.device(), path_, problem);
-    gemm<T, Major::kK, Major::kK, Epilogue>(queue_, plan, problem, epilogue);
+    const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, problem);
+    gemm<T, Major::kK, Major::kK, Epilogue>(stream_, plan, problem, epilogue);
     return plan;
   }
 
@@ -127,7 +128,7 @@ class AlignmentChain {
     p.weights = outputs(0);
     p.tokens = tokens_;
     p.grad_scale = call_.grad_scale;
-    queue_.launch<RowStatisticsKernel<T>>(p, RowStatisticsKernel<T>::blocks(p));
+    stream_.launch<RowStatisticsKernel<T>>(p, RowStatisticsKernel<T>::blocks(p));
     if (!raw_hidden()) return;
     typename NormaliseBlocksKernel<T>::Params n{};
     n.hidden = hidden_;
@@ -136,8 +137,8 @@ class AlignmentChain {
     n.statistics = x_.statistics;
     n.normalised = x_.xhat.of_chunk(first_);
     n.normalised_stride = x_.xhat.stride;
-    n.blocks_normalised = x_.blocks_normalised;
-    queue_.launch<NormaliseBlocksKernel<T>>(n, NormaliseBlocksKernel<T>::blocks(n));
+    n.alternate_blocks = x_.alternate_blocks;
+    stream_.launch<NormaliseBlocksKernel<T>>(n, NormaliseBlocksKernel<T>::blocks(n));
   }
 
   void forward() {
@@ -151,7 +152,7 @@ class AlignmentChain {
     if (raw_hidden()) {
       product1.a_alternate = product1.a;
       product1.a = operand_of(hidden_, first_);
-      product1.alternate_blocks = hidden1.alternate_blocks = x_.blocks_normalised;
+      product1.alternate_blocks = hidden1.alternate_blocks = x_.alternate_blocks;
       hidden1.statistics = x_.statistics;
     }
     product<HiddenEpilogue<T>>(product1, hidden1);
@@ -166,7 +167,7 @@ class AlignmentChain {
 
     const GemmProblem product3 = problem(chunk(x_.a2), w_.w3, s_.z8, s_.p8);
     if constexpr (sizeof(T) == 2) {
-      const GemmPlan plan = plan_gemm<T>(queue_.device(), path_, product3);
+      const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, product3);
       if (plan.hopper && s_.z8 > 512 && s_.z8 <= 1024) {
         typename CosineEpilogue<T>::Params cosine{};
         cosine.dz = backward_wanted() ? x_.z : nullptr;
@@ -174,7 +175,7 @@ class AlignmentChain {
         cosine.bias = w_.b3;
         cosine.teacher = teacher_;
         cosine.outputs = outputs(first_);
-        hopper_cosine_gemm<T>(queue_, plan, product3, cosine);
+        hopper_cosine_gemm<T>(stream_, plan, product3, cosine);
         return;
       }
     }
@@ -185,7 +186,7 @@ class AlignmentChain {
     rows.gradient = backward_wanted();
     rows.teacher = teacher_;
     rows.outputs = outputs(first_);
-    queue_.launch<CosineRowsKernel<T>>(rows, CosineRowsKernel<T>::blocks(rows));
+    stream_.launch<CosineRowsKernel<T>>(rows, CosineRowsKernel<T>::blocks(rows));
   }
 
   void backward() {
@@ -226,13 +227,13 @@ class AlignmentChain {
     GemmProblem g;
     g.m = m, g.n = n, g.k = rows_;
     g.a = matrix(a, stride_a), g.b = matrix(b, stride_b);
-    const GemmPlan plan = plan_gemm<T>(queue_.device(), path_, g);
-    gemm<T, Major::kMN, Major::kMN, StoreEpilogue>(queue_, plan, g, out);
+    const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, g);
+    gemm<T, Major::kMN, Major::kMN, StoreEpilogue>(stream_, plan, g, out);
   }
 
   void column_sums(const T* in, int columns, const View2& out, float* plain) {
     const typename ColumnSumsKernel<T>::Params sums{in, columns, rows_, columns, x_.segments};
-    queue_.launch<ColumnSumsKernel<T>>(sums, ColumnSumsKernel<T>::blocks(sums));
+    stream_.launch<ColumnSumsKernel<T>>(sums, ColumnSumsKernel<T>::blocks(sums));
     reduce(x_.segments, ceil_div(rows_, kSegmentRows), columns, out, &x_.scalars->scale, plain);
   }
 
@@ -240,7 +241,7 @@ class AlignmentChain {
               float* plain) {
     const ReduceSegmentsKernel::Params p{
         segments, count, columns, scale, user_rows(out), call_.accumulate_weights, plain};
-    queue_.launch<ReduceSegmentsKernel>(p, ReduceSegmentsKernel::blocks(p));
+    stream_.launch<ReduceSegmentsKernel>(p, ReduceSegmentsKernel::blocks(p));
   }
 
   void weight_gradients() {
@@ -262,13 +263,14 @@ class AlignmentChain {
     norm.rows = s_.p, norm.padded_columns = s_.d8;
     norm.dw1 = user_rows(out.w1), norm.accumulate = add;
     norm.partial_gamma = x_.segments, norm.partial_beta = x_.segments2;
-    queue_.launch<LayerNormWeightGradientKernel>(norm, LayerNormWeightGradientKernel::blocks(norm));
+    stream_.launch<LayerNormWeightGradientKernel>(norm,
+                                                  LayerNormWeightGradientKernel::blocks(norm));
     const int segments = ceil_div(s_.p, kSegmentRows);
     reduce(x_.segments, segments, s_.d8, out.ln_weight, nullptr, nullptr);
     reduce(x_.segments2, segments, s_.d8, out.ln_bias, nullptr, nullptr);
   }
 
-  Queue& queue_;
+  Stream& stream_;
   GemmPath path_;
   const ProjectorSizes& s_;
   const ProjectorWeights<T>& w_;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/alignment/epilogues.cuh"
-#include "cuda/epilogue/cosine.h"
+#include "cuda/math/cosine.h"
 
 namespace sightline::cuda {
 

@@ -1,13 +1,13 @@
-// The epilogues of the alignment chain (DESIGN §4). T is the element type of the products; rows are
+// The epilogues of the alignment chain. T is the element type of the products; rows are
 // local to the chunk being computed, `first_row` is its first row among all tokens. Internal
 // matrices are [rows, columns rounded up to 8] with zeros in the padding.
 #pragma once
 
-#include "cuda/epilogue/dropout.h"
-#include "cuda/epilogue/layer_norm.h"
-#include "cuda/epilogue/silu.h"
-#include "cuda/epilogue/user_rows.h"
 #include "cuda/gemm/tile_epilogue.cuh"
+#include "cuda/math/dropout.h"
+#include "cuda/math/layer_norm.h"
+#include "cuda/math/silu.h"
+#include "cuda/tensor/user_rows.h"
 
 namespace sightline::cuda {
 

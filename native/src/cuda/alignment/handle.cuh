@@ -23,7 +23,7 @@ class TypedAlignment final : public AlignmentHandle {
   int device() const override { return device_.id; }
 
   sl_status allocate() {
-    Layout measure(nullptr);
+    Arena measure(nullptr);
     ProjectorWeights<T>(measure, sizes_, options_.trainable);
     return status_of(device_allocate(measure.used(), &memory_), "weights of the projector");
   }
@@ -36,9 +36,9 @@ class TypedAlignment final : public AlignmentHandle {
   }
 
   sl_status update(const sl_context& context, const ProjectorViews& weights) override {
-    Queue queue(device_, static_cast<cudaStream_t>(context.stream));
-    this->weights().read(queue, weights, sizes_);
-    return status_of(queue.error(), "weights of the projector");
+    Stream stream(device_, static_cast<cudaStream_t>(context.stream));
+    this->weights().read(stream, weights, sizes_);
+    return status_of(stream.error(), "weights of the projector");
   }
 
   sl_status loss(const sl_context& context, const AlignmentCall& call) const override {
@@ -54,25 +54,26 @@ class TypedAlignment final : public AlignmentHandle {
     needs.weight_gradients = call.grad_weights.w1.data != nullptr;
     needs.gradient = needs.weight_gradients || call.grad_hidden.data != nullptr;
     const LentRows<T> lent(options_, call);
-    Layout measure(nullptr);
+    Arena measure(nullptr);
     AlignmentScratch<T>(measure, sizes_, needs, lent);
     void* memory = nullptr;
     if (const sl_status status = acquire_workspace(device_.id, context, measure.used(), &memory);
         status != SL_OK) {
       return status;
     }
-    Layout layout(memory);
-    const AlignmentScratch<T> scratch(layout, sizes_, needs, lent);
+    Arena arena(memory);
+    const AlignmentScratch<T> scratch(arena, sizes_, needs, lent);
     const ProjectorWeights<T> weights = this->weights();
-    Queue queue(device_, static_cast<cudaStream_t>(context.stream));
-    AlignmentChain<T>(queue, gemm_path<T>(context), sizes_, weights, options_, call, scratch).run();
-    return status_of(queue.error(), "alignment loss");
+    Stream stream(device_, static_cast<cudaStream_t>(context.stream));
+    AlignmentChain<T>(stream, gemm_path<T>(context), sizes_, weights, options_, call, scratch)
+        .run();
+    return status_of(stream.error(), "alignment loss");
   }
 
  private:
   ProjectorWeights<T> weights() const {
-    Layout layout(memory_);
-    return ProjectorWeights<T>(layout, sizes_, options_.trainable);
+    Arena arena(memory_);
+    return ProjectorWeights<T>(arena, sizes_, options_.trainable);
   }
 
   const Device& device_;

@@ -5,7 +5,7 @@ namespace sightline::cuda {
 
 #define SL_PRODUCT(kA, kB, Epilogue)                               \
   template void hopper_gemm<Bf16, Major::kA, Major::kB, Epilogue>( \
-      Queue&, const GemmPlan&, const GemmProblem&, const typename Epilogue::Params&)
+      Stream&, const GemmPlan&, const GemmProblem&, const typename Epilogue::Params&)
 
 SL_PRODUCT(kK, kK, HiddenEpilogue<Bf16>);
 SL_PRODUCT(kK, kK, BiasEpilogue<Bf16>);
@@ -14,7 +14,7 @@ SL_PRODUCT(kK, kK, SiluBackwardSumsEpilogue<Bf16>);
 SL_PRODUCT(kK, kK, LayerNormBackwardEpilogue);
 SL_PRODUCT(kMN, kMN, StoreEpilogue);
 
-template void hopper_cosine_gemm<Bf16>(Queue&, const GemmPlan&, const GemmProblem&,
+template void hopper_cosine_gemm<Bf16>(Stream&, const GemmPlan&, const GemmProblem&,
                                        const CosineEpilogue<Bf16>::Params&);
 
 }  // namespace sightline::cuda

@@ -5,7 +5,7 @@ namespace sightline::cuda {
 
 #define SL_PRODUCT(kA, kB, Epilogue)                               \
   template void hopper_gemm<Fp16, Major::kA, Major::kB, Epilogue>( \
-      Queue&, const GemmPlan&, const GemmProblem&, const typename Epilogue::Params&)
+      Stream&, const GemmPlan&, const GemmProblem&, const typename Epilogue::Params&)
 
 SL_PRODUCT(kK, kK, HiddenEpilogue<Fp16>);
 SL_PRODUCT(kK, kK, BiasEpilogue<Fp16>);
@@ -14,7 +14,7 @@ SL_PRODUCT(kK, kK, SiluBackwardSumsEpilogue<Fp16>);
 SL_PRODUCT(kK, kK, LayerNormBackwardEpilogue);
 SL_PRODUCT(kMN, kMN, StoreEpilogue);
 
-template void hopper_cosine_gemm<Fp16>(Queue&, const GemmPlan&, const GemmProblem&,
+template void hopper_cosine_gemm<Fp16>(Stream&, const GemmPlan&, const GemmProblem&,
                                        const CosineEpilogue<Fp16>::Params&);
 
 }  // namespace sightline::cuda

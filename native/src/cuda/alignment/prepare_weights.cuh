@@ -3,8 +3,8 @@
 #pragma once
 
 #include "cuda/alignment/block_sum.cuh"
-#include "cuda/epilogue/vector8.h"
 #include "cuda/ptx/griddep.cuh"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 

@@ -1,15 +1,17 @@
 // LayerNorm statistics of hidden states, and the rows that must be normalised before the product.
-//   mean = sum h / D,  rstd = 1 / sqrt(sum (h - mean)^2 / D + eps)      fp32, two passes over the
-//   row xhat = rstd (h - mean), rounded to the element type of the products
+//
+//   mean = sum h / D,  rstd = 1 / sqrt(sum (h - mean)^2 / D + eps)   fp32, two passes over the row
+//   xhat = rstd (h - mean)                       rounded to the element type of the products
+//
 // Folding LayerNorm into the product subtracts mean times a row sum from an fp32 sum that is larger
 // than the result by |mean| / sigma: at 64 that costs 6 of fp32's 24 bits, still below the rounding
-// of 16-bit operands. Beyond it a block of 128 rows is normalised first.
+// of 16-bit operands. Beyond it a block of 128 rows is normalised first: an alternate block.
 #pragma once
 
 #include "cuda/alignment/backward_epilogues.cuh"
 #include "cuda/alignment/block_sum.cuh"
 #include "cuda/alignment/cosine_epilogue.cuh"
-#include "cuda/gemm/operand.h"
+#include "cuda/gemm/problem.h"
 #include "cuda/ptx/griddep.cuh"
 
 namespace sightline::cuda {
@@ -114,7 +116,7 @@ struct RowStatisticsKernel {
 };
 
 // Four blocks per 128 rows: each looks at the statistics of all 128; if any row is beyond the limit
-// it normalises its quarter and the first marks the block.
+// it normalises its quarter and the first makes the block an alternate one.
 template <class T>
 struct NormaliseBlocksKernel {
   static constexpr int kThreads = 256, kMinBlocks = 1;
@@ -128,7 +130,7 @@ struct NormaliseBlocksKernel {
     const RowStatistics* statistics;
     T* normalised;
     int64_t normalised_stride;
-    int* blocks_normalised;
+    int* alternate_blocks;
   };
 
   static int blocks(const Params& p) { return 4 * ceil_div(p.rows, kAlternateBlockRows); }
@@ -146,7 +148,7 @@ struct NormaliseBlocksKernel {
     }
     ptx::sync_threads();
     const bool normalise = *beyond != 0;
-    if (ptx::block_id() % 4 == 0 && ptx::thread_id() == 0) p.blocks_normalised[block] = normalise;
+    if (ptx::block_id() % 4 == 0 && ptx::thread_id() == 0) p.alternate_blocks[block] = normalise;
     if (!normalise) return;
     const int begin = first + ptx::block_id() % 4 * kQuarter;
     for (int row = begin + ptx::thread_id() / 32; row < begin + kQuarter && row < p.rows;

@@ -18,14 +18,14 @@
 // written (not added to) and its rows follow each other at one stride, xhat and then a2 lie in it.
 //
 //   bytes = u: R P e + a1, z: R max(P, Z) e + max(xhat: R D e, v: R P e + a2: R P e)
-//           + 8 R statistics + 8 R ceil(P / 128) row sums + 4 tokens + 4 ceil(R / 128) marks + 8,
-//           each piece rounded up to 256
+//           + 8 R statistics + 8 R ceil(P / 128) row sums + 4 tokens
+//           + 4 ceil(R / 128) alternate blocks + 8, each piece rounded up to 256
 //
 // with 0 for xhat, or a2, where a row of dh has room for it: R P e + R max(P, Z) e + R P e, three
 // quarters of what u, v, a1 and a2 take. Loss alone: v lies over u and there are no row sums.
 // OpenVLA (D = 4096, P = 2048, Z = 1024), bf16, R = 4096: 51 MB, without dh 68 MB; u, v and z are
 // 42 MB: z costs P - Z columns more than its own, because a1 must live beside v while product 2
-// runs, and silu(u) cannot be taken between the copy engine and wgmma.
+// runs, and silu(u) cannot be taken between TMA and wgmma.
 #pragma once
 
 #include "cuda/alignment/row_statistics.cuh"
@@ -79,7 +79,7 @@ struct AlignmentScratch {
   Scalars* scalars;
   float* weighted;  // [tokens]: m c
   RowStatistics* statistics;
-  int* blocks_normalised;
+  int* alternate_blocks;
   float* partial = nullptr;  // [tiles of P][2][rows]: row sums for LayerNorm's backward
   T *u, *a1;                 // [rows, p8]: pre-activation, later du; activation
   T* v;                      // [rows, p8]: pre-activation, later dv
@@ -92,45 +92,45 @@ struct AlignmentScratch {
   float* segments;  // column sums of segments of rows
   float* segments2;
 
-  AlignmentScratch(Layout& layout, const ProjectorSizes& s, const ScratchNeeds& needs,
+  AlignmentScratch(Arena& arena, const ProjectorSizes& s, const ScratchNeeds& needs,
                    const LentRows<T>& lent) {
     const int rows = needs.rows;
-    scalars = layout.take<Scalars>(1);
-    weighted = layout.take<float>(needs.tokens);
-    statistics = layout.take<RowStatistics>(rows);
-    blocks_normalised = layout.take<int>(ceil_div(rows, kAlternateBlockRows));
+    scalars = arena.take<Scalars>(1);
+    weighted = arena.take<float>(needs.tokens);
+    statistics = arena.take<RowStatistics>(rows);
+    alternate_blocks = arena.take<int>(ceil_div(rows, kAlternateBlockRows));
     if (needs.gradient) {
-      partial = layout.take<float>(int64_t{ceil_div(s.p8, 128)} * 2 * rows);
+      partial = arena.take<float>(int64_t{ceil_div(s.p8, 128)} * 2 * rows);
     }
     const int64_t r = rows, rp = r * s.p8;
     const auto place = [&](int columns) {
       return lent.holds(columns) ? ChunkMatrix<T>{lent.data, lent.stride, true}
-                                 : ChunkMatrix<T>{layout.take<T>(r * columns), columns, false};
+                                 : ChunkMatrix<T>{arena.take<T>(r * columns), columns, false};
     };
-    u = layout.take<T>(rp);
+    u = arena.take<T>(rp);
     if (needs.trainable) {  // all of it is read again at the end
-      a1 = layout.take<T>(rp);
-      z = layout.take<T>(r * s.z8);
+      a1 = arena.take<T>(rp);
+      z = arena.take<T>(r * s.z8);
       xhat = place(s.d8);
     } else {
-      a1 = z = layout.take<T>(r * (s.p8 > s.z8 ? s.p8 : s.z8));
+      a1 = z = arena.take<T>(r * (s.p8 > s.z8 ? s.p8 : s.z8));
     }
-    const int64_t shared = layout.used();
+    const int64_t shared = arena.used();
     if (!needs.trainable) xhat = place(s.d8);
-    const int64_t after_xhat = layout.used();
-    if (!needs.trainable) layout.rewind(shared);
-    v = needs.trainable || needs.gradient ? layout.take<T>(rp) : u;
+    const int64_t after_xhat = arena.used();
+    if (!needs.trainable) arena.rewind(shared);
+    v = needs.trainable || needs.gradient ? arena.take<T>(rp) : u;
     a2 = place(s.p8);
-    if (layout.used() < after_xhat) layout.rewind(after_xhat);
+    if (arena.used() < after_xhat) arena.rewind(after_xhat);
     g = db1 = segments = segments2 = nullptr;
     if (!needs.weight_gradients) return;
-    g = layout.take<float>(int64_t{s.p} * s.d8);
-    db1 = layout.take<float>(s.p8);
+    g = arena.take<float>(int64_t{s.p} * s.d8);
+    db1 = arena.take<float>(s.p8);
     const int widest = s.p8 > s.z8 ? s.p8 : s.z8;
     const int64_t of_rows = int64_t{ceil_div(rows, kSegmentRows)} * widest;
     const int64_t of_weights = int64_t{ceil_div(s.p, kSegmentRows)} * s.d8;
-    segments = layout.take<float>(of_rows > of_weights ? of_rows : of_weights);
-    segments2 = layout.take<float>(of_weights);
+    segments = arena.take<float>(of_rows > of_weights ? of_rows : of_weights);
+    segments2 = arena.take<float>(of_weights);
   }
 };
 

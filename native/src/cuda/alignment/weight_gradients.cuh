@@ -5,9 +5,9 @@
 // Sums over many rows go in segments, which a second kernel adds in order.
 #pragma once
 
-#include "cuda/epilogue/vector8.h"
 #include "cuda/ptx/griddep.cuh"
 #include "cuda/ptx/thread.cuh"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 

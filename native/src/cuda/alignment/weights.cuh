@@ -4,9 +4,9 @@
 
 #include "api/backend.h"
 #include "cuda/alignment/prepare_weights.cuh"
-#include "cuda/epilogue/user_rows.h"
 #include "cuda/runtime/launch.cuh"
 #include "cuda/runtime/memory.h"
+#include "cuda/tensor/user_rows.h"
 
 namespace sightline::cuda {
 
@@ -32,54 +32,54 @@ struct ProjectorWeights {
   float* w1_plain;         // trainable only: W1 [p8,d8]
   float *gamma, *beta;     // trainable only: [d8]
 
-  ProjectorWeights(Layout& layout, const ProjectorSizes& s, bool trainable) {
+  ProjectorWeights(Arena& arena, const ProjectorSizes& s, bool trainable) {
     const int64_t pd = int64_t{s.p8} * s.d8, pp = int64_t{s.p8} * s.p8, zp = int64_t{s.z8} * s.p8;
-    w1 = layout.take<T>(pd);
-    w2 = layout.take<T>(pp);
-    w3 = layout.take<T>(zp);
-    w1_t = layout.take<T>(pd);
-    w2_t = layout.take<T>(pp);
-    w3_t = layout.take<T>(zp);
-    b1 = layout.take<float>(s.p8);
-    weight_sum = layout.take<float>(s.p8);
-    b2 = layout.take<float>(s.p8);
-    b3 = layout.take<float>(s.z8);
-    w1_plain = trainable ? layout.take<float>(pd) : nullptr;
-    gamma = trainable ? layout.take<float>(s.d8) : nullptr;
-    beta = trainable ? layout.take<float>(s.d8) : nullptr;
+    w1 = arena.take<T>(pd);
+    w2 = arena.take<T>(pp);
+    w3 = arena.take<T>(zp);
+    w1_t = arena.take<T>(pd);
+    w2_t = arena.take<T>(pp);
+    w3_t = arena.take<T>(zp);
+    b1 = arena.take<float>(s.p8);
+    weight_sum = arena.take<float>(s.p8);
+    b2 = arena.take<float>(s.p8);
+    b3 = arena.take<float>(s.z8);
+    w1_plain = trainable ? arena.take<float>(pd) : nullptr;
+    gamma = trainable ? arena.take<float>(s.d8) : nullptr;
+    beta = trainable ? arena.take<float>(s.d8) : nullptr;
   }
 
-  void read(Queue& queue, const ProjectorViews& views, const ProjectorSizes& s) const {
+  void read(Stream& stream, const ProjectorViews& views, const ProjectorSizes& s) const {
     typename FoldLayerNormKernel<T>::Params fold{};
     fold.w1 = user_rows(views.w1), fold.b1 = user_rows(views.b1);
     fold.gamma = user_rows(views.ln_weight), fold.beta = user_rows(views.ln_bias);
     fold.rows = s.p, fold.padded_rows = s.p8, fold.padded_columns = s.d8;
     fold.folded = w1, fold.plain = w1_plain;
     fold.weight_sum = weight_sum, fold.folded_bias = b1;
-    queue.launch<FoldLayerNormKernel<T>>(fold, FoldLayerNormKernel<T>::blocks(fold));
-    convert(queue, views.w2, s.p8, s.p8, w2);
-    convert(queue, views.w3, s.z8, s.p8, w3);
-    convert(queue, views.b2, 1, s.p8, b2);
-    convert(queue, views.b3, 1, s.z8, b3);
+    stream.launch<FoldLayerNormKernel<T>>(fold, FoldLayerNormKernel<T>::blocks(fold));
+    convert(stream, views.w2, s.p8, s.p8, w2);
+    convert(stream, views.w3, s.z8, s.p8, w3);
+    convert(stream, views.b2, 1, s.p8, b2);
+    convert(stream, views.b3, 1, s.z8, b3);
     if (gamma != nullptr) {
-      convert(queue, views.ln_weight, 1, s.d8, gamma);
-      convert(queue, views.ln_bias, 1, s.d8, beta);
+      convert(stream, views.ln_weight, 1, s.d8, gamma);
+      convert(stream, views.ln_bias, 1, s.d8, beta);
     }
-    transpose(queue, w1, s.p8, s.d8, w1_t);
-    transpose(queue, w2, s.p8, s.p8, w2_t);
-    transpose(queue, w3, s.z8, s.p8, w3_t);
+    transpose(stream, w1, s.p8, s.d8, w1_t);
+    transpose(stream, w2, s.p8, s.p8, w2_t);
+    transpose(stream, w3, s.z8, s.p8, w3_t);
   }
 
  private:
   template <class To>
-  static void convert(Queue& queue, const View2& from, int rows, int columns, To* to) {
+  static void convert(Stream& stream, const View2& from, int rows, int columns, To* to) {
     const typename ConvertKernel<To>::Params params{user_rows(from), static_cast<int>(from.rows),
                                                     rows, columns, to};
-    queue.launch<ConvertKernel<To>>(params, ConvertKernel<To>::blocks(params));
+    stream.launch<ConvertKernel<To>>(params, ConvertKernel<To>::blocks(params));
   }
-  static void transpose(Queue& queue, const T* from, int rows, int columns, T* to) {
+  static void transpose(Stream& stream, const T* from, int rows, int columns, T* to) {
     const typename TransposeKernel<T>::Params params{from, to, rows, columns};
-    queue.launch<TransposeKernel<T>>(params, TransposeKernel<T>::blocks(params));
+    stream.launch<TransposeKernel<T>>(params, TransposeKernel<T>::blocks(params));
   }
 };
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

@@ -5,7 +5,7 @@
 // Base offset (bits 49-51) stays 0: every tile starts on 1024 bytes.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

@@ -2,7 +2,7 @@
 // mma.m16n8k16 and "Register Fragments" of wgmma).
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

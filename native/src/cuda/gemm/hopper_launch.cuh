@@ -8,7 +8,7 @@
 namespace sightline::cuda {
 
 template <class T>
-void encode_operand(Queue& queue, const Operand& operand, Major major, int extent, int depth,
+void encode_operand(Stream& stream, const Operand& operand, Major major, int extent, int depth,
                     int box_rows, ptx::TensorMap* map) {
   TensorMapShape shape{};
   shape.data = operand.data;
@@ -27,70 +27,71 @@ void encode_operand(Queue& queue, const Operand& operand, Major major, int exten
   }
   shape.batch_stride = shape.batches > 1 ? operand.batch_stride
                                          : operand.row_stride * static_cast<int64_t>(shape.rows);
-  queue.fail(make_tensor_map(shape, map));
+  stream.fail(make_tensor_map(shape, map));
 }
 
 template <class T>
-void encode_rows(Queue& queue, const Operand& operand, Major major, int extent, int depth,
-                 int box_rows, MappedRows* out) {
-  encode_operand<T>(queue, operand, major, extent, depth, box_rows, &out->map);
+void encode_tma(Stream& stream, const Operand& operand, Major major, int extent, int depth,
+                int box_rows, TmaOperand* out) {
+  encode_operand<T>(stream, operand, major, extent, depth, box_rows, &out->map);
   out->first_row = operand.first_row;
   out->rows_per_batch = operand.rows_per_batch;
 }
 
 template <class Kernel, class T, Major kMajorA, Major kMajorB>
-void launch_hopper(Queue& queue, const GemmPlan& plan, const GemmProblem& problem,
+void launch_hopper(Stream& stream, const GemmPlan& plan, const GemmProblem& problem,
                    const typename Kernel::Epilogue::Params& epilogue) {
   typename Kernel::Params params{};
-  encode_rows<T>(queue, problem.a, kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a);
-  encode_rows<T>(queue, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
-                 kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a_alternate);
-  encode_operand<T>(queue, problem.b, kMajorB, problem.n, problem.k, Kernel::kBoxRowsB, &params.b);
+  encode_tma<T>(stream, problem.a, kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a);
+  encode_tma<T>(stream, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
+                kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a_alternate);
+  encode_operand<T>(stream, problem.b, kMajorB, problem.n, problem.k, Kernel::kBoxRowsB, &params.b);
   params.alternate_blocks = problem.alternate_blocks;
   params.m = problem.m;
   params.n = problem.n;
   params.k = problem.k;
   params.k_blocks = ceil_div(problem.k, kBlockK);
-  if constexpr (kHasMoreTerms<typename Kernel::Epilogue>) {
-    params.more.count = problem.more_count;
-    for (int t = 0; t < problem.more_count; ++t) {
-      const GemmTerm& term = problem.more[t];
-      HopperTerm& out = params.more.term[t];
-      encode_rows<T>(queue, term.a, kMajorA, problem.m, term.k, Kernel::kBoxRowsA, &out.a);
-      encode_operand<T>(queue, term.b, kMajorB, problem.n, term.k, Kernel::kBoxRowsB, &out.b);
-      out.k = term.k;
-      params.k_blocks += ceil_div(term.k, kBlockK);
+  if constexpr (kHasFusedK<typename Kernel::Epilogue>) {
+    params.extra.count = problem.extra_count;
+    for (int t = 0; t < problem.extra_count; ++t) {
+      const KSegment& segment = problem.extra[t];
+      HopperSegment& out = params.extra.segment[t];
+      encode_tma<T>(stream, segment.a, kMajorA, problem.m, segment.k, Kernel::kBoxRowsA, &out.a);
+      encode_operand<T>(stream, segment.b, kMajorB, problem.n, segment.k, Kernel::kBoxRowsB,
+                        &out.b);
+      out.k = segment.k;
+      params.k_blocks += ceil_div(segment.k, kBlockK);
     }
   }
   if constexpr (Kernel::kTiles) {
     using Epilogue = typename Kernel::Epilogue;
     const EpilogueTiles tiles = Epilogue::template tiles<T>(epilogue, problem.m, problem.n);
-    params.staged.used = tiles.reachable && !plan.store_rows;
-    params.staged.stores = tiles.output[0].data != nullptr;
-    if (params.staged.used) {
+    params.tma.used = tiles.reachable && !plan.store_rows;
+    params.tma.stores = tiles.output[0].data != nullptr;
+    if (params.tma.used) {
       if constexpr (Epilogue::kTileInput) {
-        encode_rows<T>(queue, tiles.input, Major::kK, problem.m, problem.n, kStagedRows,
-                       &params.staged.input);
+        encode_tma<T>(stream, tiles.input, Major::kK, problem.m, problem.n, kSubtileM,
+                      &params.tma.input);
       }
-      for (int i = 0; params.staged.stores && i < Epilogue::kTileOutputs; ++i) {
-        encode_rows<T>(queue, tiles.output[i], Major::kK, problem.m, problem.n, kStagedRows,
-                       &params.staged.output[i]);
+      for (int i = 0; params.tma.stores && i < Epilogue::kTileOutputs; ++i) {
+        encode_tma<T>(stream, tiles.output[i], Major::kK, problem.m, problem.n, kSubtileM,
+                      &params.tma.output[i]);
       }
     }
   }
   params.epilogue = epilogue;
-  queue.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
+  stream.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
 }
 
 template <class T, Major kMajorA, Major kMajorB, class Epilogue>
-void hopper_gemm(Queue& queue, const GemmPlan& plan, const GemmProblem& problem,
+void hopper_gemm(Stream& stream, const GemmPlan& plan, const GemmProblem& problem,
                  const typename Epilogue::Params& epilogue) {
   if (plan.tile.columns == 256) {
     launch_hopper<HopperGemm<T, 256, 2, 1, 4, kMajorA, kMajorB, Epilogue>, T, kMajorA, kMajorB>(
-        queue, plan, problem, epilogue);
+        stream, plan, problem, epilogue);
   } else {
     launch_hopper<HopperGemm<T, 128, 2, 1, 6, kMajorA, kMajorB, Epilogue>, T, kMajorA, kMajorB>(
-        queue, plan, problem, epilogue);
+        stream, plan, problem, epilogue);
   }
 }
 

@@ -1,28 +1,29 @@
 // The producer warpgroup of the Hopper kernel: one thread loads the operands' blocks of 64 k into
-// the ring of stages, and one thread a consumer serves its staging (hopper_staging.cuh).
+// the ring of stages, and one store thread for each consumer warpgroup moves what its epilogue
+// reads and writes (hopper_store.cuh).
 #pragma once
 
 #include "cuda/gemm/descriptor.h"
-#include "cuda/gemm/hopper_staging.cuh"
+#include "cuda/gemm/hopper_store.cuh"
 #include "cuda/gemm/raster.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/cluster.cuh"
 
 namespace sightline::cuda {
 
-// Maps and sizes of the terms after the first; nothing for epilogues without kMoreTerms.
-struct HopperTerm {
-  MappedRows a;
+// Maps and sizes of the segments after the first; nothing for epilogues without kFusedK.
+struct HopperSegment {
+  TmaOperand a;
   ptx::TensorMap b;
   int k;
 };
-template <bool kMore>
-struct HopperTerms {
+template <bool kFusedK>
+struct HopperSegments {
   static constexpr int count = 0;
 };
 template <>
-struct HopperTerms<true> {
-  HopperTerm term[kMaxMoreTerms];
+struct HopperSegments<true> {
+  HopperSegment segment[kMaxExtraSegments];
   int count;
 };
 
@@ -34,19 +35,20 @@ struct HopperProducer {
   using Tiles = typename Gemm::Tiles;
   static constexpr int kTileM = Gemm::kTileM, kTileN = Gemm::kTileN;
 
-  static SL_DEVICE void load(const Params& p, const Shared& shared, int rank) {
+  static SL_DEVICE void load(const Params& p, const Shared& shared, int cta_rank) {
     const Tiles tiles(p.m, p.n);
     typename Gemm::Stage stage{0, 1};
     for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
-      const TileIndex tile = Gemm::tile_at(tiles, t, rank);
+      const TileIndex tile = Gemm::tile_at(tiles, t, cta_rank);
       const int first_m = tile.m * kTileM, first_n = tile.n * kTileN;
       const bool alternate =
           p.alternate_blocks != nullptr && first_m < p.m && p.alternate_blocks[tile.m] != 0;
-      load_term(shared, stage, alternate ? p.a_alternate : p.a, p.b, first_m, first_n, p.k, rank);
-      if constexpr (kHasMoreTerms<Epilogue>) {
-        for (int j = 0; j < p.more.count; ++j) {
-          const HopperTerm& term = p.more.term[j];
-          load_term(shared, stage, term.a, term.b, first_m, first_n, term.k, rank);
+      load_segment(shared, stage, alternate ? p.a_alternate : p.a, p.b, first_m, first_n, p.k,
+                   cta_rank);
+      if constexpr (kHasFusedK<Epilogue>) {
+        for (int j = 0; j < p.extra.count; ++j) {
+          const HopperSegment& segment = p.extra.segment[j];
+          load_segment(shared, stage, segment.a, segment.b, first_m, first_n, segment.k, cta_rank);
         }
       }
     }
@@ -56,28 +58,28 @@ struct HopperProducer {
     }
   }
 
-  static SL_DEVICE void load_term(const Shared& shared, typename Gemm::Stage& stage,
-                                  const MappedRows& a, const ptx::TensorMap& b, int first_m,
-                                  int first_n, int k, int rank) {
+  static SL_DEVICE void load_segment(const Shared& shared, typename Gemm::Stage& stage,
+                                     const TmaOperand& a, const ptx::TensorMap& b, int first_m,
+                                     int first_n, int k, int cta_rank) {
     const int k_blocks = ceil_div(k, kBlockK);
     for (int i = 0; i < k_blocks; ++i, stage.advance()) {
       ptx::mbarrier_wait(shared.empty(stage.index), stage.phase);
-      ptx::mbarrier_arrive_expect_bytes(shared.full(stage.index), Gemm::kStageBytes);
-      load_a(a, shared, stage.index, first_m, i * kBlockK, rank);
-      load_b(b, shared, stage.index, first_n, i * kBlockK, rank);
+      ptx::mbarrier_arrive_expect_tx(shared.full(stage.index), Gemm::kStageBytes);
+      load_a(a, shared, stage.index, first_m, i * kBlockK, cta_rank);
+      load_b(b, shared, stage.index, first_n, i * kBlockK, cta_rank);
     }
   }
 
-  static SL_DEVICE void load_a(const MappedRows& rows, const Shared& shared, int stage, int first_m,
-                               int k, int rank) {
+  static SL_DEVICE void load_a(const TmaOperand& rows, const Shared& shared, int stage, int first_m,
+                               int k, int cta_rank) {
     const uint32_t full = shared.full(stage), to = shared.a(stage);
     if constexpr (Gemm::kMajorA == Major::kMN) {
       for (int i = 0; i < kTileM / 64; ++i) {
         ptx::tma_load(to + i * kHalfTileBytes, rows.map, full, first_m + 64 * i, k, 0);
       }
     } else if constexpr (Gemm::kClusterN > 1) {
-      const auto at = rows.at(first_m + rank * Gemm::kBoxRowsA);
-      ptx::tma_load_multicast(to + rank * Gemm::kBoxRowsA * kTileRowBytes, rows.map, full,
+      const auto at = rows.at(first_m + cta_rank * Gemm::kBoxRowsA);
+      ptx::tma_load_multicast(to + cta_rank * Gemm::kBoxRowsA * kTileRowBytes, rows.map, full,
                               (1 << Gemm::kClusterN) - 1, k, at.y, at.z);
     } else {
       const auto at = rows.at(first_m);
@@ -86,9 +88,9 @@ struct HopperProducer {
   }
 
   static SL_DEVICE void load_b(const ptx::TensorMap& map, const Shared& shared, int stage,
-                               int first_n, int k, int rank) {
+                               int first_n, int k, int cta_rank) {
     constexpr uint16_t kAll = (1 << Gemm::kClusterM) - 1;
-    const int part = Gemm::kClusterM > 1 ? rank : 0;
+    const int part = Gemm::kClusterM > 1 ? cta_rank : 0;
     const uint32_t full = shared.full(stage);
     const uint32_t at = shared.b(stage) + part * (Gemm::kBytesB / Gemm::kClusterM);
     constexpr int kBoxes = Gemm::kMajorB == Major::kK ? 1 : kTileN / 64 / Gemm::kClusterM;
@@ -106,43 +108,43 @@ struct HopperProducer {
     }
   }
 
-  // Fills a consumer's buffers ahead and stores what it wrote.
-  static SL_DEVICE void serve(const Params& p, const typename Gemm::GroupStaging& staging, int rank,
-                              int group) {
-    constexpr int kBuffers = Gemm::GroupStaging::kBuffers;
-    constexpr int kOutputs = Epilogue::kTileOutputs, kRounds = kTileN / kStagedColumns * kOutputs;
+  // The store thread of a consumer warpgroup: fills its stages ahead and stores what it wrote.
+  static SL_DEVICE void store_thread(const Params& p, const typename Gemm::WarpgroupStages& stages,
+                                     int cta_rank, int group) {
+    constexpr int kStages = Gemm::WarpgroupStages::kStages;
+    constexpr int kOutputs = Epilogue::kTileOutputs, kUses = kTileN / kSubtileN * kOutputs;
     const Tiles tiles(p.m, p.n);
-    struct Round {
+    struct Use {
       int cluster_tile, index;
     };
-    const auto next = [&](Round& round) {
-      if (++round.index == kRounds) {
-        round = {round.cluster_tile + static_cast<int>(ptx::cluster_count()), 0};
+    const auto next = [&](Use& use) {
+      if (++use.index == kUses) {
+        use = {use.cluster_tile + static_cast<int>(ptx::cluster_count()), 0};
       }
     };
-    const auto box = [&](const Round& round) -> StagedBox {
-      const TileIndex tile = Gemm::tile_at(tiles, round.cluster_tile, rank);
-      return {tile.m * kTileM + group * kStagedRows,
-              tile.n * kTileN + round.index / kOutputs * kStagedColumns};
+    const auto subtile = [&](const Use& use) -> Subtile {
+      const TileIndex tile = Gemm::tile_at(tiles, use.cluster_tile, cta_rank);
+      return {tile.m * kTileM + group * kSubtileM,
+              tile.n * kTileN + use.index / kOutputs * kSubtileN};
     };
-    const auto fill = [&](const Round& round, int buffer) {
-      if (round.cluster_tile >= tiles.count()) return;
+    const auto fill = [&](const Use& use, int stage) {
+      if (use.cluster_tile >= tiles.count()) return;
       if constexpr (Epilogue::kTileInput) {
-        fill_staged(p.staged.input, staging, buffer, box(round));
+        load_stage(p.tma.input, stages, stage, subtile(use));
       } else {
-        ptx::mbarrier_arrive(staging.filled(buffer));
+        ptx::mbarrier_arrive(stages.filled(stage));
       }
     };
-    Round to_fill{ptx::cluster_id(), 0}, to_store = to_fill;
-    for (int buffer = 0; buffer < kBuffers; ++buffer, next(to_fill)) fill(to_fill, buffer);
-    for (uint32_t use = 0; to_store.cluster_tile < tiles.count(); ++use, next(to_store)) {
-      const int buffer = static_cast<int>(use % kBuffers);
-      ptx::mbarrier_wait(staging.written(buffer), use / kBuffers % 2);
-      const StagedBox at = box(to_store);
-      if (p.staged.stores && at.row < p.m && at.column < p.n) {
-        store_staged(p.staged.output[to_store.index % kOutputs], staging, buffer, at);
+    Use to_fill{ptx::cluster_id(), 0}, to_store = to_fill;
+    for (int stage = 0; stage < kStages; ++stage, next(to_fill)) fill(to_fill, stage);
+    for (uint32_t i = 0; to_store.cluster_tile < tiles.count(); ++i, next(to_store)) {
+      const int stage = static_cast<int>(i % kStages);
+      ptx::mbarrier_wait(stages.written(stage), i / kStages % 2);
+      const Subtile at = subtile(to_store);
+      if (p.tma.stores && at.row < p.m && at.column < p.n) {
+        store_stage(p.tma.output[to_store.index % kOutputs], stages, stage, at);
       }
-      fill(to_fill, buffer);
+      fill(to_fill, stage);
       next(to_fill);
     }
   }

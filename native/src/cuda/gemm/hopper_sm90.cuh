@@ -1,33 +1,33 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ further terms]), 16-bit operands, fp32 accumulation, sm_90a.
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ extra segments]), 16-bit operands, fp32 accumulation,
+// sm_90a.
 //
 // A block of three warpgroups computes 128 x kTileN tiles, persistently:
-//   warpgroup 0   producer: one thread fills kStages stages of 64 k with the copy engine; one
-//                 thread each of warps 1 and 2 serves the staging of a consumer
-//                 (hopper_staging.cuh)
-//   warpgroup 1,2 consumers: rows 0-63 and 64-127 of the tile by wgmma m64n(kTileN)k16
+//   warpgroup 0     producer: one thread fills kStages stages of 64 k by TMA; one thread each of
+//                   warps 1 and 2 is a consumer's store thread (hopper_store.cuh)
+//   warpgroup 1, 2  consumers: rows 0-63 and 64-127 of the tile by wgmma m64n(kTileN)k16
 // A cluster of kClusterM blocks takes tiles with the same columns: each loads its part of B and
 // multicasts it. A cluster of kClusterN takes tiles with the same rows and does so with A.
 //
-//   full[s]   1 arrival (the producer's, announcing all bytes that land here, peers' included)
+//   full[s]   1 arrival, the producer's: expect_tx of all bytes that land here, peers' included
 //   empty[s]  one arrival per consumer warp of every block of the cluster
 // A consumer releases a stage one step late: after wgmma_wait<1> the previous stage's products are
 // done, the current one's are in flight. Stage and phase run on from tile to tile on both sides.
 //
-// The accumulators leave in slices of 64 columns through 16 KB of staging per consumer warpgroup,
-// while the producer already loads the next tile: as 16-bit tiles that the copy engine stores under
-// the next slice and the next tile's products where the epilogue and its matrices allow it, else
-// through the row epilogue. Shared memory: stages, staging, one float4 per row, [sums of the
-// cluster], barriers.
+// The accumulators leave in subtiles of 64 columns through 16 KB of shared memory per consumer
+// warpgroup, while the producer already loads the next tile: as 16-bit subtiles that TMA stores
+// under the next subtile and the next tile's products where the epilogue's matrices allow it, else
+// by rows. Shared memory: stages, the epilogue's stages, one float4 per row, [sums of the cluster],
+// barriers.
 #pragma once
 
 #include <algorithm>
 
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/fragments.h"
+#include "cuda/gemm/hopper_epilogue.cuh"
 #include "cuda/gemm/hopper_producer.cuh"
-#include "cuda/gemm/hopper_results.cuh"
-#include "cuda/gemm/hopper_staging.cuh"
-#include "cuda/gemm/operand.h"
+#include "cuda/gemm/hopper_store.cuh"
+#include "cuda/gemm/problem.h"
 #include "cuda/gemm/raster.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/cluster.cuh"
@@ -62,7 +62,7 @@ struct HopperGemm {
   using Element = T;
   using Epilogue = Epilogue_;
   using Producer = HopperProducer<HopperGemm>;
-  using Results = HopperResults<HopperGemm>;
+  using ConsumerEpilogue = HopperEpilogue<HopperGemm>;
   static constexpr int kTileM = 128, kTileN = kTileN_, kStages = kStages_;
   static constexpr int kClusterM = kClusterM_, kClusterN = kClusterN_;
   static constexpr Major kMajorA = kMajorA_, kMajorB = kMajorB_;
@@ -70,7 +70,6 @@ struct HopperGemm {
   static constexpr int kThreads = 384, kMinBlocks = 1;
   static constexpr int kConsumerThreads = 128;
   static constexpr int kConsumerWarps = 8;
-  static constexpr int kSliceColumns = 64;
   static constexpr bool kExchange = Exchanging<Epilogue>;
   static constexpr bool kTiles = HasTiles<Epilogue>;
   using FirstPart = typename FirstPartOf<Epilogue>::Type;
@@ -78,17 +77,17 @@ struct HopperGemm {
   static constexpr int kBytesA = kTileM * kTileRowBytes, kBytesB = kTileN * kTileRowBytes;
   static constexpr int kStageBytes = kBytesA + kBytesB;
   // Sums of whole rows need the epilogue's input twice, and have room for all of it.
-  using GroupStaging = Staging<kExchange ? kTileN / kStagedColumns : 2>;
-  static constexpr int kStagingBytes =
-      std::max(StagedTile<kSliceColumns>::bytes(64), GroupStaging::kBuffers* kStagedBytes);
-  static constexpr int kStagingAt = kStages * kStageBytes;
-  static constexpr int kSlotsAt = kStagingAt + 2 * kStagingBytes;
-  static constexpr int kExchangeAt = kSlotsAt + kTileM * 16;
+  using WarpgroupStages = SubtileStages<kExchange ? kTileN / kSubtileN : 2>;
+  static constexpr int kEpilogueBytes =
+      std::max(StagedTile<kSubtileN>::bytes(64), WarpgroupStages::kStages* kSubtileBytes);
+  static constexpr int kEpilogueAt = kStages * kStageBytes;
+  static constexpr int kRowScratchAt = kEpilogueAt + 2 * kEpilogueBytes;
+  static constexpr int kExchangeAt = kRowScratchAt + kTileM * 16;
   static constexpr int kExchangeBytes = kCluster * kTileM * 16;  // one float4 per block and row
   static constexpr int kBarriersAt = kExchangeAt + (kExchange ? 2 * kExchangeBytes : 0);
-  static constexpr int kStagingBarriers = 2 * kStages + 2;
+  static constexpr int kEpilogueBarriersAt = 2 * kStages + 2;
   static constexpr int kSharedBytes =
-      kBarriersAt + (kStagingBarriers + 2 * GroupStaging::kBarriers) * 8;
+      kBarriersAt + (kEpilogueBarriersAt + 2 * WarpgroupStages::kBarriers) * 8;
 
   static_assert(kTileN == 128 || kTileN == 256, "the wgmma shapes wrapped in ptx/wgmma.cuh");
   static_assert(kClusterM == 1 || kClusterN == 1, "one operand is shared, not both");
@@ -97,9 +96,9 @@ struct HopperGemm {
   static_assert(kStageBytes % kSwizzleAtomBytes == 0 && kBytesA % kSwizzleAtomBytes == 0,
                 "every tile starts on a swizzle atom, so the descriptors' base offset is 0");
   static_assert(kSharedBytes <= 232448, "227 KB per block on sm_90");
-  static_assert(kStagingBytes % kSwizzleAtomBytes == 0, "the copy engine's swizzle");
+  static_assert(kEpilogueBytes % kSwizzleAtomBytes == 0, "TMA's swizzle");
   static_assert(kStages >= 2, "a stage is released one step late");
-  static_assert(!kHasFirstTerm<Epilogue>,
+  static_assert(!kHasFirstSegmentMask<Epilogue>,
                 "accumulators changed between products make ptxas serialise wgmma (C7515)");
   static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
@@ -108,13 +107,13 @@ struct HopperGemm {
   static constexpr int kBoxRowsB = kMajorB == Major::kK ? kTileN / kClusterM : kBlockK;
 
   struct Params {
-    MappedRows a, a_alternate;  // batches and first rows are multiples of kTileM, or one batch
+    TmaOperand a, a_alternate;  // batches and first rows are multiples of kTileM, or one batch
     ptx::TensorMap b;
     const int* alternate_blocks;
     int m, n, k;
-    int k_blocks;  // of all terms
-    HopperTerms<kHasMoreTerms<Epilogue>> more;
-    StagedMatrices<Epilogue> staged;
+    int k_blocks;  // of all segments
+    HopperSegments<kHasFusedK<Epilogue>> extra;
+    TmaMatrices<Epilogue> tma;
     typename Epilogue::Params epilogue;
   };
 
@@ -142,17 +141,19 @@ struct HopperGemm {
     SL_DEVICE uint32_t full(int stage) const { return address + kBarriersAt + stage * 8; }
     SL_DEVICE uint32_t empty(int stage) const { return full(kStages + stage); }
     SL_DEVICE uint32_t exchanged(int buffer) const { return full(2 * kStages + buffer); }
-    SL_DEVICE float4* slots() const { return reinterpret_cast<float4*>(base + kSlotsAt); }
-    SL_DEVICE GroupStaging staging(int group) const {
-      return {address + kStagingAt + group * kStagingBytes,
-              full(kStagingBarriers + group * GroupStaging::kBarriers)};
+    SL_DEVICE float4* row_scratch() const {
+      return reinterpret_cast<float4*>(base + kRowScratchAt);
+    }
+    SL_DEVICE WarpgroupStages epilogue_stages(int group) const {
+      return {address + kEpilogueAt + group * kEpilogueBytes,
+              full(kEpilogueBarriersAt + group * WarpgroupStages::kBarriers)};
     }
   };
 
   static SL_DEVICE void run(const Params& p) {
     const Shared shared{ptx::shared_memory(), ptx::shared_address(ptx::shared_memory())};
     if (shared.address % kSwizzleAtomBytes != 0) ptx::trap();
-    const int rank = kCluster == 1 ? 0 : ptx::cluster_rank();
+    const int cta_rank = kCluster == 1 ? 0 : ptx::cluster_ctarank();
     const int warp = ptx::warp_id();
 
     if (ptx::thread_id() == 0) {
@@ -164,7 +165,7 @@ struct HopperGemm {
       }
       ptx::mbarrier_init(shared.exchanged(0), 1);
       ptx::mbarrier_init(shared.exchanged(1), 1);
-      for (int group = 0; group < 2; ++group) shared.staging(group).init();
+      for (int group = 0; group < 2; ++group) shared.epilogue_stages(group).init();
       ptx::mbarrier_init_fence();
     }
     ptx::sync_warp();
@@ -172,27 +173,27 @@ struct HopperGemm {
     ptx::grid_dependency_wait();
 
     if (warp < 4) {
-      ptx::give_registers<40>();
-      if (ptx::thread_id() == 0) Producer::load(p, shared, rank);
+      ptx::setmaxnreg_dec<40>();
+      if (ptx::thread_id() == 0) Producer::load(p, shared, cta_rank);
       if constexpr (kTiles) {
         const int group = warp - 1;
-        if (p.staged.used && (group == 0 || group == 1) && ptx::thread_id() % 32 == 0) {
-          Producer::serve(p, shared.staging(group), rank, group);
+        if (p.tma.used && (group == 0 || group == 1) && ptx::thread_id() % 32 == 0) {
+          Producer::store_thread(p, shared.epilogue_stages(group), cta_rank, group);
         }
       }
       ptx::sync_warp();
     } else {
-      ptx::take_registers<232>();
-      consume(p, shared, rank, warp / 4 - 1);
+      ptx::setmaxnreg_inc<232>();
+      consume(p, shared, cta_rank, warp / 4 - 1);
       ptx::sync_warp();
     }
     ptx::cluster_sync();  // no block leaves while a peer may still write to it
   }
 
-  static SL_DEVICE TileIndex tile_at(const Tiles& tiles, int index, int rank) {
+  static SL_DEVICE TileIndex tile_at(const Tiles& tiles, int index, int cta_rank) {
     const TileIndex cluster = raster(index, tiles.m, tiles.n);
-    return {cluster.m * kClusterM + (kClusterM > 1 ? rank : 0),
-            cluster.n * kClusterN + (kClusterN > 1 ? rank : 0)};
+    return {cluster.m * kClusterM + (kClusterM > 1 ? cta_rank : 0),
+            cluster.n * kClusterN + (kClusterN > 1 ? cta_rank : 0)};
   }
 
   // Every warp signals for itself, to all blocks that write into this one's stages.
@@ -201,15 +202,15 @@ struct HopperGemm {
   }
 
   // group: 0 for rows 0-63 of the tile, 1 for rows 64-127.
-  static SL_DEVICE void consume(const Params& p, const Shared& shared, int rank, int group) {
+  static SL_DEVICE void consume(const Params& p, const Shared& shared, int cta_rank, int group) {
     const Tiles tiles(p.m, p.n);
     const int k_blocks = p.k_blocks;
     const int thread = ptx::thread_id() % kConsumerThreads, lane = thread % 32;
     Stage stage{0, 0};
     int exchanges = 0;
-    uint32_t staged = 0;
+    uint32_t uses = 0;  // of each epilogue stage
     for (int t = ptx::cluster_id(); t < tiles.count(); t += ptx::cluster_count()) {
-      const TileIndex tile = tile_at(tiles, t, rank);
+      const TileIndex tile = tile_at(tiles, t, cta_rank);
       float d[kTileN / 2];
       int previous = 0;
       // The last tile's products are done: what follows in the stream may set itself up.
@@ -237,21 +238,21 @@ struct HopperGemm {
         previous = stage.index;
       }
       if constexpr (kTiles) {
-        if (p.staged.used) {
-          const int row = tile.m * kTileM + group * kStagedRows + wgmma_accumulator(thread, 0).row;
+        if (p.tma.used) {
+          const int row = tile.m * kTileM + group * kSubtileM + wgmma_accumulator(thread, 0).row;
           const int column = tile.n * kTileN;
           FragmentEpilogue<T, FirstPart> fragments;
           fragments.begin(p.epilogue, row, p.m);  // travels under the last products
           fragments.load_columns(p.epilogue, column + 2 * (lane % 4), p.n);
           finish_products();
           if constexpr (kExchange) {
-            read_staged<kTileN>(p.epilogue, fragments, shared.staging(group), staged, column, p.n,
-                                thread, d);
-            Results::exchange_and_store(p, shared, tile, rank, group, thread, exchanges++,
-                                        fragments, staged, d);
+            read_subtiles<kTileN>(p.epilogue, fragments, shared.epilogue_stages(group), uses,
+                                  column, p.n, thread, d);
+            ConsumerEpilogue::exchange_and_store(p, shared, tile, cta_rank, group, thread,
+                                                 exchanges++, fragments, uses, d);
           } else {
-            write_staged<kTileN>(p.epilogue, fragments, shared.staging(group), staged, column, p.n,
-                                 thread, d);
+            store_subtiles<kTileN>(p.epilogue, fragments, shared.epilogue_stages(group), uses,
+                                   column, p.n, thread, d);
             fragments.finish(p.epilogue, row, p.m, tile.n, lane);
           }
           continue;
@@ -259,9 +260,10 @@ struct HopperGemm {
       }
       finish_products();
       if constexpr (kExchange) {
-        Results::exchange_and_write(p, shared, tile, rank, group, thread, exchanges++, d);
+        ConsumerEpilogue::exchange_and_write(p, shared, tile, cta_rank, group, thread, exchanges++,
+                                             d);
       } else {
-        Results::template write<Epilogue>(p, shared, tile, group, thread, d);
+        ConsumerEpilogue::template write<Epilogue>(p, shared, tile, group, thread, d);
       }
     }
   }

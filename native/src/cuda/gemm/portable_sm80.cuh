@@ -1,4 +1,4 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ further terms]) on tensor cores, fp32 accumulation, sm_80
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ extra segments]) on tensor cores, fp32 accumulation, sm_80
 // and later. 16-bit operands by mma.m16n8k16; fp32 operands, rounded to tf32, by mma.m16n8k8.
 //
 // One block of 8 warps computes one 128x128 tile (a warp 64x32). Loads run kStages - 1 blocks of
@@ -14,7 +14,7 @@
 
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/fragments.h"
-#include "cuda/gemm/operand.h"
+#include "cuda/gemm/problem.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/gemm/stage_loader.cuh"
 #include "cuda/gemm/tile_grid.cuh"
@@ -55,9 +55,9 @@ struct PortableGemm
 
     uint8_t* shared = ptx::shared_memory();
     const uint32_t stages = ptx::shared_address(shared);
-    float4* slots = reinterpret_cast<float4*>(shared + kStages * kStageBytes);
+    float4* row_scratch = reinterpret_cast<float4*>(shared + kStages * kStageBytes);
     if (thread < kTileM) {
-      prepare_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m);
+      init_row_scratch<Epilogue>(epilogue, row_scratch + thread, first_m + thread, problem.m);
     }
 
     const bool alternate =
@@ -70,31 +70,32 @@ struct PortableGemm
                                  ? split_blocks(first_blocks, problem.splits, split)
                                  : BlockRange{0, first_blocks};
     int k_blocks = range.end - range.begin;
-    if constexpr (kHasMoreTerms<Epilogue>) {
-      for (int t = 0; t < problem.more_count; ++t) k_blocks += ceil_div(problem.more[t].k, kDepth);
+    if constexpr (kHasFusedK<Epilogue>) {
+      for (int t = 0; t < problem.extra_count; ++t)
+        k_blocks += ceil_div(problem.extra[t].k, kDepth);
     }
-    // Blocks are loaded in order, so the loaders move on to the next term when they come to it.
-    [[maybe_unused]] int next_term = 0, term_end = first_blocks;
-    int term_begin = -range.begin;
+    // Blocks are loaded in order, so the loaders move on to the next segment when they come to it.
+    [[maybe_unused]] int next_segment = 0, segment_end = first_blocks;
+    int segment_begin = -range.begin;
     const auto load = [&](int k_block) {
-      if constexpr (kHasMoreTerms<Epilogue>) {
-        if (k_block == term_end) {
-          const GemmTerm& term = problem.more[next_term++];
-          loader_a = LoaderA(term.a, first_m, problem.m, term.k, thread);
-          loader_b = LoaderB(term.b, first_n, problem.n, term.k, thread);
-          term_begin = term_end;
-          term_end += ceil_div(term.k, kDepth);
+      if constexpr (kHasFusedK<Epilogue>) {
+        if (k_block == segment_end) {
+          const KSegment& segment = problem.extra[next_segment++];
+          loader_a = LoaderA(segment.a, first_m, problem.m, segment.k, thread);
+          loader_b = LoaderB(segment.b, first_n, problem.n, segment.k, thread);
+          segment_begin = segment_end;
+          segment_end += ceil_div(segment.k, kDepth);
         }
       }
       const uint32_t stage = stages + k_block % kStages * kStageBytes;
-      loader_a.load(stage, (k_block - term_begin) * kDepth);
-      loader_b.load(stage + LoaderA::kBytes, (k_block - term_begin) * kDepth);
+      loader_a.load(stage, (k_block - segment_begin) * kDepth);
+      loader_b.load(stage + LoaderA::kBytes, (k_block - segment_begin) * kDepth);
     };
 
-    [[maybe_unused]] TermSteps<kDepth> term(problem.k);
+    [[maybe_unused]] SegmentSteps<kDepth> segment(problem.k);
     float accumulators[kWarpM / 16][kWarpN / 8][4] = {};
     // Every accumulator register of this thread once, with its position.
-    [[maybe_unused]] const auto first_term = [&] {
+    [[maybe_unused]] const auto mask_first_segment = [&] {
 #pragma unroll
       for (int i = 0; i < kWarpM / 16; ++i) {
 #pragma unroll
@@ -103,9 +104,9 @@ struct PortableGemm
           const int row = first_m + warp_m + 16 * i + at.row;
           const int column = first_n + warp_n + 8 * j + at.column;
           float(&c)[4] = accumulators[i][j];
-          if constexpr (kHasFirstTerm<Epilogue>) {
-            Epilogue::first_term(epilogue, row, column, c[0], c[1]);
-            Epilogue::first_term(epilogue, row + 8, column, c[2], c[3]);
+          if constexpr (kHasFirstSegmentMask<Epilogue>) {
+            Epilogue::mask_first_segment(epilogue, row, column, c[0], c[1]);
+            Epilogue::mask_first_segment(epilogue, row + 8, column, c[2], c[3]);
           }
         }
       }
@@ -126,22 +127,22 @@ struct PortableGemm
         }
       }
       ptx::sync_threads();  // for all; and all are done with the block before it
-      if constexpr (kHasFirstTerm<Epilogue>) {
-        if (k_block == first_blocks) first_term();
+      if constexpr (kHasFirstSegmentMask<Epilogue>) {
+        if (k_block == first_blocks) mask_first_segment();
       }
       if (k_block + kStages - 1 < k_blocks) load(k_block + kStages - 1);
       ptx::cp_async_commit();
       const uint32_t stage = stages + k_block % kStages * kStageBytes;
       int steps = 4;
-      if constexpr (kHasMoreTerms<Epilogue>) {
-        if (k_block == term.end) term.next(problem.more[term.index].k);
-        steps = term.steps(k_block);
+      if constexpr (kHasFusedK<Epilogue>) {
+        if (k_block == segment.end) segment.next(problem.extra[segment.index].k);
+        steps = segment.steps(k_block);
       }
       multiply(stage, stage + LoaderA::kBytes, steps, warp_m, warp_n, lane, accumulators);
     }
 
-    if constexpr (kHasFirstTerm<Epilogue>) {
-      if (k_blocks == first_blocks) first_term();
+    if constexpr (kHasFirstSegmentMask<Epilogue>) {
+      if (k_blocks == first_blocks) mask_first_segment();
     }
 
     ptx::cp_async_wait<0>();
@@ -159,11 +160,11 @@ struct PortableGemm
       }
     }
     ptx::sync_threads();
-    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
+    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, row_scratch, first_m, first_n,
                                                     problem.m, problem.n, tile.n, thread);
   }
 
-  // The four k-steps of a stage, 32 bytes of k each; at the end of a term, those that are not
+  // The four k-steps of a stage, 32 bytes of k each; at the end of a segment, those that are not
   // empty.
   static SL_DEVICE void multiply(uint32_t tile_a, uint32_t tile_b, int steps, int warp_m,
                                  int warp_n, int lane,

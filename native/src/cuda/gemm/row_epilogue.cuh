@@ -5,7 +5,7 @@
 // An epilogue is a struct of static functions:
 //   Params                          what it reads and writes
 //   kRowConstants, row_constants(p, row) -> float4            once per row and tile
-//   Columns, columns(p, column) -> Columns                     once per thread and column slice
+//   Columns, columns(p, column) -> Columns                     once per thread and column subtile
 //   kRowSums, sums in a float4: x, y, z                        how many the row sums use (0 to 3)
 //   apply(p, row, column, columns, constants, x[8], sums)      x: accumulators; adds to sums
 //   finish_row(p, row, tile_n, sums)                           sums over the tile's columns
@@ -17,20 +17,21 @@
 namespace sightline::cuda {
 
 // What an epilogue may ask of the product before it, by members that most do not have:
-//   kMoreTerms            the problem's further terms are added (a compile-time promise, so that
-//                         products of one term pay nothing for it)
-//   first_term(p, row, column, x0, x1)   changes two neighbouring accumulators when the first term
-//                         is complete and before the others are added
+//   kFusedK            the problem's extra segments are added (a compile-time promise, so that
+//                         products of one segment pay nothing for it)
+//   mask_first_segment(p, row, column, x0, x1)   changes two neighbouring accumulators when the first
+//                         segment is complete and before the others are added
 //   kSplitK               k is cut into problem.splits parts, each with a result of its own;
 //                         split(p, i) -> Params of part i
 //   drop_a(p) -> Dropout  zeroes elements of A by the dropout mask (kept ones are not scaled)
 template <class Epilogue>
-inline constexpr bool kHasMoreTerms = requires {
-  Epilogue::kMoreTerms;
+inline constexpr bool kHasFusedK = requires {
+  Epilogue::kFusedK;
 };
 template <class Epilogue>
-inline constexpr bool kHasFirstTerm = requires(const typename Epilogue::Params& p, float& x) {
-  Epilogue::first_term(p, 0, 0, x, x);
+inline constexpr bool kHasFirstSegmentMask = requires(const typename Epilogue::Params& p,
+                                                      float& x) {
+  Epilogue::mask_first_segment(p, 0, 0, x, x);
 };
 template <class Epilogue>
 inline constexpr bool kHasSplitK = requires {
@@ -61,7 +62,7 @@ struct BiasColumns {
   float bias[kCount];
 };
 
-// One tile, or one column slice of it, in shared memory: kRows x kColumns fp32.
+// One tile, or one column subtile of it, in shared memory: kRows x kColumns fp32.
 template <int kColumns>
 struct StagedTile {
   uint8_t* base;
@@ -89,14 +90,14 @@ struct StagedTile {
   }
 };
 
-// Runs `apply` over a staged slice of kRows rows and kColumns columns with kThreads threads.
-// `slots` holds one float4 per row: the row's constants if the epilogue has any, else its sums.
-// A row is always handled by the same lanes, so sums add up in a fixed order.
+// Runs `apply` over a staged subtile of kRows rows and kColumns columns with kThreads threads.
+// `row_scratch` holds one float4 per row: the row's constants if the epilogue has any, else its
+// sums. A row is always handled by the same lanes, so sums add up in a fixed order.
 template <class Epilogue, int kRows, int kColumns, int kThreads>
 SL_DEVICE void apply_epilogue(const typename Epilogue::Params& p, StagedTile<kColumns> tile,
-                              float4* slots, int first_row, int first_column, int m, int n,
+                              float4* row_scratch, int first_row, int first_column, int m, int n,
                               int thread) {
-  static_assert(!(Epilogue::kRowConstants && Epilogue::kRowSums > 0), "one slot per row");
+  static_assert(!(Epilogue::kRowConstants && Epilogue::kRowSums > 0), "one scratch per row");
   constexpr int kLanes = kColumns / 8;  // lanes that share a row
   static_assert(kLanes <= 32 && 32 % kLanes == 0, "a row stays inside one warp");
   constexpr int kRowsPerPass = kThreads / kLanes;
@@ -112,7 +113,7 @@ SL_DEVICE void apply_epilogue(const typename Epilogue::Params& p, StagedTile<kCo
       float x[8];
       tile.get(local, group, x);
       const float4 constants =
-          Epilogue::kRowConstants ? slots[local] : make_float4(0.f, 0.f, 0.f, 0.f);
+          Epilogue::kRowConstants ? row_scratch[local] : make_float4(0.f, 0.f, 0.f, 0.f);
       Epilogue::apply(p, row, column, columns, constants, x, sums);
     }
     if constexpr (Epilogue::kRowSums > 0) {
@@ -124,45 +125,47 @@ SL_DEVICE void apply_epilogue(const typename Epilogue::Params& p, StagedTile<kCo
         }
       }
       if (group == 0) {
-        float4 total = slots[local];
+        float4 total = row_scratch[local];
         total.x += sums.value[0];
         total.y += sums.value[1];
         total.z += sums.value[2];
-        slots[local] = total;
+        row_scratch[local] = total;
       }
     }
   }
 }
 
-// Fills a row's slot before apply_epilogue; a barrier must follow.
+// Fills a row's scratch before apply_epilogue; a barrier must follow.
 template <class Epilogue>
-SL_DEVICE void prepare_slot(const typename Epilogue::Params& p, float4* slot, int row, int m) {
+SL_DEVICE void init_row_scratch(const typename Epilogue::Params& p, float4* scratch, int row,
+                                int m) {
   if constexpr (Epilogue::kRowConstants) {
-    if (row < m) *slot = Epilogue::row_constants(p, row);
+    if (row < m) *scratch = Epilogue::row_constants(p, row);
   } else if constexpr (Epilogue::kRowSums > 0) {
-    *slot = make_float4(0.f, 0.f, 0.f, 0.f);
+    *scratch = make_float4(0.f, 0.f, 0.f, 0.f);
   }
 }
 
-// Hands a row's sums to the epilogue after the last slice; a barrier must lie between.
+// Hands a row's sums to the epilogue after the last subtile; a barrier must lie between.
 template <class Epilogue>
-SL_DEVICE void finish_slot(const typename Epilogue::Params& p, const float4* slot, int row, int m,
-                           int tile_n) {
+SL_DEVICE void finish_row_scratch(const typename Epilogue::Params& p, const float4* scratch,
+                                  int row, int m, int tile_n) {
   if constexpr (Epilogue::kRowSums > 0) {
-    if (row < m) Epilogue::finish_row(p, row, tile_n, *slot);
+    if (row < m) Epilogue::finish_row(p, row, tile_n, *scratch);
   }
 }
 
 // A whole staged tile through its epilogue, row sums included.
 template <class Epilogue, int kRows, int kColumns, int kThreads>
 SL_DEVICE void finish_tile(const typename Epilogue::Params& p, StagedTile<kColumns> tile,
-                           float4* slots, int first_row, int first_column, int m, int n, int tile_n,
-                           int thread) {
-  apply_epilogue<Epilogue, kRows, kColumns, kThreads>(p, tile, slots, first_row, first_column, m, n,
-                                                      thread);
+                           float4* row_scratch, int first_row, int first_column, int m, int n,
+                           int tile_n, int thread) {
+  apply_epilogue<Epilogue, kRows, kColumns, kThreads>(p, tile, row_scratch, first_row, first_column,
+                                                      m, n, thread);
   if constexpr (Epilogue::kRowSums > 0) {
     ptx::sync_threads();
-    if (thread < kRows) finish_slot<Epilogue>(p, slots + thread, first_row + thread, m, tile_n);
+    if (thread < kRows)
+      finish_row_scratch<Epilogue>(p, row_scratch + thread, first_row + thread, m, tile_n);
   }
 }
 

@@ -1,4 +1,4 @@
-// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ further terms]) in plain fp32 (fused multiply-add, k in
+// C[m,n] = epilogue(A[m,k] B[n,k]^T [+ extra segments]) in plain fp32 (fused multiply-add, k in
 // order), any GPU.
 //
 // One block of 256 threads computes one 128x128 tile; a thread has 2x2 blocks of 4x4 elements.
@@ -7,11 +7,11 @@
 // length rounded up to 4; along k that remainder holds zeros.
 #pragma once
 
-#include "cuda/epilogue/dropout.h"
 #include "cuda/gemm/descriptor.h"
-#include "cuda/gemm/operand.h"
+#include "cuda/gemm/problem.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/gemm/tile_grid.cuh"
+#include "cuda/math/dropout.h"
 #include "cuda/ptx/thread.cuh"
 
 namespace sightline::cuda {
@@ -115,9 +115,9 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
 
     uint8_t* shared = ptx::shared_memory();
     float* blocks = reinterpret_cast<float*>(shared);  // A0, B0, A1, B1
-    float4* slots = reinterpret_cast<float4*>(shared + kTileBytes);
+    float4* row_scratch = reinterpret_cast<float4*>(shared + kTileBytes);
     if (thread < kTileM) {
-      prepare_slot<Epilogue>(epilogue, slots + thread, first_m + thread, problem.m);
+      init_row_scratch<Epilogue>(epilogue, row_scratch + thread, first_m + thread, problem.m);
     }
 
     const bool alternate =
@@ -132,23 +132,24 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
                                  ? split_blocks(first_blocks, problem.splits, split)
                                  : BlockRange{0, first_blocks};
     int k_blocks = range.end - range.begin;
-    if constexpr (kHasMoreTerms<Epilogue>) {
-      for (int t = 0; t < problem.more_count; ++t) k_blocks += ceil_div(problem.more[t].k, kDepth);
+    if constexpr (kHasFusedK<Epilogue>) {
+      for (int t = 0; t < problem.extra_count; ++t)
+        k_blocks += ceil_div(problem.extra[t].k, kDepth);
     }
-    // Blocks are fetched in order, so the loaders move on to the next term when they come to it.
-    [[maybe_unused]] int next_term = 0, term_end = first_blocks;
-    int term_begin = -range.begin;
+    // Blocks are fetched in order, so the loaders move on to the next segment when they come to it.
+    [[maybe_unused]] int next_segment = 0, segment_end = first_blocks;
+    int segment_begin = -range.begin;
     const auto fetch = [&](int k_block) {
-      if constexpr (kHasMoreTerms<Epilogue>) {
-        if (k_block == term_end) {
-          const GemmTerm& term = problem.more[next_term++];
-          loader_a = LoaderA(term.a, first_m, problem.m, term.k, thread);
-          loader_b = LoaderB(term.b, first_n, problem.n, term.k, thread);
-          term_begin = term_end;
-          term_end += ceil_div(term.k, kDepth);
+      if constexpr (kHasFusedK<Epilogue>) {
+        if (k_block == segment_end) {
+          const KSegment& segment = problem.extra[next_segment++];
+          loader_a = LoaderA(segment.a, first_m, problem.m, segment.k, thread);
+          loader_b = LoaderB(segment.b, first_n, problem.n, segment.k, thread);
+          segment_begin = segment_end;
+          segment_end += ceil_div(segment.k, kDepth);
         }
       }
-      const int k0 = (k_block - term_begin) * kDepth;
+      const int k0 = (k_block - segment_begin) * kDepth;
       loader_a.fetch(k0);
       loader_b.fetch(k0);
       if constexpr (kHasDropA<Epilogue>) {
@@ -156,7 +157,7 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
         if (dropout.threshold != 0) loader_a.drop(k0, dropout);
       }
     };
-    [[maybe_unused]] const auto first_term = [&] {
+    [[maybe_unused]] const auto mask_first_segment = [&] {
 #pragma unroll
       for (int im = 0; im < 2; ++im) {
 #pragma unroll
@@ -166,9 +167,9 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
             float(&c)[4] = accumulators[im][in][i];
             const int row = first_m + thread_m + 64 * im + i;
             const int column = first_n + thread_n + 64 * in;
-            if constexpr (kHasFirstTerm<Epilogue>) {
-              Epilogue::first_term(epilogue, row, column, c[0], c[1]);
-              Epilogue::first_term(epilogue, row, column + 2, c[2], c[3]);
+            if constexpr (kHasFirstSegmentMask<Epilogue>) {
+              Epilogue::mask_first_segment(epilogue, row, column, c[0], c[1]);
+              Epilogue::mask_first_segment(epilogue, row, column + 2, c[2], c[3]);
             }
           }
         }
@@ -184,13 +185,13 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
       loader_b.store(block_b);
       ptx::sync_threads();
       if (k_block + 1 < k_blocks) fetch(k_block + 1);
-      if constexpr (kHasFirstTerm<Epilogue>) {
-        if (k_block == first_blocks) first_term();
+      if constexpr (kHasFirstSegmentMask<Epilogue>) {
+        if (k_block == first_blocks) mask_first_segment();
       }
       multiply(block_a + thread_m, block_b + thread_n, accumulators);
     }
-    if constexpr (kHasFirstTerm<Epilogue>) {
-      if (k_blocks == first_blocks) first_term();
+    if constexpr (kHasFirstSegmentMask<Epilogue>) {
+      if (k_blocks == first_blocks) mask_first_segment();
     }
 
     ptx::sync_threads();  // the blocks become the staged tile
@@ -209,7 +210,7 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
       }
     }
     ptx::sync_threads();
-    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, slots, first_m, first_n,
+    finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, row_scratch, first_m, first_n,
                                                     problem.m, problem.n, tile.n, thread);
   }
 

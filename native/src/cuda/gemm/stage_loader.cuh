@@ -2,11 +2,11 @@
 // 128 bytes of k, or 128 bytes' worth of k rows of kExtent columns.
 #pragma once
 
-#include "cuda/epilogue/dropout.h"
 #include "cuda/gemm/descriptor.h"
-#include "cuda/gemm/operand.h"
 #include "cuda/gemm/swizzle.h"
+#include "cuda/math/dropout.h"
 #include "cuda/ptx/cp_async.cuh"
+#include "cuda/tensor/operand.h"
 
 namespace sightline::cuda {
 

@@ -2,12 +2,12 @@
 // matrix loads out meet bank conflicts.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 
 // Rows of 64 16-bit elements are 128 bytes: eight chunks. In a buffer that starts on 1024 bytes
-// this is the copy engine's 128-byte swizzle (address bits 4-6 ^= bits 7-9), which wgmma undoes.
+// this is TMA's 128-byte swizzle (address bits 4-6 ^= bits 7-9), which wgmma undoes.
 // Wider rows (a multiple of 128 bytes) permute within each 128 bytes in the same way.
 template <int kRowBytes>
 SL_HOST_DEVICE constexpr uint32_t swizzled_chunk(uint32_t row, uint32_t chunk) {
@@ -23,7 +23,7 @@ SL_HOST_DEVICE constexpr uint32_t element_chunk(uint32_t row, uint32_t chunk) {
   return row * kRowBytes + ((chunk ^ ((row & 3) << 1)) << 4);
 }
 
-// The copy engine's 128-byte swizzle of a byte address, by its definition.
+// TMA's 128-byte swizzle of a byte address, by its definition.
 SL_HOST_DEVICE constexpr uint32_t swizzle_128b(uint32_t address) {
   return address ^ ((address >> 3) & 0x70);
 }

@@ -1,10 +1,10 @@
 // Epilogues on accumulators where wgmma leaves them, in pairs of neighbouring columns, with results
-// that leave as 16-bit tiles through the copy engine. Traffic of shared memory and L1 for a tile of
+// that leave as 16-bit tiles through TMA. Traffic of shared memory and L1 for a tile of
 // 128 x 256 and one 16-bit output, in clocks of 128 bytes:
 //   row epilogue       fp32 staging written 1024 + read 1024, rows stored 512       2560
-//   rows, then a 16-bit staging tile for the copy engine                            2560 + 512 *
+//   rows, then a 16-bit staging tile for TMA                            2560 + 512 *
 //   fragments          stmatrix 512, columns' values 2 x 256                        1024 + 512 *
-//   (* the copy engine's reads, under the next slice or the next tile)
+//   (* TMA's reads, under the next subtile or the next tile)
 // so only fragments are worth a second way out. A matrix that the epilogue reads (a saved
 // pre-activation, h) comes the same way, as a tile through ldmatrix: loading it by rows exposes the
 // latency of L2 sixteen times a tile, more clocks than all of the above.
@@ -23,14 +23,14 @@
 
 #include <utility>
 
-#include "cuda/epilogue/vector8.h"
 #include "cuda/gemm/fragments.h"
-#include "cuda/gemm/operand.h"
 #include "cuda/gemm/row_epilogue.cuh"
+#include "cuda/tensor/operand.h"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 
-// Where the copy engine finds the epilogue's matrices of 16-bit elements; not reachable: by rows.
+// Where TMA finds the epilogue's matrices of 16-bit elements; not reachable: by rows.
 struct EpilogueTiles {
   bool reachable = false;
   Operand input;
@@ -42,7 +42,7 @@ concept HasTiles = requires {
   Epilogue::kTileOutputs;
 };
 
-constexpr int kStagedRows = 64, kStagedColumns = 64;  // of one staged tile: rows of 128 bytes
+constexpr int kSubtileM = 64, kSubtileN = 64;  // of one staged tile: rows of 128 bytes
 
 // One thread's part of a warpgroup's 64 rows: rows g and g + 8 of its warp's 16 (g = lane / 4),
 // columns 2 (lane % 4) and + 1 of every eight.
@@ -53,7 +53,7 @@ struct FragmentEpilogue {
 
   float4 constants[2];
   RowSums sums[2];
-  Columns columns[kStagedColumns / 8];  // of the slice at hand
+  Columns columns[kSubtileN / 8];  // of the subtile at hand
 
   // first_row: row g of the product.
   SL_DEVICE void begin(const Params& p, int first_row, int m) {
@@ -68,17 +68,17 @@ struct FragmentEpilogue {
     }
   }
 
-  // first_column: of the slice, plus 2 (lane % 4). n is a multiple of 8.
+  // first_column: of the subtile, plus 2 (lane % 4). n is a multiple of 8.
   SL_DEVICE void load_columns(const Params& p, int first_column, int n) {
 #pragma unroll
-    for (int i = 0; i < kStagedColumns / 8; ++i) {
+    for (int i = 0; i < kSubtileN / 8; ++i) {
       columns[i] = {};
       const int column = first_column + 8 * i;
       if (column < n) columns[i] = Epilogue::template columns<2>(p, column);
     }
   }
 
-  // Columns 16 kk .. 16 kk + 15 of the slice: eight accumulators, as four words in and out.
+  // Columns 16 kk .. 16 kk + 15 of the subtile: eight accumulators, as four words in and out.
   SL_DEVICE void apply(const Params& p, int kk, const float* d, const uint32_t (&in)[4],
                        uint32_t (&out)[4]) {
 #pragma unroll

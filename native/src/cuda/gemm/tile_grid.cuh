@@ -2,7 +2,7 @@
 // are the grid (portable_sm80.cuh, simt_f32.cuh) share around a tile.
 #pragma once
 
-#include "cuda/gemm/operand.h"
+#include "cuda/gemm/problem.h"
 #include "cuda/gemm/raster.h"
 #include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/griddep.cuh"

@@ -1,16 +1,18 @@
 // Gradients of a LoRA linear, S_i = drop(x) A_i^T given or computed again, dy_i [M,N_i]:
 //
-//   T_i  = scale_i dy_i B_i,  db_i = scale_i dy_i^T S_i      one read of dy_i: dy_products.cuh
-//   da_i = T_i^T drop(x), one product over x for all that share a mask   k over M, split: one read
-//   of
-//          x for every 64 ranks of them together (fp32: 128)
-//   dx   = sum_i drop'(T_i A_i) + dy_i W_i, one product: its k runs over the padded ranks of every
-//          T_i, then (the accumulators masked) over the columns of up to three dy_i
+//   dS_i = scale_i dy_i B_i
+//   dB_i = scale_i dy_i^T S_i                  both from one read of dy_i: dy_products.cuh
+//   dA_i = dS_i^T drop(x)                      one product over x for all that share a mask, k over
+//                                              M, split: one read of x for every 64 ranks of them
+//                                              together (fp32: 128)
+//   dx   = sum_i drop'(dS_i A_i) + dy_i W_i    one product: its k runs over the padded ranks of
+//                                              every dS_i, then (the accumulators masked) over the
+//                                              columns of up to three dy_i
 //
 // More linears, or more masks, than one product takes are summed through fp32 scratch; every output
-// is rounded once. On Hopper a mask keeps T A out of the products with W, whose accumulators cannot
-// be touched between terms: it goes first, through the same scratch. Parts of split reductions are
-// added in order, without atomics.
+// is rounded once. On Hopper a mask keeps dS A out of the products with W, whose accumulators
+// cannot be touched between segments: it goes first, through the same scratch. Partial sums of
+// split reductions are added in order, without atomics.
 #pragma once
 
 #include "cuda/lora/dy_products.cuh"
@@ -33,53 +35,53 @@ struct LoraBackwardScratch {
   T* x = nullptr;                            // [M, K8] where x cannot be read in place
   T* a;                                      // [rank, K8]
   T* s;                                      // [M, rank]
-  T* t;                                      // [M, rank], scaled
+  T* ds;                                     // [M, rank], scaled
   T* b;                                      // [N, padded rank] of one linear at a time
   std::array<T*, kMaxLoraLinears> dy{};      // [M, N8] where dy cannot be read in place
   std::array<T*, kMaxLoraLinears> weight{};  // [N, K8] where it cannot be read in place
   float* dx = nullptr;                       // [M, K8] where dx takes several products
   float* partial;
 
-  LoraBackwardScratch(Layout& layout, const Device& device, const LoraCall& call,
-                      const LoraSizes& s_, bool several_products) {
+  LoraBackwardScratch(Arena& arena, const Device& device, const LoraCall& call, const LoraSizes& s_,
+                      bool several_products) {
     using Products = LoraProducts<T>;
-    if (!Products::readable(user_rows(call.x))) x = layout.take<T>(int64_t{s_.m} * s_.k8);
-    a = layout.take<T>(int64_t{s_.rank} * s_.k8);
-    s = layout.take<T>(int64_t{s_.m} * s_.rank);
-    t = layout.take<T>(int64_t{s_.m} * s_.rank);
-    if (several_products) dx = layout.take<float>(int64_t{s_.m} * s_.k8);
+    if (!Products::readable(user_rows(call.x))) x = arena.take<T>(int64_t{s_.m} * s_.k8);
+    a = arena.take<T>(int64_t{s_.rank} * s_.k8);
+    s = arena.take<T>(int64_t{s_.m} * s_.rank);
+    ds = arena.take<T>(int64_t{s_.m} * s_.rank);
+    if (several_products) dx = arena.take<float>(int64_t{s_.m} * s_.k8);
     int64_t most = 0, most_b = 0;
     for (int64_t i = 0; i < call.count; ++i) {
       const LoraViews& linear = call.linears[i];
       const int n = static_cast<int>(linear.b.rows), n8 = round_up(n, 8);
       const int rank = s_.padded_rank(i);
-      if (!Products::readable(user_rows(linear.dy))) dy[i] = layout.take<T>(int64_t{s_.m} * n8);
+      if (!Products::readable(user_rows(linear.dy))) dy[i] = arena.take<T>(int64_t{s_.m} * n8);
       most_b = std::max(most_b, int64_t{n} * rank);
       if (call.dx && linear.weight && !Products::readable(user_rows(linear.weight))) {
-        weight[i] = layout.take<T>(int64_t{n} * s_.k8);
+        weight[i] = arena.take<T>(int64_t{n} * s_.k8);
       }
-      most = std::max(most, DyProducts<T>::parts_size(dy_sizes<T>(device, s_.m, n, rank)));
+      most = std::max(most, DyProducts<T>::partials_size(dy_sizes<T>(device, s_.m, n, rank)));
     }
-    b = layout.take<T>(most_b);
+    b = arena.take<T>(most_b);
     for (int64_t first = 0; first < call.count;) {
       const int64_t end = end_of_mask(call, first);
       const int rank = s_.first[end] - s_.first[first];
-      most = std::max(most, Products::parts_size(device, s_.m, rank, s_.k));
-      most = std::max(most, Products::parts_size(device, s_.k, rank, s_.m));
+      most = std::max(most, Products::partials_size(device, s_.m, rank, s_.k));
+      most = std::max(most, Products::partials_size(device, s_.k, rank, s_.m));
       first = end;
     }
-    partial = layout.take<float>(most);
+    partial = arena.take<float>(most);
   }
 };
 
 template <class T>
 class LoraBackward {
  public:
-  LoraBackward(Queue& queue, GemmPath path, const LoraCall& call, const LoraSizes& sizes,
+  LoraBackward(Stream& stream, GemmPath path, const LoraCall& call, const LoraSizes& sizes,
                const LoraBackwardScratch<T>& scratch)
-      : queue_(queue),
-        device_(queue.device()),
-        products_(queue, path, call, sizes),
+      : stream_(stream),
+        device_(stream.device()),
+        products_(stream, path, call, sizes),
         call_(call),
         s_(sizes),
         scratch_(scratch) {}
@@ -90,7 +92,7 @@ class LoraBackward {
     for_each_mask([&](int64_t first, int64_t end) { s_of(first, end); });
     for (int64_t i = 0; i < call_.count; ++i) {
       dy_[i] = products_.operand_of_rows(user_rows(call_.linears[i].dy), s_.m, scratch_.dy[i]);
-      t_and_db_of(i);
+      ds_and_db_of(i);
     }
     for_each_mask([&](int64_t first, int64_t end) { da_of(first, end); });
     if (call_.dx) dx();
@@ -104,19 +106,19 @@ class LoraBackward {
   }
 
  private:
-  // Calls visit(with T A, first, end of mask, first dy W, end of dy W). The first product of a mask
-  // holds T A of all its linears and dy W of three (of none, where T A stands apart), further ones
-  // dy W of four.
+  // Calls visit(with dS A, first, end of mask, first dy W, end of dy W). The first product of a
+  // mask holds dS A of all its linears and dy W of three (of none, where dS A stands apart),
+  // further ones dy W of four.
   template <class Visit>
   static void for_each_dx_product(const Device& device, const LoraCall& call, const Visit& visit) {
     const bool apart =
         sizeof(T) == 2 && device.hopper() && gemm_path() != GemmPath::kPortable && masked(call);
     for (int64_t first = 0; first < call.count;) {
       const int64_t end = end_of_mask(call, first);
-      int64_t i = apart ? first : std::min<int64_t>(end, first + kMaxMoreTerms);
+      int64_t i = apart ? first : std::min<int64_t>(end, first + kMaxExtraSegments);
       visit(true, first, end, first, i);
       while (i < end) {
-        const int64_t stop = std::min<int64_t>(end, i + kMaxMoreTerms + 1);
+        const int64_t stop = std::min<int64_t>(end, i + kMaxExtraSegments + 1);
         // Linears without a weight have no product; a launch of none of them is none.
         bool any = false;
         for (int64_t j = i; j < stop; ++j) any = any || call.linears[j].weight;
@@ -140,36 +142,36 @@ class LoraBackward {
     }
   }
 
-  // T, where dx or da needs it, and db, where it is asked for, in as few reads of dy as the rank
+  // dS, where dx or da needs it, and db, where it is asked for, in as few reads of dy as the rank
   // allows.
-  void t_and_db_of(int64_t i) {
+  void ds_and_db_of(int64_t i) {
     using Kernel = DyProducts<T>;
     const LoraViews& linear = call_.linears[i];
-    const bool wants_t = call_.dx || linear.da;
-    if (!wants_t && !linear.db) return;
+    const bool wants_ds = call_.dx || linear.da;
+    if (!wants_ds && !linear.db) return;
     const int n = static_cast<int>(linear.b.rows), rank = s_.padded_rank(i);
-    if (wants_t) products_.pack(user_rows(linear.b), n, scratch_.b, rank, n, rank);
+    if (wants_ds) products_.pack(user_rows(linear.b), n, scratch_.b, rank, n, rank);
     for (int first = 0; first < rank; first += Kernel::kRank) {
       typename Kernel::Params p = dy_sizes<T>(device_, s_.m, n, rank - first);
       p.dy = dy_[i];
-      if (wants_t) p.b = scratch_.b + first, p.b_stride = rank;
+      if (wants_ds) p.b = scratch_.b + first, p.b_stride = rank;
       if (linear.db) p.s = scratch_.s + s_.first[i] + first, p.s_stride = s_.rank;
-      p.t_parts = scratch_.partial;
-      p.db_parts = scratch_.partial + int64_t{p.panels} * s_.m * p.rank;
-      queue_.launch<Kernel>(p, Kernel::blocks(p));
+      p.ds_partials = scratch_.partial;
+      p.db_partials = scratch_.partial + int64_t{p.panels} * s_.m * p.rank;
+      stream_.launch<Kernel>(p, Kernel::blocks(p));
 
       const int used = std::min(p.rank, static_cast<int>(linear.b.cols) - first);
-      if (wants_t) {
-        const Parts parts{p.t_parts, p.panels, p.rank, int64_t{s_.m} * p.rank};
-        products_.reduce_rows(parts, 0, used, p.rank, linear.scale, 1.f, {},
-                              scratch_.t + s_.first[i] + first);
+      if (wants_ds) {
+        const Partials partials{p.ds_partials, p.panels, p.rank, int64_t{s_.m} * p.rank};
+        products_.reduce_rows(partials, 0, used, p.rank, linear.scale, 1.f, {},
+                              scratch_.ds + s_.first[i] + first);
       }
       if (linear.db) {
         View2 columns = linear.db;
         columns.data = linear.db.at(0, first);
         columns.cols = used;
-        const Parts parts{p.db_parts, p.chunks, p.rank, int64_t{n} * p.rank};
-        products_.reduce_gradient(parts, 0, false, linear.scale, columns);
+        const Partials partials{p.db_partials, p.chunks, p.rank, int64_t{n} * p.rank};
+        products_.reduce_gradient(partials, 0, false, linear.scale, columns);
       }
     }
   }
@@ -202,7 +204,7 @@ class LoraBackward {
     }
     if (!wanted) return;
     const Dropout dropout = lora_dropout(call_, call_.linears[first]);
-    if (gaps && !call_.dx) {  // T of the others was not computed
+    if (gaps && !call_.dx) {  // dS of the others was not computed
       for (int64_t i = first; i < end; ++i) {
         if (call_.linears[i].da) da_of_run(i, i + 1, dropout);
       }
@@ -212,12 +214,12 @@ class LoraBackward {
   }
 
   void da_of_run(int64_t first, int64_t end, const Dropout& dropout) {
-    const Parts parts = products_.template few_columns<Major::kMN, Major::kMN>(
+    const Partials partials = products_.template few_columns<Major::kMN, Major::kMN>(
         s_.k, s_.first[end] - s_.first[first], s_.m, x_,
-        matrix(scratch_.t + s_.first[first], s_.rank), dropout, scratch_.partial);
+        matrix(scratch_.ds + s_.first[first], s_.rank), dropout, scratch_.partial);
     for (int64_t i = first; i < end; ++i) {
       if (!call_.linears[i].da) continue;
-      products_.reduce_gradient(parts, s_.first[i] - s_.first[first], true, dropout.scale,
+      products_.reduce_gradient(partials, s_.first[i] - s_.first[first], true, dropout.scale,
                                 call_.linears[i].da);
     }
   }
@@ -227,24 +229,24 @@ class LoraBackward {
     int index = 0;
     for_each_dx_product(
         device_, call_,
-        [&](bool with_t, int64_t first, int64_t end, int64_t begin_w, int64_t end_w) {
+        [&](bool with_ds, int64_t first, int64_t end, int64_t begin_w, int64_t end_w) {
           GemmProblem problem;
           problem.m = s_.m, problem.n = s_.k;
-          int terms = 0;
+          int segments = 0;
           LoraEpilogue::Params epilogue{};
-          if (with_t) {
-            products_.add_term(problem, terms, matrix(scratch_.t + s_.first[first], s_.rank),
-                               matrix(scratch_.a + int64_t{s_.first[first]} * s_.k8, s_.k8),
-                               s_.first[end] - s_.first[first]);
+          if (with_ds) {
+            products_.add_segment(problem, segments, matrix(scratch_.ds + s_.first[first], s_.rank),
+                                  matrix(scratch_.a + int64_t{s_.first[first]} * s_.k8, s_.k8),
+                                  s_.first[end] - s_.first[first]);
             epilogue.mask = lora_dropout(call_, call_.linears[first]);
           }
           for (int64_t i = begin_w; i < end_w; ++i) {
             const View2& weight = call_.linears[i].weight;
             if (!weight) continue;
             const int n = static_cast<int>(weight.rows);
-            products_.add_term(problem, terms, dy_[i],
-                               products_.operand_of_rows(user_rows(weight), n, scratch_.weight[i]),
-                               n);
+            products_.add_segment(
+                problem, segments, dy_[i],
+                products_.operand_of_rows(user_rows(weight), n, scratch_.weight[i]), n);
           }
           const bool last = ++index == count;
           if (last) {
@@ -256,7 +258,7 @@ class LoraBackward {
             epilogue.out = user_rows(sum);
             epilogue.accumulate = index > 1;
           }
-          if (with_t && masked(call_)) {
+          if (with_ds && masked(call_)) {
             products_.masked_product(problem, epilogue);
           } else {
             products_.template product<Major::kMN>(problem, epilogue);
@@ -264,7 +266,7 @@ class LoraBackward {
         });
   }
 
-  Queue& queue_;
+  Stream& stream_;
   const Device& device_;
   LoraProducts<T> products_;
   const LoraCall& call_;
@@ -280,17 +282,17 @@ sl_status typed_lora_backward(const Device& device, const sl_context& context,
   const LoraSizes sizes(call);
   const bool several = call.dx && LoraBackward<T>::dx_products(device, call) > 1;
   void* memory = nullptr;
-  const auto lay_out = [&](Layout& l) {
+  const auto lay_out = [&](Arena& l) {
     return LoraBackwardScratch<T>(l, device, call, sizes, several);
   };
   if (const sl_status status = lora_workspace(device, context, lay_out, &memory); status != SL_OK) {
     return status;
   }
-  Layout layout(memory);
-  const LoraBackwardScratch<T> scratch = lay_out(layout);
-  Queue queue(device, static_cast<cudaStream_t>(context.stream));
-  LoraBackward<T>(queue, gemm_path<T>(context), call, sizes, scratch).run();
-  return status_of(queue.error(), "lora backward");
+  Arena arena(memory);
+  const LoraBackwardScratch<T> scratch = lay_out(arena);
+  Stream stream(device, static_cast<cudaStream_t>(context.stream));
+  LoraBackward<T>(stream, gemm_path<T>(context), call, sizes, scratch).run();
+  return status_of(stream.error(), "lora backward");
 }
 
 }  // namespace sightline::cuda

@@ -1,34 +1,33 @@
 // Both rank-r products over dy [M,N] from one read of it:
 //
-//   T  = dy B        [M,r], k over N       B [N,r]
+//   dS = dy B        [M,r], k over N       B [N,r]
 //   dB = dy^T S      [N,r], k over M       S [M,r]
 //
 // A block holds the columns of one panel (512 bytes of a row: 256 of 16 bits, 128 of fp32) over a
 // chunk of rows. Its rows of B stay in shared memory, its sums of dB in registers; 32 rows of dy
 // and S at a time arrive by cp.async, two steps ahead, and meet both products: dy as it lies is the
-// A operand of T, transposed on the way out of shared memory that of dB. What a step adds to T
-// leaves at once, as the panel's part; dB leaves at the end, as the chunk's part. Parts are fp32
+// A operand of dS, transposed on the way out of shared memory that of dB. What a step adds to dS
+// leaves at once, as the panel's partial sums; dB leaves at the end, as the chunk's. They are fp32
 // and added in order by the kernels of rank_kernels.cuh: no atomics, the same bits on every run.
 //
 //   rank      a multiple of 16, at most 128 bytes a row: 64 of 16 bits, 32 of fp32. A wider one is
 //             cut by the caller, and dy read once for each cut: 1, 2, 4 reads at rank 64, 128, 256.
 //   bytes     dy, and per rank element 4 (M panels + N chunks), written here and read once by the
 //             reductions: at M = 4608, N = 4096, r = 32, 16 panels and 16 chunks 38 MB of dy, 18 MB
-//             of parts. Panels of 512 columns would halve one half of that, and double the other.
+//             of partial sums. Panels of 512 columns would halve one half of that, and double the
+//             other.
 //   shared    3 stages of 32 rows of dy (16 KB) and S (4 KB), B 32 KB (fp32: 16 KB): 92 KB
-//   registers 16 bits: dB 64 columns x 64 ranks a warp = 128, T 16 x 32 = 16; fp32: 32 and 8
+//   registers 16 bits: dB 64 columns x 64 ranks a warp = 128, dS 16 x 32 = 16; fp32: 32 and 8
 //
-// 16 bits: mma.m16n8k16. Warp w has rows 16 (w % 2) of T and every second 16 ranks from w / 2 on;
+// 16 bits: mma.m16n8k16. Warp w has rows 16 (w % 2) of dS and every second 16 ranks from w / 2 on;
 // columns 64 w of dB and all ranks. fp32: fused multiply-adds in the order of k; warp w has ranks
-// 8 w, its lanes one row of T and four columns of dB each.
+// 8 w, its lanes one row of dS and four columns of dB each.
 #pragma once
 
 #include <algorithm>
 #include <type_traits>
 
-#include "cuda/epilogue/vector8.h"
 #include "cuda/gemm/fragments.h"
-#include "cuda/gemm/operand.h"
 #include "cuda/gemm/swizzle.h"
 #include "cuda/ptx/cp_async.cuh"
 #include "cuda/ptx/griddep.cuh"
@@ -36,6 +35,8 @@
 #include "cuda/ptx/mma.cuh"
 #include "cuda/ptx/thread.cuh"
 #include "cuda/runtime/device.h"
+#include "cuda/tensor/operand.h"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 
@@ -53,13 +54,13 @@ struct DyProducts {
   struct Params {
     Operand dy;  // [m, n], columns rounded up to a chunk of 16 bytes hold zeros
     int m, n;
-    const T* b;  // [n, rank] from the first rank on; null: T is not wanted
+    const T* b;  // [n, rank] from the first rank on; null: dS is not wanted
     const T* s;  // [m, rank], likewise; null: dB is not wanted
     int64_t b_stride, s_stride;
     int rank;  // a multiple of 16, at most kRank
     int panels, chunks, chunk_rows;
-    float* t_parts;   // [panels][m][rank]
-    float* db_parts;  // [chunks][n][rank]
+    float* ds_partials;  // [panels][m][rank]
+    float* db_partials;  // [chunks][n][rank]
   };
 
   // Fills what depends on the sizes: two blocks for each multiprocessor.
@@ -72,16 +73,16 @@ struct DyProducts {
     p.chunks = ceil_div(p.m, p.chunk_rows);
   }
   static int blocks(const Params& p) { return p.panels * p.chunks; }
-  static int64_t parts_size(const Params& p) {
+  static int64_t partials_size(const Params& p) {
     return (int64_t{p.panels} * p.m + int64_t{p.chunks} * p.n) * p.rank;
   }
 
   // Sums of one thread; see at the top whose they are.
   struct Sums16 {
-    float t[2][2][4], db[4][8][4];
+    float ds[2][2][4], db[4][8][4];
   };
   struct Sums32 {
-    float t[8], db[4][8];
+    float ds[8], db[4][8];
   };
   using Sums = std::conditional_t<sizeof(T) == 2, Sums16, Sums32>;
 
@@ -119,15 +120,15 @@ struct DyProducts {
       ptx::cp_async_commit();
       const int stage = step % kStages * kStageBytes;
       if (p.b != nullptr) {
-        multiply_t(p, at, shared, stage, sums);
-        store_t(p, at, at.first_row + step * kRows, sums);
+        multiply_ds(p, at, shared, stage, sums);
+        store_ds(p, at, at.first_row + step * kRows, sums);
       }
       if (p.s != nullptr) multiply_db(p, at, shared, stage, sums);
     }
     if (p.s != nullptr) store_db(p, at, sums);
   }
 
-  // The panel's rows of B, zeros from n on to the next 16: they end T's sum over k.
+  // The panel's rows of B, zeros from n on to the next 16: they end dS's sum over k.
   static SL_DEVICE void load_b(const Params& p, const Block& at, uint32_t to) {
     constexpr int kRowChunks = kRankBytes / 16;
     const int chunk = at.thread % kRowChunks;
@@ -167,10 +168,10 @@ struct DyProducts {
     }
   }
 
-  // sums.t = this step's rows of dy B.
-  static SL_DEVICE void multiply_t(const Params& p, const Block& at, uint8_t* shared, int stage,
-                                   Sums& sums) {
-    clear_t(sums);
+  // sums.ds = this step's rows of dy B.
+  static SL_DEVICE void multiply_ds(const Params& p, const Block& at, uint8_t* shared, int stage,
+                                    Sums& sums) {
+    clear_ds(sums);
     if constexpr (sizeof(T) == 2) {
       const uint32_t dy = ptx::shared_address(shared) + stage;
       const uint32_t b = ptx::shared_address(shared) + kStages * kStageBytes;
@@ -187,8 +188,8 @@ struct DyProducts {
           uint32_t y[4];
           const MatrixRow row = b_mn_major(at.lane, rank, kk);
           ptx::ldmatrix_x4_trans(y, b + swizzled_chunk<kRankBytes>(row.row, row.chunk));
-          ptx::mma_m16n8k16<T>(sums.t[j][0], x, y[0], y[1]);
-          ptx::mma_m16n8k16<T>(sums.t[j][1], x, y[2], y[3]);
+          ptx::mma_m16n8k16<T>(sums.ds[j][0], x, y[0], y[1]);
+          ptx::mma_m16n8k16<T>(sums.ds[j][1], x, y[2], y[3]);
         }
       }
     } else {
@@ -200,7 +201,7 @@ struct DyProducts {
                                                           swizzled_chunk<kDyBytes>(at.lane, chunk));
         const float of_column[4] = {x.x, x.y, x.z, x.w};
 #pragma unroll
-        for (int i = 0; i < 4; ++i) add_ranks(b, 4 * chunk + i, at.warp, of_column[i], sums.t);
+        for (int i = 0; i < 4; ++i) add_ranks(b, 4 * chunk + i, at.warp, of_column[i], sums.ds);
       }
     }
   }
@@ -249,33 +250,34 @@ struct DyProducts {
   }
 
   // Each to where the reductions expect it: row (or column) major, `rank` columns.
-  static SL_DEVICE void store_t(const Params& p, const Block& at, int first, const Sums& sums) {
-    float* part = p.t_parts + static_cast<int64_t>(at.panel) * p.m * p.rank;
+  static SL_DEVICE void store_ds(const Params& p, const Block& at, int first, const Sums& sums) {
+    float* partial = p.ds_partials + static_cast<int64_t>(at.panel) * p.m * p.rank;
     if constexpr (sizeof(T) == 2) {
       const int row = first + 16 * (at.warp % 2);
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         const int rank = 16 * (at.warp / 2 + 2 * j);
         if (rank >= p.rank) continue;
-        store_tile(part, row, at.end_row, rank, p.rank, at.lane, sums.t[j][0]);
-        store_tile(part, row, at.end_row, rank + 8, p.rank, at.lane, sums.t[j][1]);
+        store_tile(partial, row, at.end_row, rank, p.rank, at.lane, sums.ds[j][0]);
+        store_tile(partial, row, at.end_row, rank + 8, p.rank, at.lane, sums.ds[j][1]);
       }
     } else {
       const int row = first + at.lane;
       if (row < at.end_row && 8 * at.warp < p.rank) {
-        store8(part + static_cast<int64_t>(row) * p.rank + 8 * at.warp, sums.t);
+        store8(partial + static_cast<int64_t>(row) * p.rank + 8 * at.warp, sums.ds);
       }
     }
   }
   static SL_DEVICE void store_db(const Params& p, const Block& at, const Sums& sums) {
-    float* part = p.db_parts + static_cast<int64_t>(at.chunk) * p.n * p.rank;
+    float* partial = p.db_partials + static_cast<int64_t>(at.chunk) * p.n * p.rank;
     if constexpr (sizeof(T) == 2) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int column = at.first_column + 64 * at.warp + 16 * i;
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
-          if (8 * j < p.rank) store_tile(part, column, p.n, 8 * j, p.rank, at.lane, sums.db[i][j]);
+          if (8 * j < p.rank)
+            store_tile(partial, column, p.n, 8 * j, p.rank, at.lane, sums.db[i][j]);
         }
       }
     } else {
@@ -283,20 +285,20 @@ struct DyProducts {
       for (int i = 0; i < 4; ++i) {
         const int column = at.first_column + 4 * at.lane + i;
         if (column < p.n && 8 * at.warp < p.rank) {
-          store8(part + static_cast<int64_t>(column) * p.rank + 8 * at.warp, sums.db[i]);
+          store8(partial + static_cast<int64_t>(column) * p.rank + 8 * at.warp, sums.db[i]);
         }
       }
     }
   }
 
  private:
-  static SL_DEVICE void clear_t(Sums& sums) {
+  static SL_DEVICE void clear_ds(Sums& sums) {
     if constexpr (sizeof(T) == 2) {
 #pragma unroll
-      for (int i = 0; i < 16; ++i) sums.t[i / 8][i / 4 % 2][i % 4] = 0.f;
+      for (int i = 0; i < 16; ++i) sums.ds[i / 8][i / 4 % 2][i % 4] = 0.f;
     } else {
 #pragma unroll
-      for (int i = 0; i < 8; ++i) sums.t[i] = 0.f;
+      for (int i = 0; i < 8; ++i) sums.ds[i] = 0.f;
     }
   }
 
@@ -315,14 +317,14 @@ struct DyProducts {
   }
 
   // One accumulator tile of 16 rows and 8 ranks.
-  static SL_DEVICE void store_tile(float* part, int first, int end, int rank, int stride, int lane,
-                                   const float (&c)[4]) {
+  static SL_DEVICE void store_tile(float* partial, int first, int end, int rank, int stride,
+                                   int lane, const float (&c)[4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Position in = mma_accumulator(lane, 2 * half);
       const int row = first + in.row;
       if (row >= end) continue;
-      *reinterpret_cast<float2*>(part + static_cast<int64_t>(row) * stride + rank + in.column) =
+      *reinterpret_cast<float2*>(partial + static_cast<int64_t>(row) * stride + rank + in.column) =
           make_float2(c[2 * half], c[2 * half + 1]);
     }
   }

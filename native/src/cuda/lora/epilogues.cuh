@@ -1,13 +1,13 @@
-// What leaves the LoRA products: y and dx, parts of a split reduction, a merged weight.
+// What leaves the LoRA products: y and dx, partials of a split reduction, a merged weight.
 #pragma once
 
-#include "cuda/epilogue/dropout.h"
-#include "cuda/epilogue/user_rows.h"
 #include "cuda/gemm/tile_epilogue.cuh"
+#include "cuda/math/dropout.h"
+#include "cuda/tensor/user_rows.h"
 
 namespace sightline::cuda {
 
-// out (+)= acc + bias + addend, rounded once; acc is the sum of all terms.
+// out (+)= acc + bias + addend, rounded once; acc is the sum over all segments.
 struct LoraEpilogue {
   struct Params {
     UserRows out;
@@ -17,7 +17,7 @@ struct LoraEpilogue {
     int64_t addend_stride;
     Dropout mask;  // of MaskedLoraEpilogue
   };
-  static constexpr bool kMoreTerms = true;
+  static constexpr bool kFusedK = true;
   static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 0;
   static constexpr int kTileOutputs = 1;
@@ -58,11 +58,12 @@ struct LoraEpilogue {
   }
 };
 
-// As LoraEpilogue, where the first term (T A) passes the dropout mask, scaled by 1 / (1 - p),
+// As LoraEpilogue, where the first segment (dS A) passes the dropout mask, scaled by 1 / (1 - p),
 // before the others are added.
 struct MaskedLoraEpilogue : LoraEpilogue {
   // column is even, so both columns draw from one counter.
-  static SL_DEVICE void first_term(const Params& p, int row, int column, float& x0, float& x1) {
+  static SL_DEVICE void mask_first_segment(const Params& p, int row, int column, float& x0,
+                                           float& x1) {
     const Philox4 drawn = dropout_words(p.mask.seed, p.mask.stream, static_cast<uint64_t>(row),
                                         static_cast<uint32_t>(column / 4));
     const bool upper = (column & 2) != 0;
@@ -78,7 +79,7 @@ struct PartialEpilogue {
   struct Params {
     float* out;
     int64_t stride, split_stride;
-    Dropout dropout;  // of A; kept elements are scaled when the parts are added
+    Dropout dropout;  // of A; kept elements are scaled when the partials are added
   };
   static constexpr bool kSplitK = true;
   static constexpr bool kRowConstants = false;

@@ -4,10 +4,10 @@
 
 namespace sightline::cuda {
 
-template void hopper_gemm<Bf16, Major::kK, Major::kK, LoraEpilogue>(Queue&, const GemmPlan&,
+template void hopper_gemm<Bf16, Major::kK, Major::kK, LoraEpilogue>(Stream&, const GemmPlan&,
                                                                     const GemmProblem&,
                                                                     const LoraEpilogue::Params&);
-template void hopper_gemm<Bf16, Major::kK, Major::kMN, LoraEpilogue>(Queue&, const GemmPlan&,
+template void hopper_gemm<Bf16, Major::kK, Major::kMN, LoraEpilogue>(Stream&, const GemmPlan&,
                                                                      const GemmProblem&,
                                                                      const LoraEpilogue::Params&);
 

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "cuda/runtime/status.h"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 namespace {

@@ -30,22 +30,22 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
   struct Scratch {
     float *a, *b;
   };
-  const auto lay_out = [&](Layout& layout) {
-    float* a = layout.take<float>(int64_t{rank8} * k8);
-    return Scratch{a, layout.take<float>(int64_t{n} * rank8)};
+  const auto lay_out = [&](Arena& arena) {
+    float* a = arena.take<float>(int64_t{rank8} * k8);
+    return Scratch{a, arena.take<float>(int64_t{n} * rank8)};
   };
   void* memory = nullptr;
   if (const sl_status status = lora_workspace(*device, context, lay_out, &memory);
       status != SL_OK) {
     return status;
   }
-  Layout layout(memory);
-  const Scratch scratch = lay_out(layout);
-  Queue queue(*device, static_cast<cudaStream_t>(context.stream));
+  Arena arena(memory);
+  const Scratch scratch = lay_out(arena);
+  Stream stream(*device, static_cast<cudaStream_t>(context.stream));
   const auto pack = [&](const View2& in, float* out, int rows, int columns) {
     const PackKernel<float>::Params p{user_rows(in), static_cast<int>(in.rows), out, columns, rows,
                                       columns};
-    queue.launch<PackKernel<float>>(p, PackKernel<float>::blocks(p));
+    stream.launch<PackKernel<float>>(p, PackKernel<float>::blocks(p));
   };
   pack(call.a, scratch.a, rank8, k8);
   pack(call.b, scratch.b, n, rank8);
@@ -60,8 +60,8 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
   epilogue.seed = call.seed;
   using Kernel = SimtGemm<Major::kK, Major::kMN, MergeEpilogue>;
   const Kernel::Params params = Kernel::params(problem, epilogue);
-  queue.launch<Kernel>(params, Kernel::blocks(params));
-  return status_of(queue.error(), "lora merge");
+  stream.launch<Kernel>(params, Kernel::blocks(params));
+  return status_of(stream.error(), "lora merge");
 }
 
 }  // namespace sightline::cuda

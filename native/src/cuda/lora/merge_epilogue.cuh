@@ -6,9 +6,9 @@
 #include <cstring>
 
 #include "common/philox.h"
-#include "cuda/epilogue/rounded_arithmetic.h"
-#include "cuda/epilogue/vector8.h"
 #include "cuda/gemm/row_epilogue.cuh"
+#include "cuda/math/rounded_arithmetic.h"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 

@@ -1,13 +1,12 @@
 // The products and preparations that LoRA's forward and backward passes are made of, as launches on
-// one queue. T is the element type of x and of the products; rank-r tensors are brought to T, x, y,
-// dy, dx and the weights are read and written where they lie (or copied first, where rows do not
+// one stream. T is the element type of x and of the products; rank-r tensors are brought to T; x,
+// y, dy, dx and the weights are read and written where they lie (or copied first, where rows do not
 // start on 16 bytes, columns are no multiple of 8 or a weight has another type).
 #pragma once
 
 #include <algorithm>
 #include <array>
 
-#include "cuda/epilogue/user_rows.h"
 #include "cuda/gemm/gemm.cuh"
 #include "cuda/lora/epilogues.cuh"
 #include "cuda/lora/lora.h"
@@ -15,6 +14,7 @@
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/status.h"
 #include "cuda/runtime/workspace.h"
+#include "cuda/tensor/user_rows.h"
 
 namespace sightline::cuda {
 
@@ -57,7 +57,7 @@ inline Dropout lora_dropout(const LoraCall& call, const LoraViews& linear) {
   return dropout;
 }
 
-// Into how many parts a long reduction is cut so that two blocks meet each multiprocessor: a
+// Into how many partials a long reduction is cut so that two blocks meet each multiprocessor: a
 // function of the sizes and of the GPU, so the same on every run. fp32 is counted in the plain
 // kernel's blocks of 16 k; a part has two or more, so that those of the tf32 kernel, of 32, go
 // round.
@@ -71,8 +71,8 @@ int split_count(const Device& device, int m, int n, int k) {
   return std::clamp(2 * device.sms / tiles, 1, std::min(16, std::max(1, k_blocks / 2)));
 }
 
-// Parts of a reduction: [splits][m][stride].
-struct Parts {
+// Partials of a reduction: [splits][m][stride].
+struct Partials {
   float* data;
   int splits;
   int64_t stride, split_stride;
@@ -81,8 +81,8 @@ struct Parts {
 template <class T>
 class LoraProducts {
  public:
-  LoraProducts(Queue& queue, GemmPath path, const LoraCall& call, const LoraSizes& sizes)
-      : queue_(queue), path_(path), call_(call), s_(sizes) {}
+  LoraProducts(Stream& stream, GemmPath path, const LoraCall& call, const LoraSizes& sizes)
+      : stream_(stream), path_(path), call_(call), s_(sizes) {}
 
   // Whether products may read the rows where they lie.
   static bool readable(const UserRows& rows) { return rows.dtype == kDType<T> && rows.vector; }
@@ -97,7 +97,7 @@ class LoraProducts {
 
   void pack(const UserRows& in, int in_rows, T* out, int64_t stride, int rows, int columns) {
     const typename PackKernel<T>::Params p{in, in_rows, out, stride, rows, columns};
-    queue_.launch<PackKernel<T>>(p, PackKernel<T>::blocks(p));
+    stream_.launch<PackKernel<T>>(p, PackKernel<T>::blocks(p));
   }
 
   // A of all linears, one below the other with zero rows between: [rank, k8].
@@ -111,50 +111,51 @@ class LoraProducts {
 
   // Few columns, long k, split. Where `dropout` has a threshold A is masked by it.
   template <Major kA, Major kB>
-  Parts few_columns(int m, int n, int k, const Operand& a, const Operand& b, const Dropout& dropout,
-                    float* partial) {
+  Partials few_columns(int m, int n, int k, const Operand& a, const Operand& b,
+                       const Dropout& dropout, float* partial) {
     GemmProblem problem;
     problem.m = m, problem.n = n, problem.k = k;
     problem.a = a, problem.b = b;
-    problem.splits = split_count<T>(queue_.device(), m, n, k);
-    const Parts parts{partial, problem.splits, n, int64_t{m} * n};
-    if (problem.splits == 0) return parts;
-    const PartialEpilogue::Params epilogue{partial, parts.stride, parts.split_stride, dropout};
+    problem.splits = split_count<T>(stream_.device(), m, n, k);
+    const Partials partials{partial, problem.splits, n, int64_t{m} * n};
+    if (problem.splits == 0) return partials;
+    const PartialEpilogue::Params epilogue{partial, partials.stride, partials.split_stride,
+                                           dropout};
     portable_gemm<T, kA, kB, PartialEpilogue, kTileColumnsOfRank<T>>(
-        queue_, path_ == GemmPath::kTf32, problem, epilogue);
-    return parts;
+        stream_, path_ == GemmPath::kTf32, problem, epilogue);
+    return partials;
   }
-  static int64_t parts_size(const Device& device, int m, int n, int k) {
+  static int64_t partials_size(const Device& device, int m, int n, int k) {
     return int64_t{split_count<T>(device, m, n, k)} * m * n;
   }
 
   // Columns from `column` on, `rank` of them, to an operand, and to the caller's tensor where
   // given.
-  void reduce_rows(const Parts& parts, int column, int rank, int padded_rank, float factor,
+  void reduce_rows(const Partials& partials, int column, int rank, int padded_rank, float factor,
                    float operand_factor, const View2& user, T* operand) {
     typename ReduceRowsKernel<T>::Params p{};
-    p.partial = parts.data + column;
-    p.splits = parts.splits;
-    p.stride = parts.stride, p.split_stride = parts.split_stride;
+    p.partial = partials.data + column;
+    p.splits = partials.splits;
+    p.stride = partials.stride, p.split_stride = partials.split_stride;
     p.rows = s_.m, p.rank = rank, p.padded_rank = padded_rank;
     p.factor = factor, p.operand_factor = operand_factor;
     if (user) p.user = user_rows(user);
     p.operand = operand, p.operand_stride = s_.rank;
-    queue_.launch<ReduceRowsKernel<T>>(p, ReduceRowsKernel<T>::blocks(p));
+    stream_.launch<ReduceRowsKernel<T>>(p, ReduceRowsKernel<T>::blocks(p));
   }
 
-  void reduce_gradient(const Parts& parts, int column, bool transposed, float factor,
+  void reduce_gradient(const Partials& partials, int column, bool transposed, float factor,
                        const View2& out) {
     ReduceGradientKernel::Params p{};
-    p.partial = parts.data + column;
-    p.splits = parts.splits;
-    p.stride = parts.stride, p.split_stride = parts.split_stride;
+    p.partial = partials.data + column;
+    p.splits = partials.splits;
+    p.stride = partials.stride, p.split_stride = partials.split_stride;
     p.transposed = transposed;
     p.factor = factor;
     p.out = user_rows(out);
     p.rows = static_cast<int>(out.rows);
     p.accumulate = call_.accumulate_weights;
-    queue_.launch<ReduceGradientKernel>(p, ReduceGradientKernel::blocks(p));
+    stream_.launch<ReduceGradientKernel>(p, ReduceGradientKernel::blocks(p));
   }
 
   // S of the linears [first, end), which share a mask, each to its columns of `operand` [m, rank]
@@ -164,50 +165,50 @@ class LoraProducts {
                  T* operand, const Factor& operand_factor, const User& user) {
     const Dropout dropout = lora_dropout(call_, call_.linears[first]);
     const Operand a = matrix(stacked_a + int64_t{s_.first[first]} * s_.k8, s_.k8);
-    const Parts parts = few_columns<Major::kK, Major::kK>(s_.m, s_.first[end] - s_.first[first],
-                                                          s_.k, x, a, dropout, partial);
+    const Partials partials = few_columns<Major::kK, Major::kK>(
+        s_.m, s_.first[end] - s_.first[first], s_.k, x, a, dropout, partial);
     for (int64_t i = first; i < end; ++i) {
       const LoraViews& linear = call_.linears[i];
-      reduce_rows(parts, s_.first[i] - s_.first[first], static_cast<int>(linear.a.rows),
+      reduce_rows(partials, s_.first[i] - s_.first[first], static_cast<int>(linear.a.rows),
                   s_.padded_rank(i), dropout.scale, operand_factor(linear), user(linear),
                   operand + s_.first[i]);
     }
   }
 
-  // Adds one term to the problem, as its first if it has none.
-  static void add_term(GemmProblem& problem, int& terms, const Operand& a, const Operand& b,
-                       int k) {
-    if (terms++ == 0) {
+  // Adds one segment to the problem, as its first if it has none.
+  static void add_segment(GemmProblem& problem, int& segments, const Operand& a, const Operand& b,
+                          int k) {
+    if (segments++ == 0) {
       problem.a = a, problem.b = b, problem.k = k;
     } else {
-      problem.more[problem.more_count++] = {a, b, k};
+      problem.extra[problem.extra_count++] = {a, b, k};
     }
   }
 
   template <Major kB>
   void product(const GemmProblem& problem, const LoraEpilogue::Params& epilogue) {
-    const GemmPlan plan = plan_gemm<T>(queue_.device(), path_, problem);
-    gemm<T, Major::kK, kB, LoraEpilogue>(queue_, plan, problem, epilogue);
+    const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, problem);
+    gemm<T, Major::kK, kB, LoraEpilogue>(stream_, plan, problem, epilogue);
   }
 
-  // The first term masked: portable kernels alone.
+  // The first segment masked: portable kernels alone.
   void masked_product(const GemmProblem& problem, const LoraEpilogue::Params& epilogue) {
-    portable_gemm<T, Major::kK, Major::kMN, MaskedLoraEpilogue>(queue_, path_ == GemmPath::kTf32,
+    portable_gemm<T, Major::kK, Major::kMN, MaskedLoraEpilogue>(stream_, path_ == GemmPath::kTf32,
                                                                 problem, epilogue);
   }
 
  private:
-  Queue& queue_;
+  Stream& stream_;
   GemmPath path_;
   const LoraCall& call_;
   const LoraSizes& s_;
 };
 
-// The context's workspace, or the stream's cached one, for what `lay_out(Layout&)` takes.
+// The context's workspace, or the stream's cached one, for what `lay_out(Arena&)` takes.
 template <class LayOut>
 sl_status lora_workspace(const Device& device, const sl_context& context, const LayOut& lay_out,
                          void** out) {
-  Layout measure(nullptr);
+  Arena measure(nullptr);
   lay_out(measure);
   return acquire_workspace(device.id, context, measure.used(), out);
 }

@@ -1,12 +1,12 @@
 // The small kernels around the LoRA products. Only they touch rank-r tensors element by element:
 //   PackKernel      a caller's matrix to a product's operand: converted, padded with zeros
-//   ReduceRows      parts of S or T added in order, to the caller's s and to an operand
-//   ReduceGradient  parts of dA or dB added in order, to the caller's gradient
+//   ReduceRows      partial sums of S or dS added in order, to the caller's s and to an operand
+//   ReduceGradient  partial sums of dA or dB added in order, to the caller's gradient
 #pragma once
 
-#include "cuda/epilogue/vector8.h"
 #include "cuda/ptx/griddep.cuh"
 #include "cuda/ptx/thread.cuh"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 
@@ -55,9 +55,9 @@ struct PackKernel {
   }
 };
 
-// Parts [splits][rows][stride] of eight columns, added in the order of the splits.
-SL_DEVICE void add_parts(const float* partial, int splits, int64_t split_stride, int64_t at,
-                         float (&sum)[8]) {
+// Partials [splits][rows][stride] of eight columns, added in the order of the splits.
+SL_DEVICE void add_partials(const float* partial, int splits, int64_t split_stride, int64_t at,
+                            float (&sum)[8]) {
   for (int s = 0; s < splits; ++s) {
     float x[8];
     load8(partial + s * split_stride + at, x);
@@ -87,7 +87,7 @@ struct ReduceRowsKernel {
     ptx::grid_dependency_wait();
     for_own_group(RowGroups(p.rows, p.padded_rank), [&](int row, int column) {
       float x[8] = {};
-      add_parts(p.partial, p.splits, p.split_stride, row * p.stride + column, x);
+      add_partials(p.partial, p.splits, p.split_stride, row * p.stride + column, x);
 #pragma unroll
       for (int i = 0; i < 8; ++i) x[i] = column + i < p.rank ? p.factor * x[i] : 0.f;
       if (p.user.data != nullptr && column < p.rank) {
@@ -100,8 +100,8 @@ struct ReduceRowsKernel {
   }
 };
 
-// out[i][j] (+)= factor sum_s partial[s][i][j], or partial[s][j][i] where `transposed`. No parts:
-// the sum is 0.
+// out[i][j] (+)= factor sum_s partial[s][i][j], or partial[s][j][i] where `transposed`. Without
+// any the sum is 0.
 struct ReduceGradientKernel {
   static constexpr int kThreads = RowGroups::kThreads, kMinBlocks = 1, kSharedBytes = 0;
 
@@ -131,7 +131,7 @@ struct ReduceGradientKernel {
           }
         }
       } else {
-        add_parts(p.partial, p.splits, p.split_stride, row * p.stride + column, x);
+        add_partials(p.partial, p.splits, p.split_stride, row * p.stride + column, x);
       }
 #pragma unroll
       for (int i = 0; i < 8; ++i) x[i] *= p.factor;

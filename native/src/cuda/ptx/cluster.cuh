@@ -1,16 +1,16 @@
-// Thread block clusters (sm_90): rank, barrier, and stores into a peer's shared memory (DSMEM).
+// Thread block clusters (sm_90): cta_rank, barrier, and stores into a peer's shared memory (DSMEM).
 #pragma once
 
 #include <cstdint>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 
-SL_DEVICE int cluster_rank() {
-  uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return static_cast<int>(rank);
+SL_DEVICE int cluster_ctarank() {
+  uint32_t cta_rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(cta_rank));
+  return static_cast<int>(cta_rank);
 }
 
 SL_DEVICE int cluster_id() {
@@ -33,9 +33,9 @@ SL_DEVICE void cluster_sync() {
           : "memory");
 }
 
-// Stores four floats at this offset in block `rank` and counts 16 bytes on the barrier at its
+// Stores four floats at this offset in block `cta_rank` and counts 16 bytes on the barrier at its
 // offset there.
-SL_DEVICE void store_async_remote(uint32_t address, uint32_t barrier, int rank, float4 value) {
+SL_DEVICE void store_async_remote(uint32_t address, uint32_t barrier, int cta_rank, float4 value) {
   asm volatile(
       "{\n"
       ".reg .b32 address, barrier;\n"
@@ -44,7 +44,7 @@ SL_DEVICE void store_async_remote(uint32_t address, uint32_t barrier, int rank, 
       "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [address], {%3,%4,%5,%6}, "
       "[barrier];\n"
       "}\n" ::"r"(address),
-      "r"(barrier), "r"(rank), "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w)
+      "r"(barrier), "r"(cta_rank), "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w)
       : "memory");
 }
 

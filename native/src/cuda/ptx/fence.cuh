@@ -1,8 +1,8 @@
-// Between ordinary stores to shared memory and the copy engine or tensor cores that read them next:
+// Between ordinary stores to shared memory and TMA or tensor cores that read them next:
 // every storing thread fences, then a barrier, then the asynchronous reader starts.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

@@ -1,7 +1,7 @@
 // Programmatic dependent launch (sm_90). Without the launch attribute both do nothing.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

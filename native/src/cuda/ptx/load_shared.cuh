@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 
@@ -13,12 +13,12 @@ SL_DEVICE void mbarrier_init(uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
 
-// Makes inits visible to the cluster and the copy engine; a barrier among threads must follow.
+// Makes inits visible to the cluster and TMA; a barrier among threads must follow.
 SL_DEVICE void mbarrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
-SL_DEVICE void mbarrier_arrive_expect_bytes(uint32_t barrier, uint32_t bytes) {
+SL_DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
 }
@@ -27,15 +27,15 @@ SL_DEVICE void mbarrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-// Arrives on the barrier at this offset in the shared memory of block `rank` of the cluster.
-SL_DEVICE void mbarrier_arrive_remote(uint32_t barrier, int rank) {
+// Arrives on the barrier at this offset in the shared memory of block `cta_rank` of the cluster.
+SL_DEVICE void mbarrier_arrive_remote(uint32_t barrier, int cta_rank) {
   asm volatile(
       "{\n"
       ".reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
       "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
       "}\n" ::"r"(barrier),
-      "r"(rank)
+      "r"(cta_rank)
       : "memory");
 }
 

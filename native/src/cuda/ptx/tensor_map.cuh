@@ -1,4 +1,4 @@
-// The descriptor of a tensor for the copy engine; made on the host by runtime/tensor_map.h.
+// The descriptor of a tensor for TMA; made on the host by runtime/tensor_map.h.
 #pragma once
 
 #include <cuda.h>

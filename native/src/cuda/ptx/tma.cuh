@@ -1,4 +1,4 @@
-// The tensor copy engine (sm_90). One thread issues a copy for the whole box. Coordinates are in
+// TMA (sm_90). One thread issues a copy for the whole box. Coordinates are in
 // elements, innermost first; what lies outside the tensor reads as zero (and still counts as bytes)
 // and is not written. A map must live in a __grid_constant__ parameter.
 #pragma once
@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "cuda/ptx/tensor_map.cuh"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

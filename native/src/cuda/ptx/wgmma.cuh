@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::ptx {
 

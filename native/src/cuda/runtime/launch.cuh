@@ -8,7 +8,7 @@
 #include <atomic>
 
 #include "cuda/runtime/device.h"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 
@@ -20,12 +20,12 @@ __global__ __launch_bounds__(Kernel::kThreads,
   Kernel::run(params);
 }
 
-class Queue {
+class Stream {
  public:
-  Queue(const Device& device, cudaStream_t stream) : device_(&device), stream_(stream) {}
+  Stream(const Device& device, cudaStream_t handle) : device_(&device), handle_(handle) {}
 
   const Device& device() const { return *device_; }
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t get() const { return handle_; }
   cudaError_t error() const { return error_; }
   void fail(cudaError_t error) {
     if (error_ == cudaSuccess) error_ = error;
@@ -84,7 +84,7 @@ class Queue {
     config.gridDim = {static_cast<unsigned>(most < resident ? most : resident), 1, 1};
     config.blockDim = {Kernel::kThreads, 1, 1};
     config.dynamicSmemBytes = Kernel::kSharedBytes;
-    config.stream = stream_;
+    config.stream = handle_;
     config.attrs = &attribute;
     config.numAttrs = 1;
     fail(cudaLaunchKernelEx(&config, kernel_entry<Kernel>, params));
@@ -102,7 +102,7 @@ class Queue {
     cudaLaunchConfig_t config{};
     config.blockDim = {Kernel::kThreads, 1, 1};
     config.dynamicSmemBytes = Kernel::kSharedBytes;
-    config.stream = stream_;
+    config.stream = handle_;
     config.attrs = attributes;
     config.numAttrs = count;
     return config;
@@ -135,7 +135,7 @@ class Queue {
   }
 
   const Device* device_;
-  cudaStream_t stream_;
+  cudaStream_t handle_;
   cudaError_t error_ = cudaSuccess;
 };
 

@@ -19,11 +19,11 @@ cudaError_t copy_to_host(void* host, const void* device, int64_t bytes);
 // Whether work on the stream is being recorded into a graph instead of executed.
 cudaError_t is_capturing(cudaStream_t stream, bool* capturing);
 
-// Hands out consecutive pieces, aligned for vectors and the copy engine. A null base only measures:
+// Hands out consecutive pieces, aligned for vectors and TMA. A null base only measures:
 // lay out once with null for the size, once more with the memory.
-class Layout {
+class Arena {
  public:
-  explicit Layout(void* base) : base_(static_cast<char*>(base)) {}
+  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
 
   template <class T>
   T* take(int64_t count) {

@@ -6,7 +6,7 @@ namespace sightline::cuda {
 enum class GemmPath {
   kAuto,
   kPortable,  // "portable": on a Hopper GPU, too
-  kRowStore,  // "rowstore": on Hopper all results leave by rows, none by the copy engine
+  kRowStore,  // "rowstore": on Hopper all results leave by rows, none by TMA
   kTf32,      // fp32 operands through tf32: asked for by a call's context, for those alone
 };
 

@@ -1,4 +1,4 @@
-// Descriptors for the tensor copy engine. The encoder is looked up through the runtime, so nothing
+// Descriptors for TMA. The encoder is looked up through the runtime, so nothing
 // links against libcuda.
 #pragma once
 

@@ -155,8 +155,8 @@ void schedule() {
       if (m.loads.empty() && !stores_left) {
         std::map<std::string, int> waits;
         for (Thread* t : order) {
-          ++waits[std::to_string(t->block->rank) + " warp " + std::to_string(t->id / 32) + ": " +
-                  t->waiting];
+          ++waits[std::to_string(t->block->cta_rank) + " warp " + std::to_string(t->id / 32) +
+                  ": " + t->waiting];
         }
         for (const auto& [what, count] : waits) {
           std::printf("  block %s (%d threads)\n", what.c_str(), count);
@@ -189,10 +189,10 @@ void run_grid(int blocks, int cluster_size, int threads, size_t shared_bytes,
     for (auto& thread : m.threads) stacks.push_back(std::move(thread->stack));
     m.threads.clear();
     m.everyone = {};
-    for (int rank = 0; rank < cluster_size; ++rank) {
+    for (int cta_rank = 0; cta_rank < cluster_size; ++cta_rank) {
       auto block = std::make_unique<Block>();
-      block->id = cluster * cluster_size + rank;
-      block->rank = rank;
+      block->id = cluster * cluster_size + cta_rank;
+      block->cta_rank = cta_rank;
       block->memory.assign(shared_bytes + 1024, 0xFF);  // NaN in every type
       block->shared = reinterpret_cast<uint8_t*>(
           (reinterpret_cast<uintptr_t>(block->memory.data()) + 1023) / 1024 * 1024);

@@ -1,7 +1,7 @@
 // Runs kernel structs on the host, thread by thread, to check their logic where no GPU is.
 //
 // Every CUDA thread of a cluster is a fiber; a fiber runs until it waits for others. Asynchronous
-// operations (cp.async, the copy engine, wgmma) take effect at a random moment between their issue
+// operations (cp.async, TMA, wgmma) take effect at a random moment between their issue
 // and the wait that ends them, and poison what they will write with NaN when issued; fibers are
 // scheduled in random order. A tensor store reads shared memory at one such moment and writes
 // global memory at a later one, at the latest when the grid ends. A missing wait, a stage reused
@@ -59,7 +59,7 @@ struct Unfenced {
 };
 
 struct Block {
-  int id = 0, rank = 0;
+  int id = 0, cta_rank = 0;
   std::vector<uint8_t> memory;
   uint8_t* shared = nullptr;  // aligned to 1024
   size_t shared_bytes = 0;
@@ -79,7 +79,7 @@ struct CopyOp {
   int64_t group;
 };
 
-struct StoreOp {               // of the copy engine
+struct StoreOp {               // of TMA
   std::function<void()> read;  // shared memory; queues the writes
   int64_t group;
   bool done = false;
@@ -104,7 +104,7 @@ struct Thread {
 struct Machine {
   std::vector<std::unique_ptr<Block>> cluster;
   std::vector<std::unique_ptr<Thread>> threads;
-  std::vector<std::function<void()>> loads;   // copy engine, in flight
+  std::vector<std::function<void()>> loads;   // TMA, in flight
   std::vector<std::function<void()>> writes;  // of its stores, to global memory
   Meeting everyone;
   Thread* current = nullptr;

@@ -1,4 +1,4 @@
-#include "cuda/epilogue/user_rows.h"
+#include "cuda/tensor/user_rows.h"
 #include "gemm_probe.cuh"
 
 using namespace sightline;
@@ -28,15 +28,15 @@ extern "C" __attribute__((visibility("default"))) int32_t sl_probe_gemm(
   constexpr GemmPath kPaths[] = {GemmPath::kAuto, GemmPath::kPortable, GemmPath::kTf32,
                                  GemmPath::kRowStore};
   if (path < 0 || path > 3) return cudaErrorInvalidValue;
-  Queue queue(*device, static_cast<cudaStream_t>(stream));
+  Stream on(*device, static_cast<cudaStream_t>(stream));
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     call.plan = plan_gemm<T>(*device, kPaths[path], call.problem);
     if (tile != 0 && call.plan.hopper) call.plan.tile = {tile, 2};
-    probe<T>(queue, call);
+    probe<T>(on, call);
   };
   if (dtype == 0) run(float{});
   if (dtype == 1) run(Bf16{});
   if (dtype == 2) run(Fp16{});
-  return queue.error();
+  return on.error();
 }

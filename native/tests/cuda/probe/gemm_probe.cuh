@@ -14,15 +14,15 @@ struct ProbeCall {
 };
 
 template <class T>
-void probe(Queue& queue, const ProbeCall& call) {
+void probe(Stream& stream, const ProbeCall& call) {
   if (call.a_mn && call.b_mn) {
-    gemm<T, Major::kMN, Major::kMN, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+    gemm<T, Major::kMN, Major::kMN, StoreEpilogue>(stream, call.plan, call.problem, call.epilogue);
   } else if (call.b_mn) {
-    gemm<T, Major::kK, Major::kMN, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+    gemm<T, Major::kK, Major::kMN, StoreEpilogue>(stream, call.plan, call.problem, call.epilogue);
   } else if (!call.a_mn) {
-    gemm<T, Major::kK, Major::kK, StoreEpilogue>(queue, call.plan, call.problem, call.epilogue);
+    gemm<T, Major::kK, Major::kK, StoreEpilogue>(stream, call.plan, call.problem, call.epilogue);
   } else {
-    queue.fail(cudaErrorInvalidValue);
+    stream.fail(cudaErrorInvalidValue);
   }
 }
 

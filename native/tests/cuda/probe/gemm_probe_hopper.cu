@@ -6,7 +6,7 @@ namespace sightline::cuda {
 
 #define SL_PRODUCT(T, kA, kB)                                        \
   template void hopper_gemm<T, Major::kA, Major::kB, StoreEpilogue>( \
-      Queue&, const GemmPlan&, const GemmProblem&, const StoreEpilogue::Params&)
+      Stream&, const GemmPlan&, const GemmProblem&, const StoreEpilogue::Params&)
 
 SL_PRODUCT(Bf16, kK, kK);
 SL_PRODUCT(Bf16, kK, kMN);

@@ -3,12 +3,12 @@
 
 #include <cstring>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {
 
-inline int cluster_rank() { return emu::self().block->rank; }
+inline int cluster_ctarank() { return emu::self().block->cta_rank; }
 inline int cluster_id() { return emu::machine().cluster_index; }
 inline int cluster_count() { return emu::machine().clusters; }
 
@@ -18,8 +18,8 @@ inline void cluster_sync() {
   emu::meet(emu::machine().everyone, 0, alive, nullptr, "cluster_sync", nullptr);
 }
 
-inline void store_async_remote(uint32_t address, uint32_t barrier, int rank, float4 value) {
-  emu::Block* peer = emu::machine().cluster.at(static_cast<size_t>(rank)).get();
+inline void store_async_remote(uint32_t address, uint32_t barrier, int cta_rank, float4 value) {
+  emu::Block* peer = emu::machine().cluster.at(static_cast<size_t>(cta_rank)).get();
   emu::machine().loads.push_back([=] {
     std::memcpy(peer->at(address, 16), &value, 16);
     emu::Barrier& b = emu::barrier_at(*peer, barrier);

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {

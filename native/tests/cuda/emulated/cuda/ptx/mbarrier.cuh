@@ -1,7 +1,7 @@
 // Emulated: native/src/cuda/ptx/mbarrier.cuh.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {
@@ -15,7 +15,7 @@ inline void mbarrier_init(uint32_t barrier, int arrivals) {
 
 inline void mbarrier_init_fence() {}
 
-inline void mbarrier_arrive_expect_bytes(uint32_t barrier, uint32_t bytes) {
+inline void mbarrier_arrive_expect_tx(uint32_t barrier, uint32_t bytes) {
   emu::Barrier& b = emu::barrier_at(*emu::self().block, barrier);
   if (b.pending == 0) emu::fail("mbarrier: more arrivals than its count");
   b.bytes += bytes;
@@ -30,8 +30,8 @@ inline void mbarrier_arrive(uint32_t barrier) {
   emu::complete(b);
 }
 
-inline void mbarrier_arrive_remote(uint32_t barrier, int rank) {
-  emu::Block& peer = *emu::machine().cluster.at(static_cast<size_t>(rank));
+inline void mbarrier_arrive_remote(uint32_t barrier, int cta_rank) {
+  emu::Block& peer = *emu::machine().cluster.at(static_cast<size_t>(cta_rank));
   if (peer.alive == 0) emu::fail("mbarrier: arrival at a block that has ended");
   emu::Barrier& b = emu::barrier_at(peer, barrier);
   if (b.pending == 0) emu::fail("mbarrier: more arrivals than its count");

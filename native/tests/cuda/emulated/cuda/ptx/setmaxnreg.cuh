@@ -6,11 +6,11 @@
 namespace sightline::ptx {
 
 template <int kRegisters>
-void give_registers() {
+void setmaxnreg_dec() {
   emu::meet(emu::group_meeting(), emu::self().id % 128, 128, nullptr, "setmaxnreg", nullptr);
 }
 template <int kRegisters>
-void take_registers() {
+void setmaxnreg_inc() {
   emu::meet(emu::group_meeting(), emu::self().id % 128, 128, nullptr, "setmaxnreg", nullptr);
 }
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cuda/ptx/tensor_map.cuh"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {
@@ -38,9 +38,9 @@ inline void tma_load_multicast(uint32_t destination, const TensorMap& map, uint3
                                uint16_t mask, int x, int y, int z) {
   const uint32_t bytes = map.box[0] * map.box[1] * map.box[2] * 2;
   if (destination % 128 != 0) emu::fail("tensor copy: shared address not a multiple of 128");
-  for (size_t rank = 0; rank < emu::machine().cluster.size(); ++rank) {
-    if ((mask >> rank & 1) == 0) continue;
-    emu::Block* block = emu::machine().cluster[rank].get();
+  for (size_t cta_rank = 0; cta_rank < emu::machine().cluster.size(); ++cta_rank) {
+    if ((mask >> cta_rank & 1) == 0) continue;
+    emu::Block* block = emu::machine().cluster[cta_rank].get();
     if (block->alive == 0) emu::fail("tensor copy: into a block that has ended");
     std::memset(block->at(destination, bytes), 0xFF, bytes);
     emu::machine().loads.push_back([=] {
@@ -57,8 +57,8 @@ inline void tma_load_multicast(uint32_t destination, const TensorMap& map, uint3
 
 inline void tma_load(uint32_t destination, const TensorMap& map, uint32_t barrier, int x, int y,
                      int z) {
-  tma_load_multicast(destination, map, barrier, static_cast<uint16_t>(1 << emu::self().block->rank),
-                     x, y, z);
+  tma_load_multicast(destination, map, barrier,
+                     static_cast<uint16_t>(1 << emu::self().block->cta_rank), x, y, z);
 }
 
 inline void tma_store(const TensorMap& map, uint32_t source, int x, int y, int z) {

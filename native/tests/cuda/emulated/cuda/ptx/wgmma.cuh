@@ -9,7 +9,7 @@
 #include <limits>
 #include <memory>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 #include "emulator.h"
 
 namespace sightline::ptx {

@@ -1,8 +1,8 @@
 // From the views that the API layer hands down to the rows that kernels read and write.
 #pragma once
 
-#include "cuda/epilogue/vector8.h"
-#include "cuda/gemm/operand.h"
+#include "cuda/tensor/operand.h"
+#include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
 
@@ -46,7 +46,7 @@ inline Operand operand_of(const UserRows& rows, int64_t first_row) {
   return operand;
 }
 
-// Whether the copy engine reaches rows [first_row, first_row + m) in tiles of 64 rows, as n columns
+// Whether TMA reaches rows [first_row, first_row + m) in tiles of 64 rows, as n columns
 // of `dtype`, without touching rows past the last: a tile stays inside one batch and is whole, or
 // the tensor map ends with the rows.
 inline bool tiles_reach(const UserRows& rows, DType dtype, int64_t first_row, int m, int n) {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "common/philox.h"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

@@ -1,13 +1,13 @@
-// A matrix of rows, which may come in batches, as the copy engine reaches it: an Operand
+// A matrix of rows, which may come in batches, as TMA reaches it: an Operand
 // (operand.h) with its tensor map.
 #pragma once
 
 #include "cuda/ptx/tensor_map.cuh"
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 
-struct MappedRows {
+struct TmaOperand {
   ptx::TensorMap map;
   uint32_t first_row, rows_per_batch;  // row 0 of the product is first_row
 

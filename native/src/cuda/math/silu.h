@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 

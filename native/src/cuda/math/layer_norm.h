@@ -3,7 +3,7 @@
 // product.
 #pragma once
 
-#include "cuda/types.cuh"
+#include "cuda/tensor/types.cuh"
 
 namespace sightline::cuda {
 
