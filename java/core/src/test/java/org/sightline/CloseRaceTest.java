@@ -21,8 +21,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Threads use an object that another one closes: they finish, or are told that it is closed. What
- * would go wrong otherwise is the end of this JVM. {@code -Dsightline.race.seconds=60} looks
- * longer.
+ * would go wrong otherwise is the end of this JVM. The profile {@code nightly} looks longer.
  */
 class CloseRaceTest {
   private static final double SECONDS =

@@ -35,7 +35,7 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
     for (Map.Entry<String, JsonElement> entry : map.getAsJsonObject().entrySet()) {
       weightMap.put(entry.getKey(), fileName(file, entry.getKey(), entry.getValue()));
     }
-    return new SafetensorsIndex(totalSize(root), weightMap);
+    return new SafetensorsIndex(totalSize(file, root), weightMap);
   }
 
   /** A shard lies beside its index: whoever wrote the index has no say over other folders. */
@@ -53,14 +53,18 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
     return name;
   }
 
-  private static OptionalLong totalSize(JsonObject root) {
+  private static OptionalLong totalSize(Path file, JsonObject root) throws FormatException {
     JsonElement metadata = root.get("metadata");
     JsonElement size =
         metadata != null && metadata.isJsonObject()
             ? metadata.getAsJsonObject().get("total_size")
             : null;
     boolean number = size != null && size.isJsonPrimitive() && size.getAsJsonPrimitive().isNumber();
-    return number ? OptionalLong.of(size.getAsBigDecimal().longValue()) : OptionalLong.empty();
+    try {
+      return number ? OptionalLong.of(size.getAsBigDecimal().longValue()) : OptionalLong.empty();
+    } catch (NumberFormatException e) { // Not finite, or with an exponent of thousands.
+      throw new FormatException(file, "metadata: total_size", size.toString(), "a number of bytes");
+    }
   }
 
   /** The text that Hugging Face's libraries write: sorted keys, two spaces, final newline. */

@@ -39,7 +39,7 @@ record CheckpointManifest(
   record Content(long bytes, String sha256) {
     static Content of(Path file) throws IOException {
       MessageDigest digest = sha256Digest();
-      byte[] buffer = new byte[1 << 20];
+      byte[] buffer = new byte[1 << 16];
       long bytes = 0;
       try (InputStream in = Files.newInputStream(file)) {
         for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {

@@ -7,6 +7,9 @@ public interface PromptTokenizer extends AutoCloseable {
   /** The ids of a text with BOS in front and no EOS. */
   long[] encode(String text);
 
+  /** The text of ids, without special tokens. */
+  String decode(long[] ids);
+
   /** Number of ids, added tokens included; every id is smaller. */
   long vocabularySize();
 
@@ -25,7 +28,6 @@ public interface PromptTokenizer extends AutoCloseable {
    */
   OptionalLong wordStartId();
 
-  /** Frees what an implementation may hold outside of the heap. */
   @Override
-  default void close() {}
+  void close();
 }

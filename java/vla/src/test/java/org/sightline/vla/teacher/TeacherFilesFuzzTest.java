@@ -1,0 +1,54 @@
+package org.sightline.vla.teacher;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.bytedeco.javacpp.PointerScope;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+import org.sightline.DType;
+import org.sightline.Fuzz;
+import org.sightline.Sightline;
+import org.sightline.vla.model.VisionConfig;
+
+/** Spoiled teachers, with a configuration beside them or within. */
+class TeacherFilesFuzzTest {
+  private static final Path PUBLISHED = Path.of("src/test/fixtures/teachers");
+
+  @TempDir private static Path parent;
+
+  @TestFactory
+  Stream<DynamicTest> readers() throws IOException {
+    Sightline.load();
+    List<DynamicTest> tests = new ArrayList<>();
+    for (String name : List.of("dinov2-hf", "siglip-hf")) {
+      Path folder = Files.createDirectory(parent.resolve(name));
+      for (String file : List.of("config.json", "model.safetensors")) {
+        Files.copy(PUBLISHED.resolve(name).resolve(file), folder.resolve(file));
+      }
+      tests.add(Fuzz.of("teacher-" + name, folder.resolve("config.json"), f -> open(folder)));
+    }
+    Path own = parent.resolve("own.safetensors");
+    TeacherFile.writeRandom(
+        own,
+        new TeacherConfig(
+            new VisionConfig(4, 2, 8, 1, 2, 8, 1, 0, true, true, false, 1e-6),
+            true,
+            List.of(0.5, 0.5, 0.5),
+            List.of(0.5, 0.5, 0.5),
+            "random"),
+        1);
+    tests.add(Fuzz.ofHeader("teacher-own", own, TeacherFilesFuzzTest::open));
+    return tests.stream();
+  }
+
+  private static void open(Path path) throws IOException {
+    try (PointerScope scope = new PointerScope()) {
+      VisionTeacher.open(path, 2, DType.FLOAT32).close();
+    }
+  }
+}

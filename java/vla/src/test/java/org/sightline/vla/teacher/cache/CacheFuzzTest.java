@@ -1,0 +1,60 @@
+package org.sightline.vla.teacher.cache;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+import org.sightline.Fuzz;
+
+/** Spoiled files of a teacher cache. */
+class CacheFuzzTest {
+  private static final FeatureKind KIND = new FeatureKind("teacher", "pixels", 2, 2);
+
+  @TempDir private static Path parent;
+
+  @TestFactory
+  Stream<DynamicTest> readers() throws IOException {
+    Path folder;
+    try (FeatureStore store = FeatureStore.open(parent, KIND)) {
+      folder = store.folder();
+      for (int i = 0; i < 4; i++) {
+        store.put(StoreProcess.key(i), StoreProcess.features(KIND, i));
+      }
+    }
+    Path index = folder.resolve("index");
+    return Stream.of(
+        Fuzz.of("cache-index", index, f -> use()),
+        Fuzz.of(
+            "cache-index-sound",
+            index,
+            Files.readAllBytes(index),
+            CacheFuzzTest::sound,
+            f -> use()));
+  }
+
+  private static void use() throws IOException {
+    try (FeatureStore store = FeatureStore.open(parent, KIND)) {
+      for (int i = 0; i < 5; i++) {
+        store.get(StoreProcess.key(i));
+      }
+      store.put(StoreProcess.key(5), StoreProcess.features(KIND, 5));
+      store.get(StoreProcess.key(5));
+    }
+  }
+
+  /** Records with checksums that fit. */
+  private static byte[] sound(byte[] index) {
+    byte[] all = Arrays.copyOf(index, index.length / 32 * 32);
+    ByteBuffer records = ByteBuffer.wrap(all).order(ByteOrder.LITTLE_ENDIAN);
+    for (int at = 0; at < all.length; at += 32) {
+      records.putInt(at + 28, EntryIndex.crc(ByteBuffer.wrap(all, at, 28)));
+    }
+    return all;
+  }
+}
