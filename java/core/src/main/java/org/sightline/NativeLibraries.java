@@ -36,11 +36,13 @@ final class NativeLibraries {
         // loaded.
         quietOpenMp();
         quietOpenBlas();
+        guardExit();
         // libsightline links libgomp too: libtorch goes first, so that both share its copy.
         Loader.load(torch.class);
         extractCudaLibrary();
         Loader.load(sightline.class);
         checkVersion();
+        Environment.guardExit(); // For Runtime.halt, which runs no hook, but C's exit handlers.
         loaded = true;
         return;
       } catch (LinkageError | IOException | RuntimeException e) {
@@ -82,6 +84,18 @@ final class NativeLibraries {
    */
   private static void quietOpenBlas() {
     Environment.setenv(BLAS_TIMEOUT, "16", 0);
+  }
+
+  /**
+   * Registered while the JVM ends, the guard comes before the exit handlers of all libraries. They
+   * run as ever if no thread is at work.
+   */
+  private static void guardExit() {
+    try {
+      Runtime.getRuntime().addShutdownHook(new Thread(Environment::guardExit, "guard exit"));
+    } catch (IllegalStateException e) {
+      Environment.guardExit(); // The JVM is ending.
+    }
   }
 
   private static boolean isMapped(String library) {

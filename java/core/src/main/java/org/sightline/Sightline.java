@@ -36,6 +36,10 @@ public final class Sightline {
    *   <li>{@code OPENBLAS_THREAD_TIMEOUT=16} is set unless it is: OpenBLAS's threads, which poll
    *       for some 30 ms after a product, take the cores from whatever OpenMP work follows it. Our
    *       calls between libtorch's products take 1.6 times as long then.
+   *   <li>A process whose threads are still computing when the JVM ends, by {@code System.exit}, a
+   *       signal or the end of {@code main}, ends at once, after all shutdown hooks, but without
+   *       C's exit handlers: OpenBLAS's would wait for ever for a thread within a product. If no
+   *       thread computes they run as ever.
    * </ul>
    *
    * @throws UnsatisfiedLinkError if a library is missing or does not fit; the message names all

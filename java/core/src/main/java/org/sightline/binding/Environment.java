@@ -1,14 +1,18 @@
 package org.sightline.binding;
 
 import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.annotation.Name;
 import org.bytedeco.javacpp.annotation.NoException;
 import org.bytedeco.javacpp.annotation.Platform;
 
 /**
- * The C environment of this process, which Java cannot write: libgomp and OpenBLAS read their
- * settings there when they are loaded. A library of its own, so that it can be loaded before them.
+ * What Java cannot reach of its process: the C environment, where libgomp and OpenBLAS read their
+ * settings when they are loaded, and C's exit handlers. A library of its own, so that it can be
+ * loaded before them.
  */
-@Platform(include = "<stdlib.h>", library = "jnisightline_environment")
+@Platform(
+    include = {"<stdlib.h>", "process_exit.h"},
+    library = "jnisightline_environment")
 public final class Environment {
   static {
     Loader.load(Environment.class);
@@ -23,4 +27,14 @@ public final class Environment {
   /** ISO C {@code getenv}: the value, or null if the variable is not set. */
   @NoException
   public static native String getenv(String name);
+
+  /**
+   * From now on the process ends at once, with the exit code it was to have, where C's exit
+   * handlers would begin while other threads are at work: before those that are registered so far.
+   *
+   * @return 0 on success
+   */
+  @NoException
+  @Name("sightline_guard_exit")
+  public static native int guardExit();
 }

@@ -105,6 +105,7 @@ final class ActCommand implements Callable<Integer> {
       Tensor values =
           Tensor.create(pixels, 1, ImageTransform.CHANNELS, images.size(), images.size());
       Tensor ids = Tensor.create(prompt, 1, prompt.length);
+      Ending.check();
       return loaded.model().generate(values, ids, Step.ACTION_SIZE)[0];
     }
   }

@@ -66,6 +66,9 @@ final class Errors {
   }
 
   static int report(Throwable error, CommandLine commandLine, boolean stacktrace) {
+    if (error instanceof Ending.Asked) {
+      return Ending.INTERRUPTED;
+    }
     PrintWriter err = commandLine.getErr();
     if (stacktrace) {
       error.printStackTrace(err);

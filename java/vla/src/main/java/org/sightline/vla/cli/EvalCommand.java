@@ -176,6 +176,7 @@ final class EvalCommand implements Callable<Integer> {
     ActionErrors errors = new ActionErrors(loaded.actions(), loaded.statistics());
     try (BatchIterator batches = loader.epoch(0)) {
       while (batches.hasNext()) {
+        Ending.check();
         try (VlaBatch batch = batches.next()) {
           errors.add(loaded.model().predict(batch));
         }

@@ -81,7 +81,7 @@ final class ExportCommand implements Callable<Integer> {
     OptionChecks.exists("--adapter", adapter);
     Sightline.load();
     try (HuggingFaceCheckpoint base = AdapterRun.of(adapter).base(weights, preset).open()) {
-      CheckpointExport.write(base, adapter, output, maxShardBytes);
+      CheckpointExport.write(base, adapter, output, maxShardBytes, tensor -> Ending.check());
     }
     PrintWriter out = spec.commandLine().getOut();
     try (ShardedSafetensors written = ShardedSafetensors.open(output)) {

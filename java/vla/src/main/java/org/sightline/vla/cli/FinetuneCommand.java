@@ -6,8 +6,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.sightline.AdamW;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
@@ -16,7 +14,6 @@ import org.sightline.Sightline;
 import org.sightline.formats.FolderLock;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
-import org.sightline.train.TrainingDivergedException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
@@ -39,11 +36,6 @@ import picocli.CommandLine.Spec;
     sortOptions = false,
     usageHelpAutoWidth = true)
 final class FinetuneCommand implements Callable<Integer> {
-  private static final int STOP_SECONDS = 60;
-
-  /** Of a process that ended on SIGINT; the system sets it by itself then. */
-  private static final int INTERRUPTED = 130;
-
   private static final List<String> BESIDE_RESUME =
       List.of("--resume", "--steps", "--lr", "--clip", "--json", "--stacktrace");
 
@@ -219,7 +211,8 @@ final class FinetuneCommand implements Callable<Integer> {
           job.requireStepsAhead();
           RunFile.addResumption(output, spec).ifPresent(this::warn);
         }
-        int code = run(job);
+        Ending.saves();
+        int code = job.run() ? 0 : Ending.INTERRUPTED;
         if (json) {
           line.getOut().println(RunInspection.of(output).toJson());
           line.getOut().flush();
@@ -232,33 +225,6 @@ final class FinetuneCommand implements Callable<Integer> {
   private void warn(String text) {
     spec.commandLine().getErr().println("sightline: warning: " + text);
     spec.commandLine().getErr().flush();
-  }
-
-  /** Control-C lets the step under way finish and its checkpoint be written. */
-  private static int run(FinetuneJob job) throws IOException, TrainingDivergedException {
-    CountDownLatch ended = new CountDownLatch(1);
-    Thread stop =
-        new Thread(
-            () -> {
-              job.interrupt();
-              try {
-                ended.await(STOP_SECONDS, TimeUnit.SECONDS);
-              } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-              }
-            },
-            "stop");
-    Runtime.getRuntime().addShutdownHook(stop);
-    try {
-      return job.run() ? 0 : INTERRUPTED;
-    } finally {
-      ended.countDown();
-      try {
-        Runtime.getRuntime().removeShutdownHook(stop);
-      } catch (IllegalStateException e) {
-        // The system is going down, which is why the job has ended.
-      }
-    }
   }
 
   private void requireNothingBesideResume() {

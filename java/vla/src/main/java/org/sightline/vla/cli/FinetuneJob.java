@@ -53,7 +53,6 @@ final class FinetuneJob implements AutoCloseable {
   private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
   private OpenVla unused; // the first mode's model, until that takes it
   private FolderLock lock; // null until it is prepared
-  private volatile boolean interrupted;
 
   private FinetuneJob(
       FinetuneSettings settings, PrintWriter out, HuggingFacePromptTokenizer tokenizer) {
@@ -101,12 +100,7 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   private ModeRun run(Mode mode) {
-    return new ModeRun(settings, mode, out, () -> interrupted, lock);
-  }
-
-  /** Asks the job to end soon, from any thread; what it has done is saved. */
-  void interrupt() {
-    interrupted = true;
+    return new ModeRun(settings, mode, out, lock);
   }
 
   /**

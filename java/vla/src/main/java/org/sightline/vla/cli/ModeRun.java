@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.function.BooleanSupplier;
 import org.sightline.ProjectorConfig;
 import org.sightline.formats.FolderLock;
 import org.sightline.formats.PeftAdapter;
@@ -58,25 +57,17 @@ final class ModeRun {
   private final FinetuneSettings settings;
   private final Mode mode;
   private final PrintWriter out;
-  private final BooleanSupplier interrupted;
   private final FolderLock lock;
   private final Path folder;
 
   /**
    * @param out for what the run has to say at its end
-   * @param interrupted asked between steps whether to break off
    * @param lock of the run's folder: without it nothing is written
    */
-  ModeRun(
-      FinetuneSettings settings,
-      Mode mode,
-      PrintWriter out,
-      BooleanSupplier interrupted,
-      FolderLock lock) {
+  ModeRun(FinetuneSettings settings, Mode mode, PrintWriter out, FolderLock lock) {
     this.settings = settings;
     this.mode = mode;
     this.out = out;
-    this.interrupted = interrupted;
     this.lock = lock;
     this.folder = settings.output().resolve(mode.name().toLowerCase(Locale.ROOT));
   }
@@ -175,7 +166,7 @@ final class ModeRun {
 
     @Override
     public boolean interruptRequested() {
-      return interrupted.getAsBoolean();
+      return Ending.isAsked();
     }
 
     private void requireHeld() {

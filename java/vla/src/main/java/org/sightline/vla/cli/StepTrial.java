@@ -96,7 +96,10 @@ record StepTrial(double secondsPerStep, long baselineBytes, long peakBytes) {
 
   /** A batch like any other, again and again: the run closes each. */
   private static Iterator<VlaBatch> batches(StepSettings settings) {
-    return IntStream.iterate(0, i -> i + 1).mapToObj(i -> batch(settings, i)).iterator();
+    return IntStream.iterate(0, i -> i + 1)
+        .peek(i -> Ending.check())
+        .mapToObj(i -> batch(settings, i))
+        .iterator();
   }
 
   /** Rows of equal length: BOS, text, and labels on the last tokens. */

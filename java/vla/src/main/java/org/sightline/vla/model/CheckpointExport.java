@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -39,11 +40,14 @@ public final class CheckpointExport {
 
   private final HuggingFaceCheckpoint base;
   private final PeftAdapter adapter;
+  private final Consumer<? super String> progress;
   private final Map<String, LoraTarget> targets = new LinkedHashMap<>();
 
-  private CheckpointExport(HuggingFaceCheckpoint base, PeftAdapter adapter) {
+  private CheckpointExport(
+      HuggingFaceCheckpoint base, PeftAdapter adapter, Consumer<? super String> progress) {
     this.base = base;
     this.adapter = adapter;
+    this.progress = progress;
     ModelSpec.of(base.config())
         .loraTargets()
         .forEach(target -> targets.put(target.module(), target));
@@ -55,23 +59,36 @@ public final class CheckpointExport {
    * @param adapterFolder a PEFT folder, or null to write the base as it is
    * @param output must not exist, or be an empty folder; appears complete or not at all
    * @param maxShardBytes see {@link ShardedSafetensors#write}
+   * @param progress told the name of each tensor before it is read; what it throws ends the export,
+   *     of which nothing is left then
    * @throws FormatException if a file is malformed, or naming every adapter that does not fit the
    *     base, or the tensor that is not finite, before or after the merge
    * @throws java.nio.file.FileAlreadyExistsException if something is at {@code output}
    */
   public static void write(
-      HuggingFaceCheckpoint base, Path adapterFolder, Path output, long maxShardBytes)
+      HuggingFaceCheckpoint base,
+      Path adapterFolder,
+      Path output,
+      long maxShardBytes,
+      Consumer<? super String> progress)
       throws IOException {
     AtomicFolder.requireFree(output);
     if (adapterFolder == null) {
-      new CheckpointExport(base, null).write(null, output, maxShardBytes);
+      new CheckpointExport(base, null, progress).write(null, output, maxShardBytes);
       return;
     }
     try (PeftAdapter adapter = PeftAdapter.read(adapterFolder)) {
-      var export = new CheckpointExport(base, adapter);
+      var export = new CheckpointExport(base, adapter, progress);
       export.requireFits(adapterFolder);
       export.write(adapterFolder, output, maxShardBytes);
     }
+  }
+
+  /** As the other {@code write}, with nobody to tell of its progress. */
+  public static void write(
+      HuggingFaceCheckpoint base, Path adapterFolder, Path output, long maxShardBytes)
+      throws IOException {
+    write(base, adapterFolder, output, maxShardBytes, tensor -> {});
   }
 
   private void requireFits(Path adapterFolder) throws FormatException {
@@ -133,6 +150,7 @@ public final class CheckpointExport {
 
   /** A tensor as it will be written, in the caller's scope. */
   private Tensor merged(Path adapterFolder, String name) throws IOException {
+    progress.accept(name);
     Tensor stored = finite(base.tensors().path(), name, base.tensors().tensor(name));
     String module = name.endsWith(".weight") ? name.substring(0, name.length() - 7) : name;
     LoraPair pair = adapter == null ? null : adapter.adapters().get(module);
