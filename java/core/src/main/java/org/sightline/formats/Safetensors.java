@@ -198,6 +198,14 @@ public final class Safetensors implements AutoCloseable {
     SafetensorsWriter.write(file, tensors, metadata);
   }
 
+  /** Some of a tensor's bytes. */
+  ByteBuffer bytes(TensorInfo info, long offset, int length) throws IOException {
+    requireOpen();
+    ByteBuffer bytes = ByteBuffer.allocate(length);
+    readFully(file, content, bytes, dataStart + info.begin() + offset);
+    return bytes.flip();
+  }
+
   /** Not in a scope of its own: the tensor belongs to the caller's, as any that torch returns. */
   private static Tensor allocate(TensorInfo info) {
     try (TensorOptions options = new TensorOptions(info.type().scalarType());

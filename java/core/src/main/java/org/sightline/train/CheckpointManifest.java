@@ -8,8 +8,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -17,6 +15,7 @@ import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.JsonFields;
+import org.sightline.formats.Sha256;
 
 /**
  * What a checkpoint's folder must hold, so that a damaged one is told from a good one.
@@ -38,7 +37,7 @@ record CheckpointManifest(
    */
   record Content(long bytes, String sha256) {
     static Content of(Path file) throws IOException {
-      MessageDigest digest = sha256Digest();
+      MessageDigest digest = Sha256.begin();
       byte[] buffer = new byte[1 << 16];
       long bytes = 0;
       try (InputStream in = Files.newInputStream(file)) {
@@ -47,15 +46,7 @@ record CheckpointManifest(
           bytes += read;
         }
       }
-      return new Content(bytes, HexFormat.of().formatHex(digest.digest()));
-    }
-
-    private static MessageDigest sha256Digest() {
-      try {
-        return MessageDigest.getInstance("SHA-256");
-      } catch (NoSuchAlgorithmException e) {
-        throw new AssertionError("every Java platform has SHA-256", e);
-      }
+      return new Content(bytes, Sha256.hex(digest));
     }
   }
 

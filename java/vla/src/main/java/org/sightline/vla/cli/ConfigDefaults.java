@@ -30,7 +30,16 @@ final class ConfigDefaults implements IDefaultValueProvider {
 
   /** Not part of a run's settings: where these come from, or what to do besides. */
   private static final Set<String> NO_SETTINGS =
-      Set.of("config", "recipe", "resume", "overwrite", "json", "help", "version", "stacktrace");
+      Set.of(
+          "config",
+          "recipe",
+          "resume",
+          "accept-changes",
+          "overwrite",
+          "json",
+          "help",
+          "version",
+          "stacktrace");
 
   private final Map<String, Value> values = new TreeMap<>();
 

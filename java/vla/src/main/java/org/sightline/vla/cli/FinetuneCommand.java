@@ -5,6 +5,7 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.sightline.AdamW;
 import org.sightline.DType;
@@ -37,7 +38,10 @@ import picocli.CommandLine.Spec;
     usageHelpAutoWidth = true)
 final class FinetuneCommand implements Callable<Integer> {
   private static final List<String> BESIDE_RESUME =
-      List.of("--resume", "--steps", "--lr", "--clip", "--json", "--stacktrace");
+      List.of(
+          ("--resume --accept-changes --steps --lr --clip --json --stacktrace"
+                  + " --data --weights --teacher --tokenizer --teacher-cache") // Files may move.
+              .split(" "));
 
   @Spec private CommandSpec spec;
 
@@ -188,6 +192,9 @@ final class FinetuneCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     FinetuneSettings settings = settings();
     boolean resumed = run.resume != null;
+    if (run.acceptChanges && !resumed) {
+      throw new IllegalArgumentException("--accept-changes needs --resume, the folder of a run");
+    }
     if (resumed) {
       requireNothingBesideResume();
     } else {
@@ -204,12 +211,17 @@ final class FinetuneCommand implements Callable<Integer> {
         if (!resumed) {
           OutputFolder.requireUsable(output, overwrite); // Another run may have come first.
           OutputFolder.clear(output, settings.base().isRandom(), settings.teacher() == null);
-          RunFile.write(output, spec);
+          RunFile.write(output, spec, Map.of());
         }
-        job.prepare(lock);
+        Map<String, String> contents = job.prepare(lock);
         if (resumed) {
-          job.requireStepsAhead();
-          RunFile.addResumption(output, spec).ifPresent(this::warn);
+          RunResumption resumption = RunResumption.of(output, spec, contents);
+          resumption.requireSameContents(run.acceptChanges);
+          job.requireCanGoOn(run.acceptChanges);
+          resumption.write();
+          resumption.warnings().forEach(this::warn);
+        } else {
+          RunFile.write(output, spec, contents);
         }
         Ending.saves();
         int code = job.run() ? 0 : Ending.INTERRUPTED;

@@ -2,15 +2,15 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
-import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.FolderLock;
+import org.sightline.formats.TensorDigest;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
@@ -22,10 +22,6 @@ import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.data.VlaData;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVla;
-import org.sightline.vla.model.Weights;
-import org.sightline.vla.tabletop.TabletopGenerator;
-import org.sightline.vla.teacher.TeacherConfig;
-import org.sightline.vla.teacher.TeacherFile;
 import org.sightline.vla.teacher.VisionTeacher;
 import org.sightline.vla.teacher.cache.CachedTeacher;
 import org.sightline.vla.teacher.cache.FeatureKind;
@@ -49,10 +45,13 @@ final class FinetuneJob implements AutoCloseable {
   private final PrintWriter out;
   private final HuggingFacePromptTokenizer tokenizer;
   private VlaData data; // null until it is rendered
-  private VisionTeacher vision; // null until it is drawn
+  private Path teacherFile; // null until it is drawn
+  private VisionTeacher vision; // of that file
   private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
   private OpenVla unused; // the first mode's model, until that takes it
   private FolderLock lock; // null until it is prepared
+  private Map<String, String> contents; // null until it is prepared
+  private boolean changesAccepted;
 
   private FinetuneJob(
       FinetuneSettings settings, PrintWriter out, HuggingFacePromptTokenizer tokenizer) {
@@ -85,40 +84,54 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   /**
-   * Passes unless a mode has gone further than the settings ask for: steps cannot be undone.
+   * Passes unless a mode cannot go on as asked, before anything is written.
    *
-   * @throws IllegalArgumentException naming both numbers
+   * @param changesAccepted whether checkpoints may be of other settings and contents
+   * @throws IllegalArgumentException naming what is in the way
    */
-  void requireStepsAhead() throws IOException {
+  void requireCanGoOn(boolean changesAccepted) throws IOException {
+    this.changesAccepted = changesAccepted;
     for (Mode mode : settings.modes()) {
-      ModeRun run = run(mode);
-      OptionChecks.atLeast(
-          "--steps (mode %s is there already)".formatted(lowerCase(mode)),
-          settings.steps(),
-          run.stepsDone());
+      run(mode).requireCanGoOn();
     }
   }
 
   private ModeRun run(Mode mode) {
-    return new ModeRun(settings, mode, out, lock);
+    return new ModeRun(settings, mode, out, lock, contents, changesAccepted);
   }
 
   /**
    * Makes what the settings do not name and an earlier run has not left.
    *
    * @param held of the output folder: without it nothing is written there, from now on
+   * @return digests of what the run learns from, by name
    */
-  void prepare(FolderLock held) throws IOException {
+  Map<String, String> prepare(FolderLock held) throws IOException {
     lock = held;
     if (settings.base().isRandom()) {
-      drawBase();
+      DrawnInputs.base(settings, tokenizer);
     }
     if (teacher == null) {
-      openTeacher(drawnTeacher());
+      openTeacher(DrawnInputs.teacher(settings));
     }
     if (data == null) {
-      data = data(List.of(new DataFolder(null, rendered(), null)));
+      data = data(List.of(new DataFolder(null, DrawnInputs.data(settings), null)));
     }
+    contents = contents();
+    return contents;
+  }
+
+  private Map<String, String> contents() throws IOException {
+    Map<String, String> digests = new LinkedHashMap<>();
+    try (HuggingFaceCheckpoint weights = weights()) {
+      digests.put("weights", TensorDigest.of(weights.tensors().shards()));
+    }
+    digests.put("tokenizer", tokenizer.digest());
+    digests.put("teacher", FeatureKind.identify(teacherFile, vision.config().toString()));
+    for (VlaData.Part part : data.parts()) {
+      digests.put("data " + part.dataset().name(), part.digest());
+    }
+    return digests;
   }
 
   /** Runs what is not done yet; false if it was interrupted. */
@@ -203,37 +216,21 @@ final class FinetuneJob implements AutoCloseable {
   }
 
   private OpenVla loaded() throws IOException {
-    BaseModel base = settings.base();
-    try (HuggingFaceCheckpoint weights =
-        base.isRandom() ? HuggingFaceCheckpoint.open(settings.drawnBase()) : base.open()) {
+    try (HuggingFaceCheckpoint weights = weights()) {
       return new OpenVla(
-          base.config(), weights, settings.dtype(), settings.lora(), settings.seed());
+          settings.model(), weights, settings.dtype(), settings.lora(), settings.seed());
     }
   }
 
-  /** On disk as a pretrained one would be, so that whatever loads such a model loads this one. */
-  private void drawBase() throws IOException {
-    Path folder = settings.drawnBase();
-    if (!Files.exists(folder)) {
-      Weights weights = Weights.random(settings.model(), settings.seed());
-      HuggingFaceCheckpoint.write(
-          folder, settings.model(), weights, settings.dtype(), Long.MAX_VALUE);
-    }
-    tokenizer.write(folder);
-  }
-
-  private Path drawnTeacher() throws IOException {
-    Path file = settings.output().resolve(TEACHER);
-    if (!Files.exists(file)) {
-      TeacherFile.writeRandom(
-          file, TeacherConfig.nano("random, seed " + settings.seed()), settings.seed());
-    }
-    return file;
+  private HuggingFaceCheckpoint weights() throws IOException {
+    BaseModel base = settings.base();
+    return base.isRandom() ? HuggingFaceCheckpoint.open(settings.drawnBase()) : base.open();
   }
 
   /** Opens the teacher, and before it the cache of its features if one is wanted. */
   private void openTeacher(Path file) throws IOException {
     int grid = settings.model().dino().grid();
+    teacherFile = file;
     vision = VisionTeacher.open(file, settings.teacherPreset(), grid, settings.dtype());
     teacher = vision;
     Path cache = settings.data().teacherCache();
@@ -247,18 +244,6 @@ final class FinetuneJob implements AutoCloseable {
               identity, images.describe(settings.seed()), (long) grid * grid, vision.width());
       teacher = new CachedTeacher(vision, FeatureStore.open(cache, kind), settings.dtype());
     }
-  }
-
-  private Path rendered() throws IOException {
-    Path folder = settings.output().resolve("data");
-    if (!Files.exists(folder)) {
-      // Under its name only when it is whole: a run may be killed here too.
-      Path unfinished = settings.output().resolve(".data.tmp");
-      AtomicFolder.delete(unfinished);
-      TabletopGenerator.generate(unfinished, TabletopGenerator.Options.defaults());
-      Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
-    }
-    return folder;
   }
 
   private VlaData data(List<DataFolder> folders) throws IOException {

@@ -2,11 +2,15 @@ package org.sightline.vla.cli;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
 import org.sightline.AdamW;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
+import org.sightline.train.RunIdentity;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.teacher.VisionTeacher;
 
@@ -51,6 +55,23 @@ record FinetuneSettings(
     long seed,
     Path output) {
 
+  /**
+   * What a run may go on with otherwise: how long it is, what is told of it, its course, and where
+   * its base model lies.
+   */
+  private static final Set<String> FREE =
+      Set.of(
+          "modes",
+          "steps",
+          "evaluations",
+          "base.weights",
+          "data.threads",
+          "optimizer.learningRate",
+          "optimizer.maxGradNorm",
+          "run.logInterval",
+          "run.checkpointInterval",
+          "run.keepCheckpoints");
+
   FinetuneSettings {
     modes = List.copyOf(modes);
     alignedLayers =
@@ -93,6 +114,14 @@ record FinetuneSettings(
           "--projector-dropout must be 0 without --train-projector, found "
               + run.projectorDropout());
     }
+  }
+
+  /** All that makes two runs of a mode the same one. */
+  RunIdentity identity(Mode mode, Map<String, String> contents) {
+    Map<String, String> values = new TreeMap<>(contents);
+    values.putAll(RunIdentity.of(this, FREE).values());
+    values.put("mode", mode.name());
+    return new RunIdentity(values);
   }
 
   /** Shape of the model. */

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import org.sightline.ProjectorConfig;
 import org.sightline.formats.FolderLock;
@@ -58,18 +59,32 @@ final class ModeRun {
   private final Mode mode;
   private final PrintWriter out;
   private final FolderLock lock;
+  private final CheckpointStore checkpoints;
   private final Path folder;
 
   /**
    * @param out for what the run has to say at its end
    * @param lock of the run's folder: without it nothing is written
+   * @param contents digests of what the run learns from
+   * @param changesAccepted whether it goes on from checkpoints of other settings and contents, too
    */
-  ModeRun(FinetuneSettings settings, Mode mode, PrintWriter out, FolderLock lock) {
+  ModeRun(
+      FinetuneSettings settings,
+      Mode mode,
+      PrintWriter out,
+      FolderLock lock,
+      Map<String, String> contents,
+      boolean changesAccepted) {
     this.settings = settings;
     this.mode = mode;
     this.out = out;
     this.lock = lock;
     this.folder = settings.output().resolve(mode.name().toLowerCase(Locale.ROOT));
+    CheckpointStore own =
+        new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints())
+            .lockedBy(lock)
+            .of(settings.identity(mode, contents));
+    this.checkpoints = changesAccepted ? own.acceptingChanges() : own;
   }
 
   /** The result of an earlier process; empty if the mode has not ended. */
@@ -88,13 +103,26 @@ final class ModeRun {
     if (result.isPresent()) {
       return result.get().summary().steps();
     }
-    List<Integer> checkpoints = checkpoints().steps();
-    return checkpoints.isEmpty() ? 0 : checkpoints.get(checkpoints.size() - 1);
+    List<Integer> saved = checkpoints.steps();
+    return saved.isEmpty() ? 0 : saved.get(saved.size() - 1);
   }
 
-  private CheckpointStore checkpoints() {
-    return new CheckpointStore(folder.resolve(CHECKPOINTS), settings.run().keepCheckpoints())
-        .lockedBy(lock);
+  /**
+   * Passes unless the run cannot go on as asked, before it writes anything.
+   *
+   * @throws IllegalArgumentException if it has gone further, as steps cannot be undone, or its
+   *     checkpoints are another run's
+   */
+  void requireCanGoOn() throws IOException {
+    String name = mode.name().toLowerCase(Locale.ROOT);
+    OptionChecks.atLeast(
+        "--steps (mode %s is there already)".formatted(name), settings.steps(), stepsDone());
+    try {
+      checkpoints.requireSameRun();
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          "--resume: %s; --accept-changes goes on all the same".formatted(e.getMessage()), e);
+    }
   }
 
   /** Trains from the start or a checkpoint; empty if it was interrupted. */
@@ -103,7 +131,6 @@ final class ModeRun {
     lock.requireHeld();
     Files.createDirectories(folder);
     model.setGradientCheckpointing(settings.run().gradientCheckpointing());
-    CheckpointStore checkpoints = checkpoints();
     EarlyStopping stopping =
         settings.run().stop() == null ? null : settings.run().stop().listener();
     try (FineTuner<VlaBatch> tuner = new FineTuner<>(model, teacher, config(teacher));

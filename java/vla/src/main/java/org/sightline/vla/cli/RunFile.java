@@ -12,7 +12,6 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.JsonFields;
@@ -25,59 +24,39 @@ import picocli.CommandLine.Model.OptionSpec;
  *
  * <pre>
  * options     every option and its value, wherever that came from
+ * contents    digests of what it learns from: weights, tokenizer, teacher, each dataset
  * started     time, arguments, versions (Sightline's commit among them), hardware
- * resumed     the same for each time the run was taken up again
+ * resumed     the same for each time the run was taken up again, and what was changed then
  * </pre>
  */
 final class RunFile {
   static final String NAME = "run.json";
+  static final String CONTENTS = "contents";
   private static final Gson GSON =
       new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
 
   private RunFile() {}
 
-  /** Writes the file at the start of a run. */
-  static void write(Path folder, CommandSpec command) throws IOException {
+  /**
+   * Writes the file at the start of a run.
+   *
+   * @param contents empty: not known yet
+   */
+  static void write(Path folder, CommandSpec command, Map<String, String> contents)
+      throws IOException {
     JsonObject root = new JsonObject();
     root.add("options", options(command));
+    root.add(CONTENTS, GSON.toJsonTree(contents));
     root.add("started", occasion(command));
+    write(folder, root);
+  }
+
+  static void write(Path folder, JsonObject root) throws IOException {
     AtomicFile.writeText(folder.resolve(NAME), GSON.toJson(root) + "\n");
   }
 
   /**
-   * Notes in the file that the run goes on.
-   *
-   * @return what the user should know of it, if anything
-   */
-  static Optional<String> addResumption(Path folder, CommandSpec command) throws IOException {
-    JsonObject root = read(folder);
-    JsonArray resumed = root.getAsJsonArray("resumed");
-    JsonObject before =
-        resumed.isEmpty()
-            ? root.getAsJsonObject("started")
-            : resumed.get(resumed.size() - 1).getAsJsonObject();
-    JsonObject now = occasion(command);
-    root.add("options", options(command));
-    resumed.add(now);
-    AtomicFile.writeText(folder.resolve(NAME), GSON.toJson(root) + "\n");
-    String found = threads(now);
-    String expected = threads(before);
-    return expected == null || expected.equals(found)
-        ? Optional.empty()
-        : Optional.of(
-            "the run goes on with %s threads, it had %s: its bytes will not be those of an unbroken run"
-                .formatted(found, expected));
-  }
-
-  /** Null in the files of versions that did not note it. */
-  private static String threads(JsonObject occasion) {
-    JsonObject hardware = occasion.getAsJsonObject("hardware");
-    JsonElement threads = hardware == null ? null : hardware.get(RunEnvironment.THREADS);
-    return threads == null ? null : threads.getAsString();
-  }
-
-  /**
-   * What was written, with an empty list where the run was not resumed.
+   * What was written, with empty lists where nothing was.
    *
    * @throws org.sightline.formats.FormatException if it is something else by now
    */
@@ -85,6 +64,13 @@ final class RunFile {
     JsonFields root = JsonFields.read(folder.resolve(NAME));
     root.object("options");
     root.object("started");
+    if (root.has(CONTENTS)) {
+      for (String name : root.object(CONTENTS).keys()) {
+        root.object(CONTENTS).text(name);
+      }
+    } else {
+      root.json().add(CONTENTS, new JsonObject());
+    }
     if (root.has("resumed")) {
       root.objects("resumed");
     } else {
@@ -93,7 +79,7 @@ final class RunFile {
     return root.json();
   }
 
-  private static JsonObject options(CommandSpec command) {
+  static JsonObject options(CommandSpec command) {
     Set<String> settings = ConfigDefaults.settings(command);
     JsonObject options = new JsonObject();
     for (OptionSpec option : command.options()) {
@@ -132,7 +118,7 @@ final class RunFile {
     return GSON.toJsonTree(value);
   }
 
-  private static JsonObject occasion(CommandSpec command) {
+  static JsonObject occasion(CommandSpec command) {
     JsonObject occasion = new JsonObject();
     occasion.addProperty("time", Instant.now().toString());
     List<String> arguments = command.commandLine().getParseResult().originalArgs();

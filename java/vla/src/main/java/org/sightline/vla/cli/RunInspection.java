@@ -25,8 +25,9 @@ import org.sightline.vla.cli.RunHistory.Row;
  * kind, path       "run", its folder
  * base_model       folder or files it started from
  * settings         every option with its value
+ * contents         digests of weights, tokenizer, teacher and each dataset
  * started          time and arguments; versions, Sightline's commit among them; hardware and threads
- * resumed          the same for each time the run was taken up again
+ * resumed          the same for each time the run was taken up again, and what was changed
  * modes            for each mode
  *   mode, end      name; completed, stopped, …, or unfinished
  *   steps          optimizer steps done
@@ -54,8 +55,8 @@ final class RunInspection {
             ? options.strings("weights")
             : List.of(folder.resolve(FinetuneJob.BASE).toString()));
     facts.put("settings", plain(options.json()));
-    for (String occasion : List.of("started", "resumed")) {
-      facts.put(occasion, plain(run.json().get(occasion)));
+    for (String part : List.of(RunFile.CONTENTS, "started", "resumed")) {
+      facts.put(part, plain(run.json().get(part)));
     }
     List<Map<String, Object>> modes = new ArrayList<>();
     for (String mode : options.strings("modes")) {

@@ -35,10 +35,19 @@ final class RunOptions {
       paramLabel = "DIR",
       description = {
         "Go on with the run in this folder, from its newest good checkpoint.",
-        "All else but --steps, --lr and --clip comes from the folder.",
+        "All else but --steps, --lr and --clip comes from the folder; --data, --weights, --teacher,"
+            + " --tokenizer and --teacher-cache may say where the same files now lie.",
         "It ends with the bytes of an unbroken run on the same number of threads."
       })
   Path resume;
+
+  @Option(
+      names = "--accept-changes",
+      description = {
+        "With --resume: go on although data, base model, tokenizer, teacher or settings are no"
+            + " longer those of the run."
+      })
+  boolean acceptChanges;
 
   @Option(
       names = "--schedule",

@@ -42,5 +42,10 @@ public interface BatchIterator extends Iterator<VlaBatch>, Checkpointable, AutoC
   }
 
   @Override
+  default boolean mayBeginAnew() {
+    return true;
+  }
+
+  @Override
   void close();
 }

@@ -1,20 +1,28 @@
 package org.sightline.vla.data;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
+import java.util.zip.CRC32C;
+import org.sightline.formats.Sha256;
 
 /**
- * One pass over a dataset: how many steps each episode has, and all actions. What the dataset
- * {@linkplain LeftOut leaves out} counts as no step.
+ * One pass over a dataset: how many steps each episode has, all actions, and a digest of what there
+ * is to learn from. What the dataset {@linkplain LeftOut leaves out} counts as no step.
  */
 public final class DatasetScan {
   private final float[][][] actions; // [episode][step][dimension]
 
-  private DatasetScan(float[][][] actions) {
+  private final String digest;
+
+  private DatasetScan(float[][][] actions, String digest) {
     this.actions = actions;
+    this.digest = digest;
   }
 
   /** Reads all episodes. */
@@ -25,6 +33,7 @@ public final class DatasetScan {
   /** Reads the given episodes; the others count as empty. */
   static DatasetScan of(RldsDataset dataset, int[] episodes) throws IOException {
     float[][][] actions = new float[dataset.size()][0][];
+    MessageDigest digest = Sha256.begin();
     try (EpisodeReader reader = dataset.reader()) {
       for (int episode : episodes) {
         try {
@@ -33,6 +42,7 @@ public final class DatasetScan {
           for (Step step : steps) {
             requireFinite(step, dataset.keys().action());
           }
+          digest.update(content(episode, steps));
           actions[episode] = steps.stream().map(Step::action).toArray(float[][]::new);
           dataset.leftOut().scanned(episode, all.steps().size(), steps.size());
         } catch (CorruptRecordException e) {
@@ -40,7 +50,24 @@ public final class DatasetScan {
         }
       }
     }
-    return new DatasetScan(actions);
+    return new DatasetScan(actions, Sha256.hex(digest));
+  }
+
+  /** A checksum runs as fast as memory; all images through SHA-256 would make the scan slower. */
+  private static ByteBuffer content(int episode, List<Step> steps) {
+    CRC32C checksum = new CRC32C();
+    ByteBuffer numbers = ByteBuffer.allocate(4 * Step.ACTION_SIZE);
+    for (Step step : steps) {
+      checksum.update(step.image());
+      checksum.update(step.instruction().getBytes(StandardCharsets.UTF_8));
+      numbers.clear().asFloatBuffer().put(step.action());
+      checksum.update(numbers);
+    }
+    return ByteBuffer.allocate(16)
+        .putInt(episode)
+        .putInt(steps.size())
+        .putLong(checksum.getValue())
+        .flip();
   }
 
   private static void requireFinite(Step step, String key) throws CorruptRecordException {
@@ -67,6 +94,11 @@ public final class DatasetScan {
   /** The episodes that have steps: what is divided, trained on and counted. */
   public int[] usable() {
     return IntStream.range(0, actions.length).filter(e -> actions[e].length > 0).toArray();
+  }
+
+  /** Tells data apart by the images, instructions and actions of every step, wherever they lie. */
+  public String digest() {
+    return digest;
   }
 
   /** Numbers of steps of the given episodes. */

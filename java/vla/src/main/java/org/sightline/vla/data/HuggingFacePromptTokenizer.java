@@ -10,6 +10,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -19,6 +20,7 @@ import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.GitLfs;
 import org.sightline.formats.JsonFields;
+import org.sightline.formats.Sha256;
 
 /**
  * A Hugging Face {@code tokenizer.json}, run by the original Rust library through DJL's binding.
@@ -111,6 +113,13 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
     AtomicFile.writeText(
         folder.resolve("tokenizer.json"), new String(json, StandardCharsets.UTF_8));
     AtomicFile.writeText(folder.resolve("tokenizer_config.json"), config + "\n");
+  }
+
+  /** SHA-256 of its {@code tokenizer.json}. */
+  public String digest() {
+    MessageDigest digest = Sha256.begin();
+    digest.update(json);
+    return Sha256.hex(digest);
   }
 
   @Override

@@ -3,7 +3,7 @@ package org.sightline.vla.data;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
+import org.sightline.formats.Sha256;
 
 /**
  * What picture a row of a batch shows: the first 128 bits of a SHA-256 over the dataset's name,
@@ -18,15 +18,11 @@ public record ImageKey(long high, long low) {
    * @param encoded the JPEG or PNG bytes
    */
   static ImageKey of(String dataset, int episode, int step, long view, byte[] encoded) {
-    try {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      digest.update(dataset.getBytes(StandardCharsets.UTF_8));
-      digest.update(
-          ByteBuffer.allocate(17).put((byte) 0).putInt(episode).putInt(step).putLong(view).flip());
-      ByteBuffer hash = ByteBuffer.wrap(digest.digest(encoded));
-      return new ImageKey(hash.getLong(), hash.getLong());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
+    MessageDigest digest = Sha256.begin();
+    digest.update(dataset.getBytes(StandardCharsets.UTF_8));
+    digest.update(
+        ByteBuffer.allocate(17).put((byte) 0).putInt(episode).putInt(step).putLong(view).flip());
+    ByteBuffer hash = ByteBuffer.wrap(digest.digest(encoded));
+    return new ImageKey(hash.getLong(), hash.getLong());
   }
 }

@@ -3,12 +3,11 @@ package org.sightline.vla.data;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import org.sightline.formats.Sha256;
 
 /**
  * Samples of one or several sets of episodes: either one epoch of each, one set after the other, or
@@ -129,20 +128,15 @@ final class SampleStream implements Closeable {
 
   private static String fingerprint(
       List<EpisodeSet> sets, int shuffleBuffer, long seed, boolean endless) {
-    try {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      StringBuilder text = new StringBuilder();
-      text.append("order 1 ").append(seed).append(' ').append(shuffleBuffer).append(' ');
-      text.append(endless);
-      for (EpisodeSet set : sets) {
-        text.append('\n').append(set.dataset().name()).append(' ').append(set.dataset().split());
-        text.append(' ').append(set.share());
-        text.append(Arrays.toString(set.episodes())).append(Arrays.toString(set.steps()));
-      }
-      byte[] hash = digest.digest(text.toString().getBytes(StandardCharsets.UTF_8));
-      return HexFormat.of().formatHex(hash, 0, 8);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
+    StringBuilder text = new StringBuilder();
+    text.append("order 1 ").append(seed).append(' ').append(shuffleBuffer).append(' ');
+    text.append(endless);
+    for (EpisodeSet set : sets) {
+      text.append('\n').append(set.dataset().name()).append(' ').append(set.dataset().split());
+      text.append(' ').append(set.share());
+      text.append(Arrays.toString(set.episodes())).append(Arrays.toString(set.steps()));
     }
+    byte[] hash = Sha256.begin().digest(text.toString().getBytes(StandardCharsets.UTF_8));
+    return HexFormat.of().formatHex(hash, 0, 8);
   }
 }

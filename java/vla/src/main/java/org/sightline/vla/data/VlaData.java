@@ -37,8 +37,10 @@ public record VlaData(
    * @param dataset what was opened
    * @param split which of the usable episodes are for training and which for evaluation
    * @param statistics of the training episodes
+   * @param digest of what all its episodes hold, see {@link DatasetScan#digest}
    */
-  public record Part(RldsDataset dataset, EpisodeSplit split, ActionStatistics statistics) {}
+  public record Part(
+      RldsDataset dataset, EpisodeSplit split, ActionStatistics statistics, String digest) {}
 
   /** Copies the list. */
   public VlaData {
@@ -108,7 +110,7 @@ public record VlaData(
       if (split.eval().length > 0) {
         eval.add(set(dataset, split.eval(), scan, statistics, 1));
       }
-      parts.add(new Part(dataset, split, statistics));
+      parts.add(new Part(dataset, split, statistics, scan.digest()));
     }
     VlaBatcher batcher = new VlaBatcher(tokenizer, actions, parts.get(0).statistics(), images);
     var evaluation =

@@ -2,15 +2,15 @@ package org.sightline.vla.teacher.cache;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.DigestInputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
+import org.sightline.formats.Sha256;
 
 /**
  * What a file of cached features holds: whose features, of pixels made how. Another teacher or
@@ -40,7 +40,9 @@ public record FeatureKind(String teacher, String preprocessing, long tokens, lon
 
   /** SHA-256 of all of it, in hexadecimal. */
   public String hash() {
-    return hex(sha256().digest(("1\n" + this).getBytes(StandardCharsets.UTF_8)));
+    MessageDigest digest = Sha256.begin();
+    digest.update(("1\n" + this).getBytes(StandardCharsets.UTF_8));
+    return Sha256.hex(digest);
   }
 
   /**
@@ -50,14 +52,15 @@ public record FeatureKind(String teacher, String preprocessing, long tokens, lon
    * @param settings e.g. element type and patch grid
    */
   public static String identify(Path fileOrFolder, String... settings) throws IOException {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.begin();
     for (Path file : files(fileOrFolder)) {
-      digest.update((file.getFileName() + "\n").getBytes(StandardCharsets.UTF_8));
+      // A single file may be called anything.
+      digest.update((fileOrFolder.relativize(file) + "\n").getBytes(StandardCharsets.UTF_8));
       try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-        in.transferTo(java.io.OutputStream.nullOutputStream());
+        in.transferTo(OutputStream.nullOutputStream());
       }
     }
-    return hex(digest.digest()) + " " + String.join(", ", settings);
+    return Sha256.hex(digest) + " " + String.join(", ", settings);
   }
 
   private static List<Path> files(Path fileOrFolder) throws IOException {
@@ -70,18 +73,6 @@ public record FeatureKind(String teacher, String preprocessing, long tokens, lon
           .filter(file -> file.toString().matches(".*\\.(safetensors|json)"))
           .sorted()
           .toList();
-    }
-  }
-
-  private static String hex(byte[] bytes) {
-    return HexFormat.of().formatHex(bytes);
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
     }
   }
 }
