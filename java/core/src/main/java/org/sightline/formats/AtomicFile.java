@@ -53,10 +53,17 @@ public final class AtomicFile {
       }
       Files.move(
           temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      throw e.getClass() == IOException.class ? named(file, e) : e;
     } finally {
       Files.deleteIfExists(temporary);
     }
     syncFolder(folder);
+  }
+
+  /** As a system call that fails does not say which file it was for. */
+  static IOException named(Path file, IOException e) {
+    return new IOException(file + ": " + e.getMessage(), e);
   }
 
   /** Writes a text in UTF-8, as {@link #write}. */

@@ -17,6 +17,7 @@ public final class TfRecordWriter implements Closeable {
 
   // Not a channel, which an interrupt of the thread would close.
   private final RandomAccessFile file;
+  private final Path path;
   private final ByteBuffer buffer =
       ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
 
@@ -31,6 +32,7 @@ public final class TfRecordWriter implements Closeable {
    * @throws IOException if the file is shorter than that or cannot be written
    */
   public TfRecordWriter(Path file, long keep) throws IOException {
+    path = file;
     this.file = new RandomAccessFile(file.toFile(), "rw");
     try {
       long length = this.file.length();
@@ -63,15 +65,23 @@ public final class TfRecordWriter implements Closeable {
 
   /** Hands everything to the system, where other processes see it. */
   public void flush() throws IOException {
-    file.write(buffer.array(), 0, buffer.position());
+    try {
+      file.write(buffer.array(), 0, buffer.position());
+    } catch (IOException e) {
+      throw AtomicFile.named(path, e);
+    }
     buffer.clear();
   }
 
   /** Makes everything written durable and tells the file's size in bytes. */
   public long force() throws IOException {
     flush();
-    file.getFD().sync();
-    return file.getFilePointer();
+    try {
+      file.getFD().sync();
+      return file.getFilePointer();
+    } catch (IOException e) {
+      throw AtomicFile.named(path, e);
+    }
   }
 
   private void room(int bytes) throws IOException {

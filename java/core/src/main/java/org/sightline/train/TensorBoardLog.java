@@ -77,7 +77,7 @@ public final class TensorBoardLog implements TrainingListener, Checkpointable, A
     try {
       events.scalars(step, tagged);
     } catch (IOException e) {
-      throw new UncheckedIOException(file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException(e.getMessage(), e);
     }
   }
 
@@ -91,7 +91,7 @@ public final class TensorBoardLog implements TrainingListener, Checkpointable, A
     try {
       return State.ofJson("{\"bytes\":" + events.force() + "}");
     } catch (IOException e) {
-      throw new UncheckedIOException(file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException(e.getMessage(), e);
     }
   }
 

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
+import org.sightline.formats.AtomicFile;
 import org.sightline.formats.TfRecordWriter;
 
 /**
@@ -92,8 +93,7 @@ public final class RldsWriter implements Closeable {
     this.layout = layout;
     Files.createDirectories(folder);
     Files.deleteIfExists(folder.resolve("dataset_info.json"));
-    Files.writeString(
-        folder.resolve("features.json"), JSON.toJson(features()), StandardCharsets.UTF_8);
+    AtomicFile.writeText(folder.resolve("features.json"), JSON.toJson(features()));
   }
 
   /** Appends an episode to the {@code train} split. */
@@ -132,8 +132,7 @@ public final class RldsWriter implements Closeable {
       shard = null;
     }
     if (written == layout.episodes()) {
-      Files.writeString(
-          folder.resolve("dataset_info.json"), JSON.toJson(info()), StandardCharsets.UTF_8);
+      AtomicFile.writeText(folder.resolve("dataset_info.json"), JSON.toJson(info()));
     }
   }
 

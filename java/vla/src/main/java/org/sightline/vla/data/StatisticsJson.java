@@ -4,13 +4,12 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
 
@@ -39,10 +38,9 @@ public final class StatisticsJson {
   public static void write(Path file, Map<String, ActionStatistics> statistics) throws IOException {
     JsonObject root = new JsonObject();
     statistics.forEach((dataset, values) -> root.add(dataset, entry(values)));
-    Files.writeString(
+    AtomicFile.writeText(
         file,
-        new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create().toJson(root) + "\n",
-        StandardCharsets.UTF_8);
+        new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create().toJson(root) + "\n");
   }
 
   private static JsonObject entry(ActionStatistics statistics) {

@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
+import org.sightline.formats.AtomicFile;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;
 import org.sightline.formats.FormatException;
@@ -218,7 +219,7 @@ public final class CheckpointExport {
     if (statistics == null || !Files.exists(statistics)) {
       return;
     }
-    Files.write(draft.resolve(STATISTICS), Files.readAllBytes(statistics));
+    AtomicFile.writeText(draft.resolve(STATISTICS), Files.readString(statistics));
     JsonFields root = JsonFields.read(draft.resolve(HuggingFaceCheckpoint.CONFIG));
     JsonObject known = root.has("norm_stats") ? root.object("norm_stats").json() : new JsonObject();
     JsonFields.read(statistics).json().asMap().forEach(known::add);
