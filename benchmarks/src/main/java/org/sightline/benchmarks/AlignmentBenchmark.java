@@ -1,10 +1,9 @@
 package org.sightline.benchmarks;
 
-import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 
 /** Alignment loss with the gradient of the hidden states, projector frozen. */
-public class AlignmentBenchmark extends WorkloadState {
+public class AlignmentBenchmark extends RivalsBenchmark {
   /** The {@link WorkloadId} without its kind. */
   @Param({
     "nano/64/fp32",
@@ -18,23 +17,5 @@ public class AlignmentBenchmark extends WorkloadState {
   @Override
   protected String id() {
     return "alignment/" + task;
-  }
-
-  /** Sightline's kernels through its Java API. */
-  @Benchmark
-  public void sightline() {
-    run(Workload.Role.SIGHTLINE);
-  }
-
-  /** libtorch's operations for the same result. */
-  @Benchmark
-  public void libtorch() {
-    run(Workload.Role.EAGER);
-  }
-
-  /** The six matrix products alone. */
-  @Benchmark
-  public void floor() {
-    run(Workload.Role.FLOOR);
   }
 }
