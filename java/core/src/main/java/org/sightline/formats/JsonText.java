@@ -1,22 +1,56 @@
 package org.sightline.formats;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonFactoryBuilder;
+import com.fasterxml.jackson.core.JsonLocation;
+import com.fasterxml.jackson.core.JsonParseException;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
-import com.google.gson.Strictness;
-import com.google.gson.stream.JsonReader;
-import com.google.gson.stream.JsonToken;
+import com.google.gson.internal.LazilyParsedNumber;
 import java.io.IOException;
-import java.io.StringReader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
-/** Text that must be JSON (RFC 8259), and a description of the place where it is not. */
+/**
+ * Text that must be JSON (RFC 8259). Jackson reads it, because it knows the place of a defect and
+ * what would fit there; what it reads are Gson's values.
+ */
 final class JsonText {
-  private static final String MARK = "\uFFFFnot finite "; // U+FFFF is no character of any text.
+  /** Names are not kept beyond a document: each file has others. */
+  private static final JsonFactory FACTORY =
+      new JsonFactoryBuilder()
+          .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
+          .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+          .streamReadConstraints(
+              StreamReadConstraints.builder()
+                  .maxNestingDepth(255)
+                  .maxNameLength(Integer.MAX_VALUE)
+                  .maxStringLength(Integer.MAX_VALUE)
+                  .build())
+          .build();
+
+  private static final Set<String> NOT_FINITE = Set.of("NaN", "Infinity", "-Infinity");
+
+  private static final Pattern EXPECTING =
+      Pattern.compile("(.*?): (?:was expecting|expected) (.*)", Pattern.DOTALL);
+
+  /** What a message says of Jackson's sources and options. */
+  private static final String ASIDE =
+      "(?s) ?\\((start marker|for |not recog).*| ?\\((or 'NaN'|code ).*?\\)|, from `.*?`|\n.*";
+
+  private static final String ANY_VALUE = "^(a valid value )?\\(JSON String.*";
 
   private JsonText() {}
 
@@ -38,66 +72,104 @@ final class JsonText {
   }
 
   /**
-   * Parses a text, strictly: what Gson passes over unasked (single quotes, comments, bare words, a
-   * comma too many) is refused. Only NaN, Infinity and -Infinity are let in: Python's {@code
+   * Parses a text, strictly. Only NaN, Infinity and -Infinity are let in: Python's {@code
    * json.dump} writes them, and a file is not unusable for a number that nobody reads.
    *
    * @param where the text stands in the file, for errors; empty for all of it
    * @throws FormatException naming line and column, what was found and what was expected
    */
   static JsonElement parse(Path file, String where, String text) throws FormatException {
-    JsonElement parsed = parse(text);
-    if (parsed == null) {
-      List<String> pieces = JsonDefect.aroundNotFinite(text);
-      parsed = pieces.size() == 1 ? null : parse(quoted(pieces));
-      if (parsed == null) {
-        throw malformed(file, where, text);
+    String json = text.startsWith("\uFEFF") ? text.substring(1) : text; // A byte order mark.
+    try (JsonParser parser = FACTORY.createParser(json)) {
+      if (parser.nextToken() == null) {
+        throw new JsonParseException(parser, "nothing: expected a value");
       }
-      parsed = unquoted(parsed);
-    }
-    return parsed;
-  }
-
-  /** Null for what is no JSON: Gson's message is for programmers, the place is found again. */
-  private static JsonElement parse(String text) {
-    JsonReader reader = new JsonReader(new StringReader(text));
-    reader.setStrictness(Strictness.STRICT);
-    try {
-      if (!text.isBlank()) { // Which is null to Gson.
-        JsonElement parsed = JsonParser.parseReader(reader);
-        return reader.peek() == JsonToken.END_DOCUMENT ? parsed : null;
+      JsonElement value = value(parser);
+      if (parser.nextToken() != null) {
+        throw new JsonParseException(parser, "more: expected the end of the document");
       }
-    } catch (JsonParseException | IOException e) {
-      return null;
+      return value;
+    } catch (JsonProcessingException e) {
+      throw defect(file, where, e);
+    } catch (IOException e) {
+      throw new IllegalStateException("a text in memory cannot fail to be read", e);
     }
-    return null;
   }
 
-  /** Every other piece is a number that is not finite; as strings Gson lets them through. */
-  private static String quoted(List<String> pieces) {
-    StringBuilder text = new StringBuilder();
-    for (int i = 0; i < pieces.size(); i++) {
-      text.append(i % 2 == 0 ? pieces.get(i) : "\"" + MARK + pieces.get(i) + '"');
+  private static JsonElement value(JsonParser parser) throws IOException {
+    switch (parser.currentToken()) {
+      case START_OBJECT -> {
+        JsonObject object = new JsonObject();
+        while (parser.nextToken() != JsonToken.END_OBJECT) {
+          String name = parser.currentName();
+          parser.nextToken();
+          object.add(name, value(parser));
+        }
+        return object;
+      }
+      case START_ARRAY -> {
+        JsonArray array = new JsonArray();
+        while (parser.nextToken() != JsonToken.END_ARRAY) {
+          array.add(value(parser));
+        }
+        return array;
+      }
+      case VALUE_STRING -> {
+        return new JsonPrimitive(parser.getText());
+      }
+      case VALUE_TRUE, VALUE_FALSE -> {
+        return new JsonPrimitive(parser.getBooleanValue());
+      }
+      case VALUE_NULL -> {
+        return JsonNull.INSTANCE;
+      }
+      default -> {
+        return number(parser);
+      }
     }
-    return text.toString();
   }
 
-  private static JsonElement unquoted(JsonElement value) {
-    if (value.isJsonObject()) {
-      value.getAsJsonObject().asMap().replaceAll((key, child) -> unquoted(child));
-    } else if (value.isJsonArray()) {
-      value.getAsJsonArray().asList().replaceAll(JsonText::unquoted);
-    } else if (value.isJsonPrimitive() && value.getAsString().startsWith(MARK)) {
-      return new JsonPrimitive(Double.valueOf(value.getAsString().substring(MARK.length())));
+  /** As it is written: no digit is lost, and nobody may ever read it. */
+  private static JsonPrimitive number(JsonParser parser) throws IOException {
+    String text = parser.getText();
+    if (NOT_FINITE.contains(text)) {
+      return new JsonPrimitive(Double.valueOf(text));
     }
-    return value;
+    if (parser.currentToken() == JsonToken.VALUE_NUMBER_FLOAT
+        && parser.isNaN()
+        && !isDigits(text)) {
+      throw new JsonParseException(parser, "'%s': expected a number".formatted(text));
+    }
+    return new JsonPrimitive(new LazilyParsedNumber(text));
+  }
+
+  private static boolean isDigits(String text) {
+    return Character.isDigit(text.charAt(text.length() - 1));
+  }
+
+  /** Jackson's words, "Unexpected character ('x'): was expecting …", as ours are ordered. */
+  private static FormatException defect(Path file, String where, JsonProcessingException e) {
+    JsonLocation at = e.getLocation(); // Null where a limit was passed.
+    String place =
+        at == null ? "document" : "line %d, column %d".formatted(at.getLineNr(), at.getColumnNr());
+    String said = e.getOriginalMessage().replaceAll(ASIDE, "");
+    Matcher parts = EXPECTING.matcher(said);
+    boolean known = parts.matches();
+    String found = known ? parts.group(1) : said;
+    return new FormatException(
+        file,
+        where.isEmpty() ? place : where + ", " + place,
+        Character.toLowerCase(found.charAt(0)) + found.substring(1),
+        known ? parts.group(2).replaceFirst(ANY_VALUE, "a value") : "JSON");
   }
 
   /** The error for a text that a strict reader refused. */
   static FormatException malformed(Path file, String where, String text) {
-    JsonDefect defect = JsonDefect.first(text);
-    String place = "line %d, column %d".formatted(defect.line(), defect.column());
-    return new FormatException(
-        file, where.isEmpty() ? place : where + ", " + place, defect.found(), defect.expected());
+    try {
+      parse(file, where, text);
+      return new FormatException(file, where, "a text", "a JSON document");
+    } catch (FormatException e) {
+      return e;
+    }
   }
 }

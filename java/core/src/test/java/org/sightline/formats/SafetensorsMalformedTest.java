@@ -46,14 +46,15 @@ class SafetensorsMalformedTest {
             "header: found bytes that are not UTF-8, expected UTF-8 text"),
         arguments(
             file("{\"a\""),
-            "header, line 1, column 5: found the end of the text, expected ':' after the key"),
+            "header, line 1, column 5: found unexpected end-of-input within/between Object entries, expected JSON"),
         arguments(
-            file("{} x"), "header, line 1, column 4: found 'x', expected the end of the document"),
+            file("{} x"),
+            "header, line 1, column 5: found unrecognized token 'x', expected a value"),
         arguments(
             file("{\"a\":{\"dtype\":U8}}"),
-            "header, line 1, column 15: found 'U8', expected a value"),
+            "header, line 1, column 17: found unrecognized token 'U8', expected a value"),
         arguments(
-            file("{}{}"), "header, line 1, column 3: found '{', expected the end of the document"),
+            file("{}{}"), "header, line 1, column 4: found more, expected the end of the document"),
         arguments(
             file("{\"a\":1}"),
             "a: found NUMBER, expected an object with dtype, shape and data_offsets"),

@@ -180,7 +180,7 @@ class ShardedSafetensorsTest {
         "{\"weight_map\": {\"x\": 3}}   | weight_map: x: found 3, expected the name of a",
         "{\"weight_map\": {\"x\": \"../m.safetensors\"}} | weight_map: x: found \"../m.safetensors\"",
         "{\"weight_map\": {\"x\": \"m.bin\"}} | weight_map: x: found \"m.bin\", expected",
-        "{\"weight_map\": [             | line 1, column 17: found the end of the text, expected a value",
+        "{\"weight_map\": [             | line 1, column 17: found unexpected end-of-input, expected close marker for Array",
       })
   void malformedIndexIsRefused(String json, String expected) throws IOException {
     Files.writeString(folder.resolve("model.safetensors.index.json"), json);

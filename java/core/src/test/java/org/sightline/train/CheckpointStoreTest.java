@@ -121,7 +121,7 @@ class CheckpointStoreTest {
         "state.json    | FLIP     | state.json: found SHA-256 ",
         "state.json    | DELETE   | state.json: found no such file, expected ",
         "manifest.json | DELETE   | found no manifest.json",
-        "manifest.json | TRUNCATE | manifest.json: line 1, column 1: found the end of the text, expected a value",
+        "manifest.json | TRUNCATE | manifest.json: line 1, column 1: found nothing, expected a value",
         "manifest.json | FLIP     | manifest.json: ",
         "state.json    | FOLDER   | state.json: found no such file, expected ",
         "c.safetensors | ADD      | c.safetensors: found a file, expected none of that name",

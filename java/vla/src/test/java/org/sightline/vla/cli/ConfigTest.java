@@ -175,7 +175,8 @@ class ConfigTest {
   void malformedJsonIsExplainedAsJson() throws IOException {
     Path file = Files.writeString(folder.resolve("run.json"), "{\"options\":\n {\"steps\": 3,");
     String problem =
-        file + ": line 2, column 14: found the end of the text, expected a key in double quotes";
+        file
+            + ": line 2, column 14: found unexpected end-of-input within/between Object entries, expected JSON";
     for (String source : List.of("--config " + file, "--resume " + folder)) {
       Cli cli = Cli.run("finetune " + source);
       assertEquals(2, cli.exitCode(), cli.err());

@@ -342,8 +342,8 @@ class PolicyCommandsTest {
   private static void refuseAt(Path file, String arguments) {
     refuse(arguments, file + ": line ");
     String error = Cli.run(arguments).err();
-    assertTrue(error.contains(", expected ',' or '"), error);
-    assertFalse(error.matches("(?s).*(Exception|gson|java\\.).*"), error);
+    assertTrue(error.contains(", expected comma to separate "), error);
+    assertFalse(error.matches("(?s).*(Exception|jackson|gson|java\\.).*"), error);
   }
 
   private static void refuse(String arguments, String message) {

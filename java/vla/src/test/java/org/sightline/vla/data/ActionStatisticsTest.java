@@ -147,7 +147,10 @@ class ActionStatisticsTest {
     Files.writeString(file, good.replaceFirst("\\[\\s*[-0-9.E]+,", "["));
     assertMessage(file, null, "expected 6 numbers, as many as mean has");
     Files.writeString(file, good.replaceFirst("true", "\"x\"").replaceFirst("\\{", "{{"));
-    assertMessage(file, null, "line 1, column 2: found '{', expected a key in double quotes");
+    assertMessage(
+        file,
+        null,
+        "line 1, column 2: found unexpected character ('{'), expected double-quote to start field name");
   }
 
   private static void assertMessage(Path file, String dataset, String part) {

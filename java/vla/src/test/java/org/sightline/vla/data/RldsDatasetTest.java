@@ -131,7 +131,7 @@ class RldsDatasetTest {
     assertOpenFails("splits[0].shardLengths: found no such key, expected a list");
     Files.writeString(folder.resolve("dataset_info.json"), "{");
     assertOpenFails(
-        "dataset_info.json: line 1, column 2: found the end of the text, expected a key");
+        "dataset_info.json: line 1, column 2: found unexpected end-of-input, expected close marker for Object");
   }
 
   @Test

@@ -205,7 +205,7 @@ class TeacherLoadingTest {
       delimiter = '|',
       value = {
         "[1]| document: found [1], expected a JSON object",
-        "{'model_type': | line 1, column 15: found the end of the text, expected a value",
+        "{'model_type': | line 1, column 15: found unexpected end-of-input within/between Object entries, expected JSON",
         "{'model_type': 5}| model_type: found 5, expected a string",
         "{'model_type': 'dinov2', 'hidden_size': 8.5}| hidden_size: found 8.5, expected an integer",
         "{'model_type': 'dinov2', 'hidden_size': 'x'}| hidden_size: found \"x\", expected a number",
