@@ -51,25 +51,20 @@ public record RunIdentity(Map<String, String> values) {
     if (value instanceof Record parts) {
       for (RecordComponent component : parts.getClass().getRecordComponents()) {
         String each = name.isEmpty() ? component.getName() : name + "." + component.getName();
-        put(each, get(component, parts), free, unknown, into);
+        Object part = get(component, parts);
+        put(each, part, free, unknown, into);
+        if (part instanceof Record && component.getType() != part.getClass()) {
+          into.put(each, part.getClass().getSimpleName()); // Which of several kinds it is.
+        }
       }
     } else if (value instanceof List<?> items) {
       for (int i = 0; i < items.size(); i++) {
         put(name + "[" + i + "]", items.get(i), free, unknown, into);
       }
+      into.put(name, items.size() + " items"); // What is empty counts, too.
+    } else {
+      into.put(name, value instanceof Path ? "a path" : String.valueOf(value));
     }
-    into.put(name, text(value));
-  }
-
-  /** Of a record its kind, of a list its length: what is empty counts, too. */
-  private static String text(Object value) {
-    if (value instanceof Record) {
-      return value.getClass().getSimpleName();
-    }
-    if (value instanceof List<?> items) {
-      return items.size() + " items";
-    }
-    return value instanceof Path ? "a path" : String.valueOf(value);
   }
 
   private static Object get(RecordComponent component, Record parts) {

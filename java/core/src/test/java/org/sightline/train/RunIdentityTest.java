@@ -28,11 +28,9 @@ class RunIdentityTest {
   void everyComponentCountsButWhatIsFreeAndWhereFilesLie() {
     assertEquals(
         Map.of(
-            "", "Outer",
             "missing", "null",
             "parts", "1 items",
             "place", "a path",
-            "parts[0]", "Inner",
             "parts[0].size", "1",
             "parts[0].kind", "Inner",
             "parts[0].kind.size", "2",

@@ -11,9 +11,11 @@ import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
 import org.sightline.formats.PeftAdapter;
+import org.sightline.formats.TensorDigest;
 import org.sightline.train.Mode;
 import org.sightline.vla.data.ActionStatistics;
 import org.sightline.vla.data.StatisticsJson;
+import org.sightline.vla.model.HuggingFaceCheckpoint;
 
 /**
  * What the run that left an adapter says of its training: base model, seed, division of the
@@ -29,12 +31,14 @@ final class AdapterRun {
   private final Path adapter; // or null
   private final Path file; // null: no run
   private final JsonFields options; // of finetune; null: no run
+  private final String weights; // digest of the base model; null: not known
   private final Path mode;
 
-  private AdapterRun(Path adapter, Path file, JsonFields options, Path mode) {
+  private AdapterRun(Path adapter, Path file, JsonFields options, String weights, Path mode) {
     this.adapter = adapter;
     this.file = file;
     this.options = options;
+    this.weights = weights;
     this.mode = mode;
   }
 
@@ -50,10 +54,13 @@ final class AdapterRun {
       mode = mode.endsWith(ModeRun.BEST) ? mode.getParent() : mode;
       Path file = mode.resolveSibling(RunFile.NAME);
       if (Files.exists(file)) {
-        return new AdapterRun(adapter, file, JsonFields.read(file).object("options"), mode);
+        JsonFields run = JsonFields.read(file);
+        String digest =
+            run.has(RunFile.CONTENTS) ? run.object(RunFile.CONTENTS).text("weights", null) : null;
+        return new AdapterRun(adapter, file, run.object("options"), digest, mode);
       }
     }
-    return new AdapterRun(adapter, null, null, null);
+    return new AdapterRun(adapter, null, null, null, null);
   }
 
   /** Users often name the folder of a run where that of a mode in it is meant. */
@@ -69,21 +76,29 @@ final class AdapterRun {
 
   /** The base model: that of the option, else the run's, else the one the adapter names. */
   BaseModel base(List<Path> given, String preset) throws IOException {
-    List<Path> weights = PathList.of(given);
+    List<Path> chosen = PathList.of(given);
     if (options == null) {
-      return BaseModel.of("--weights", weights.isEmpty() ? List.of(named()) : weights, preset);
+      return BaseModel.of("--weights", chosen.isEmpty() ? List.of(named()) : chosen, preset);
     }
     List<Path> trained =
         options.has("weights")
             ? options.strings("weights").stream().map(Path::of).toList()
             : List.of(file.resolveSibling(FinetuneJob.BASE));
-    if (!weights.isEmpty() && !isSame(weights, trained)) {
-      throw contradiction("--weights", text(trained), text(weights));
+    if (!chosen.isEmpty() && !isSame(chosen, trained)) {
+      throw contradiction("--weights", text(trained), text(chosen));
     }
     String shape = fact("--preset", preset, options.text("preset", null));
-    return weights.isEmpty()
-        ? BaseModel.of("--weights of " + file, trained, shape)
-        : BaseModel.of("--weights", weights, shape);
+    BaseModel base =
+        chosen.isEmpty()
+            ? BaseModel.of("--weights of " + file, trained, shape)
+            : BaseModel.of("--weights", chosen, shape);
+    if (weights != null) {
+      try (HuggingFaceCheckpoint checkpoint = base.open()) {
+        String found = TensorDigest.of(checkpoint.tensors().shards());
+        fact("the tensors of " + text(base.weights()), found, weights);
+      }
+    }
+    return base;
   }
 
   /** The base model that the adapter's own configuration names. */

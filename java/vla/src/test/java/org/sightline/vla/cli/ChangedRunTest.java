@@ -69,6 +69,10 @@ class ChangedRunTest {
     Path weights = run.resolve("base/model.safetensors");
     flip(weights);
     assertRefused("", "run.json is of other contents: weights: found ");
+    Cli eval = Cli.run("eval --data " + data + " --adapter " + run.resolve("align"));
+    assertEquals(2, eval.exitCode(), eval.out());
+    assertTrue(
+        eval.err().contains("the tensors of " + run.resolve("base") + " must be "), eval.err());
     Path teacher = run.resolve("teacher.safetensors");
     flip(teacher);
     assertRefused("", "teacher: found ", "; weights: found ");
