@@ -50,6 +50,7 @@ public final class NativeCache {
 
   private static final String IN_USE = ".in-use";
   private static final String HALF = "half";
+  private static final String PROBE = "owner";
   private static final Set<PosixFilePermission> PRIVATE =
       PosixFilePermissions.fromString("rwx------");
 
@@ -129,7 +130,7 @@ public final class NativeCache {
     if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {
       throw new FileSystemException(folder.toString(), null, "a link or file, expected a folder");
     }
-    Path mine = Files.createTempFile(folder, "owner", null);
+    Path mine = Files.createTempFile(folder, PROBE, null);
     try {
       if (!Files.getOwner(folder).equals(Files.getOwner(mine))) {
         throw new FileSystemException(
@@ -149,14 +150,15 @@ public final class NativeCache {
   private static Path provide(Path home) throws IOException {
     Map<JarFile, List<JarEntry>> libraries = libraries();
     Path folder = home.resolve(key(libraries));
-    if (use(folder)) {
-      return folder;
-    }
     try (FileChannel channel =
-            FileChannel.open(
-                home.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-        FileLock lock = channel.lock()) {
-      if (!use(folder)) {
+        FileChannel.open(
+            home.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      boolean there = use(folder);
+      FileLock lock = there ? channel.tryLock() : channel.lock();
+      if (lock != null) {
+        sweepHalves(home);
+      }
+      if (!there && !use(folder)) {
         sweep(home);
         Path half = Files.createTempDirectory(home, HALF);
         try {
@@ -190,7 +192,33 @@ public final class NativeCache {
     return Files.exists(mark); // It may have been swept away meanwhile.
   }
 
-  /** Removes what a killed process left, and the folders of other contents that nobody uses. */
+  /** Removes what killed processes left, which nobody is at while this one has the lock. */
+  private static void sweepHalves(Path home) throws IOException {
+    List<Path> files;
+    try (Stream<Path> all = Files.list(home)) {
+      files = all.toList();
+    }
+    for (Path file : files) {
+      String name = file.getFileName().toString();
+      boolean half = name.startsWith(HALF) || name.matches("[0-9a-f]{16}");
+      try {
+        if (half && Files.isDirectory(file) && !Files.exists(file.resolve(IN_USE))) {
+          delete(file);
+        } else if (name.startsWith(PROBE) && isOld(file)) {
+          Files.delete(file);
+        }
+      } catch (IOException e) {
+        // It stays, or has gone: no reason not to start.
+      }
+    }
+  }
+
+  /** A probe is there for an instant, whoever has the lock. */
+  private static boolean isOld(Path probe) throws IOException {
+    return Files.getLastModifiedTime(probe).toMillis() < System.currentTimeMillis() - 60_000;
+  }
+
+  /** Removes the folders of other contents that nobody uses. */
   private static void sweep(Path home) throws IOException {
     List<Path> folders;
     try (Stream<Path> files = Files.list(home)) {
@@ -206,8 +234,6 @@ public final class NativeCache {
             delete(other);
           }
         }
-      } else if (other.getFileName().toString().startsWith(HALF)) {
-        delete(other);
       }
     }
   }

@@ -5,9 +5,11 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Pattern;
 
 /** Writes a file so that a reader sees the old one or the new one whole, even across a crash. */
 public final class AtomicFile {
@@ -41,16 +43,18 @@ public final class AtomicFile {
                 + "-"
                 + Thread.currentThread().getId()
                 + ".tmp");
-    try {
-      try (FileChannel channel =
-          FileChannel.open(
-              temporary,
-              StandardOpenOption.WRITE,
-              StandardOpenOption.CREATE,
-              StandardOpenOption.TRUNCATE_EXISTING)) {
-        body.write(channel);
-        channel.force(true);
-      }
+    sweep(file);
+    Files.deleteIfExists(temporary);
+    // The lock until it has its name: closing the channel gives it up.
+    try (FolderLock alive = lock(temporary);
+        FileChannel channel =
+            FileChannel.open(
+                temporary,
+                StandardOpenOption.WRITE,
+                StandardOpenOption.CREATE,
+                LinkOption.NOFOLLOW_LINKS)) {
+      body.write(channel);
+      channel.force(true);
       Files.move(
           temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
@@ -64,6 +68,28 @@ public final class AtomicFile {
   /** As a system call that fails does not say which file it was for. */
   static IOException named(Path file, IOException e) {
     return new IOException(file + ": " + e.getMessage(), e);
+  }
+
+  /** Shows that the file is still being written; ends with the process. */
+  private static FolderLock lock(Path temporary) {
+    try {
+      return FolderLock.of(temporary);
+    } catch (IOException e) {
+      return null; // A file system without locks: then nobody finds this file abandoned either.
+    }
+  }
+
+  /** Deletes what processes left that were killed while they wrote this very file. */
+  public static void sweep(Path file) throws IOException {
+    Path target = file.toAbsolutePath();
+    String name = Pattern.quote(target.getFileName().toString());
+    for (Path draft : AtomicFolder.drafts(target.getParent(), name, "\\d+-\\d+")) {
+      try (FolderLock abandoned = FolderLock.of(draft)) {
+        Files.delete(draft);
+      } catch (IOException e) {
+        // Somebody is at it, or it cannot be told whether anyone is: it stays.
+      }
+    }
   }
 
   /** Writes a text in UTF-8, as {@link #write}. */

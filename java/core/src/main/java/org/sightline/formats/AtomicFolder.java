@@ -1,14 +1,12 @@
 package org.sightline.formats;
 
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -24,12 +22,16 @@ public final class AtomicFolder {
 
   private static final String LOCK = ".lock";
 
+  /** In the lock of a folder: that this class made it. */
+  private static final String MARK = "Sightline is writing this folder\n";
+
   private AtomicFolder() {}
 
   /**
    * Runs {@code body} on a hidden folder beside {@code folder} and renames that when it is complete
    * and durable. If anything fails nothing is left, and a process that is killed leaves only the
-   * hidden folder, {@code .NAME.PID.tmp}, which the next call for this {@code folder} takes away.
+   * hidden folder, {@code .NAME.PID.tmp}, which the next call for a folder in this place takes
+   * away.
    *
    * @param folder must not exist, or be empty; its parents are created
    * @throws FileAlreadyExistsException if it exists and is not an empty folder
@@ -40,10 +42,9 @@ public final class AtomicFolder {
     Path parent = Files.createDirectories(target.getParent());
     Path temporary =
         parent.resolve("." + target.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
-    delete(temporary);
-    clearLeftovers(parent, target.getFileName().toString());
+    sweep(folder);
     Files.createDirectory(temporary);
-    try (FileChannel alive = lock(temporary)) {
+    try (FolderLock alive = lock(temporary)) {
       body.write(temporary);
       AtomicFile.syncFolder(temporary);
       Files.delete(temporary.resolve(LOCK));
@@ -58,33 +59,44 @@ public final class AtomicFolder {
   }
 
   /** Shows that the folder is still being written, to other machines too; ends with the process. */
-  private static FileChannel lock(Path temporary) throws IOException {
-    FileChannel channel =
-        FileChannel.open(
-            temporary.resolve(LOCK), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+  private static FolderLock lock(Path temporary) throws IOException {
+    Path file = Files.writeString(temporary.resolve(LOCK), MARK);
     try {
-      channel.tryLock();
+      return FolderLock.of(file);
     } catch (IOException e) {
-      // A file system without locks: then nobody finds this folder abandoned either.
+      return null; // A file system without locks: then nobody finds this folder abandoned either.
     }
-    return channel;
   }
 
-  /** Deletes what processes left that were killed while they wrote this very folder. */
-  private static void clearLeftovers(Path parent, String name) throws IOException {
-    Pattern form = Pattern.compile("\\." + Pattern.quote(name) + "\\.\\d+\\.tmp");
-    List<Path> drafts;
-    try (Stream<Path> files = Files.list(parent)) {
-      drafts = files.filter(f -> form.matcher(f.getFileName().toString()).matches()).toList();
-    }
-    for (Path draft : drafts) {
-      try (FileChannel channel = FileChannel.open(draft.resolve(LOCK), StandardOpenOption.WRITE)) {
-        if (channel.tryLock() != null) {
+  /**
+   * Deletes what processes left that were killed while they wrote this folder, or others beside it.
+   */
+  public static void sweep(Path folder) throws IOException {
+    Path target = folder.toAbsolutePath().normalize();
+    for (Path draft : drafts(target.getParent(), ".+", "\\d+")) {
+      Path file = draft.resolve(LOCK);
+      if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+        continue;
+      }
+      try (FolderLock abandoned = FolderLock.of(file)) {
+        String of = draft.getFileName().toString().replaceFirst("\\.\\d+\\.tmp$", "");
+        if (of.equals("." + target.getFileName()) || Files.readString(file).equals(MARK)) {
           delete(draft);
         }
-      } catch (OverlappingFileLockException | IOException e) {
-        // Another thread is at it, or it cannot be told whether anyone is: it stays.
+      } catch (IOException e) {
+        // Somebody is at it, or it cannot be told whether anyone is: it stays.
       }
+    }
+  }
+
+  /** What has the name of something that is being written in a folder. */
+  static List<Path> drafts(Path parent, String name, String writer) throws IOException {
+    if (!Files.isDirectory(parent)) {
+      return List.of();
+    }
+    Pattern form = Pattern.compile("\\." + name + "\\." + writer + "\\.tmp");
+    try (Stream<Path> files = Files.list(parent)) {
+      return files.filter(f -> form.matcher(f.getFileName().toString()).matches()).toList();
     }
   }
 

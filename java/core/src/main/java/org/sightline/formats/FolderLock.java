@@ -2,6 +2,7 @@ package org.sightline.formats;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -80,6 +81,9 @@ public final class FolderLock implements AutoCloseable {
         channel.close();
       }
       HELD.remove(key);
+      if (e instanceof OverlappingFileLockException) { // Held by another than this class.
+        throw inUse(file, "this process");
+      }
       throw e;
     }
   }

@@ -226,6 +226,9 @@ public final class CheckpointStore {
       List<? extends Checkpointable> parts, Consumer<? super String> warnings) throws IOException {
     Map<String, Checkpointable> named = CheckpointParts.byName(parts);
     requireLocked();
+    if (lock != null && Files.isDirectory(folder)) {
+      clearLeftovers();
+    }
     List<Integer> steps = steps();
     List<String> defects = new ArrayList<>();
     for (int i = steps.size() - 1; i >= 0; i--) {

@@ -103,6 +103,40 @@ class AtomicFolderTest {
     assertEquals(List.of("one"), names(parent.resolve("model")));
   }
 
+  /** Each process has a draft of its own: these are of one that was killed, and of this one. */
+  @Test
+  void draftsOfOtherNamesGoOnceTheirWriterIsDead() throws IOException {
+    AtomicFolder.write(
+        parent.resolve("first"),
+        outer -> {
+          Path killed = Files.createDirectory(parent.resolve(".second.126.tmp"));
+          Files.writeString(killed.resolve(".lock"), "Sightline is writing this folder\n");
+          AtomicFolder.write(parent.resolve("third"), inner -> {});
+          assertEquals(List.of(outer.getFileName().toString(), "third"), names(parent));
+        });
+    assertEquals(List.of("first", "third"), names(parent));
+  }
+
+  @Test
+  void aFileTakesAwayWhatIsLeftOfItself() throws IOException {
+    Path file = parent.resolve("a.json");
+    AtomicFile.write(
+        file,
+        channel -> {
+          for (String name : List.of(".a.json.7-1.tmp", ".b.json.7-1.tmp", ".a.json.tmp")) {
+            Files.writeString(parent.resolve(name), "half");
+          }
+          List<String> before = names(parent);
+          AtomicFile.sweep(file); // This one is being written.
+          assertEquals(before.size() - 1, names(parent).size());
+        });
+    assertEquals(List.of(".a.json.tmp", ".b.json.7-1.tmp", "a.json"), names(parent));
+    Files.writeString(parent.resolve(".a.json.8-1.tmp"), "half");
+    AtomicFile.writeText(file, "{}");
+    assertEquals(List.of(".a.json.tmp", ".b.json.7-1.tmp", "a.json"), names(parent));
+    assertEquals("{}", Files.readString(file));
+  }
+
   private static List<String> names(Path folder) throws IOException {
     try (Stream<Path> files = Files.list(folder)) {
       return files.map(file -> file.getFileName().toString()).sorted().toList();

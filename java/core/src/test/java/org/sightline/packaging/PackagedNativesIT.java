@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -110,6 +111,9 @@ class PackagedNativesIT {
     Path torch =
         Files.createDirectories(home.resolve("half123/pytorch.jar")).resolve("libtorch.so");
     Files.writeString(torch, "a part");
+    // Killed while it was removed: its mark goes first. And a probe for the folder's owner.
+    Files.createFile(Files.createDirectory(home.resolve("0123456789abcdef")).resolve("lib.so"));
+    Files.setLastModifiedTime(Files.createFile(home.resolve("owner1.tmp")), FileTime.fromMillis(0));
     Files.createFile(Files.createDirectory(home.resolve("unused")).resolve(".in-use"));
     Path used = Files.createFile(Files.createDirectory(home.resolve("used")).resolve(".in-use"));
     try (FileChannel channel = FileChannel.open(used, StandardOpenOption.READ)) {
@@ -120,6 +124,7 @@ class PackagedNativesIT {
     List<Path> left = folders(cache);
     assertEquals(2, left.size(), left::toString);
     assertTrue(left.contains(used.getParent()), left::toString);
+    assertFalse(Files.exists(home.resolve("owner1.tmp")));
   }
 
   @Test

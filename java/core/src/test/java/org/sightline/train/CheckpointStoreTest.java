@@ -277,13 +277,16 @@ class CheckpointStoreTest {
   @Test
   void nothingIsTouchedOnceTheLockIsLost(@TempDir Path elsewhere) throws IOException {
     storeOf(2, 10);
-    Files.createDirectory(folder.resolve(".step-000000020.tmp"));
+    List<String> clean = entries();
+    Path half = Files.createDirectory(folder.resolve(".step-000000020.tmp"));
     List<String> before = entries();
     Path file = elsewhere.resolve("lock");
     try (FolderLock lock = FolderLock.of(file)) {
       CheckpointStore store = new CheckpointStore(folder, 1).lockedBy(lock);
       List<Part> parts = List.of(new Part("a"), new Part("b"));
       assertEquals(10, store.restore(parts, warnings::add).orElseThrow());
+      assertEquals(clean, entries(), "what a killed run left is gone");
+      Files.createDirectory(half);
       Files.delete(file);
       String lost = file + ": found no such file, expected the one that is locked";
       for (Executable use :

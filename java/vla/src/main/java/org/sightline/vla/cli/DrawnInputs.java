@@ -14,6 +14,9 @@ import org.sightline.vla.teacher.TeacherFile;
 
 /** What a job makes for itself where it is given none: seeded, and left in its output folder. */
 final class DrawnInputs {
+  /** Data that are being rendered. */
+  static final String UNFINISHED_DATA = ".data.tmp";
+
   private DrawnInputs() {}
 
   /** On disk as a pretrained one would be, so that whatever loads such a model loads this one. */
@@ -43,7 +46,7 @@ final class DrawnInputs {
     Path folder = settings.output().resolve("data");
     if (!Files.exists(folder)) {
       // Under its name only when it is whole: a run may be killed here too.
-      Path unfinished = settings.output().resolve(".data.tmp");
+      Path unfinished = settings.output().resolve(UNFINISHED_DATA);
       AtomicFolder.delete(unfinished);
       TabletopGenerator.generate(unfinished, TabletopGenerator.Options.defaults());
       Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);

@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.stream.Stream;
+import org.sightline.formats.AtomicFile;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.FolderLock;
 import org.sightline.formats.JsonFields;
@@ -61,6 +62,9 @@ final class OutputFolder {
       }
       AtomicFolder.delete(base);
     }
+    AtomicFolder.sweep(base);
+    AtomicFolder.delete(folder.resolve(DrawnInputs.UNFINISHED_DATA));
+    AtomicFile.sweep(folder.resolve(FinetuneJob.TEACHER));
     if (randomTeacher) {
       Files.deleteIfExists(folder.resolve(FinetuneJob.TEACHER));
     }
@@ -70,6 +74,7 @@ final class OutputFolder {
       AtomicFolder.delete(run.resolve(ModeRun.CHECKPOINTS));
       AtomicFolder.delete(run.resolve(ModeRun.BEST));
       Files.deleteIfExists(run.resolve("adapter_model.safetensors"));
+      AtomicFile.sweep(run.resolve("adapter_model.safetensors"));
     }
   }
 }
