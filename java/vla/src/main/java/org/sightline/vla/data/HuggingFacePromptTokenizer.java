@@ -1,80 +1,84 @@
 package org.sightline.vla.data;
 
-import ai.djl.engine.EngineException;
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import ai.djl.util.Utils;
 import com.google.gson.JsonObject;
-import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import org.sightline.binding.NativeCache;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.GitLfs;
 import org.sightline.formats.JsonFields;
 import org.sightline.formats.Sha256;
 
 /**
- * A Hugging Face {@code tokenizer.json}, run by the original Rust library through DJL's binding.
+ * A Hugging Face {@code tokenizer.json} of Llama's kind, with the ids of their library: byte-pair
+ * merges with byte fallback, so that any text can be encoded. Other models, normalisers and
+ * templates are refused by name; padding, truncation and the decoder do not bear on the ids of a
+ * prompt and are passed over.
  *
- * <p>{@link #open} reads any file; {@link #embedded} the small one in this jar, which has the
- * structure of Llama 2's (byte-pair merges with byte fallback, so any text can be encoded) and ids
- * below 768, for the nano preset.
- *
- * <p>The binding's usage ping is switched off, and it is kept from downloading anything. It unpacks
- * its library beside Sightline's, or where the property {@code DJL_CACHE_DIR} says.
+ * <p>{@link #open} reads any such file; {@link #embedded} the small one in this jar, which has the
+ * structure of Llama 2's and ids below 768, for the nano preset.
  */
 public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   private static final String EMBEDDED = "nano-tokenizer.json";
   private static final String BOS = "<s>";
   private static final String EOS = "</s>";
 
-  static {
-    // Read by the binding when its first class loads.
-    setDefault("ai.djl.offline", "true");
-    setDefault("OPT_OUT_TRACKING", "true");
-    setDefault("RUST_FLAVOR", "cpu");
-  }
-
-  private final String source;
   private final byte[] json;
+  private final BytePairs model;
+  private final WordStarts wordStarts;
+  private final AddedTokens exactTokens; // Looked for before the normaliser's work, and after it.
+  private final AddedTokens normalizedTokens;
   private final String pad; // or null
   private final long vocabularySize;
   private final long bosId;
   private final long eosId;
   private final long padId;
   private final OptionalLong wordStartId;
-  private HuggingFaceTokenizer tokenizer;
 
-  private HuggingFacePromptTokenizer(String source, byte[] json) throws IOException {
-    this.source = source;
+  private HuggingFacePromptTokenizer(byte[] json, JsonFields root) throws FormatException {
     this.json = json;
-    Map<String, Long> vocabulary = vocabulary(source, json);
-    long largest = vocabulary.values().stream().mapToLong(Long::longValue).max().orElse(-1);
-    bosId = require(vocabulary, BOS, "BOS");
-    eosId = require(vocabulary, EOS, "EOS");
+    model = BytePairs.read(root.object("model"));
+    wordStarts = WordStarts.read(root);
+    Map<String, Integer> ids = new HashMap<>(model.vocabulary());
+    List<JsonFields> added = root.has("added_tokens") ? root.objects("added_tokens") : List.of();
+    Map<String, Integer> exact = new HashMap<>();
+    Map<String, Integer> normalized = new HashMap<>();
+    for (JsonFields token : added) {
+      String content = AddedTokens.read(token, ids);
+      if (token.bool("normalized")) {
+        normalized.put(wordStarts.normalized(content), ids.get(content));
+      } else {
+        exact.put(content, ids.get(content));
+      }
+    }
+    exactTokens = new AddedTokens(exact);
+    normalizedTokens = new AddedTokens(normalized);
+    bosId = require(root, ids, BOS, "BOS");
+    eosId = require(root, ids, EOS, "EOS");
+    requireTemplate(root);
     // OpenVLA adds <PAD> right behind Llama's vocabulary; files from before that have none.
-    pad = Stream.of("<PAD>", "<pad>").filter(vocabulary::containsKey).findFirst().orElse(null);
-    padId = pad == null ? largest + 1 : vocabulary.get(pad);
+    pad = Stream.of("<PAD>", "<pad>").filter(ids::containsKey).findFirst().orElse(null);
+    long largest = ids.values().stream().mapToLong(Integer::longValue).max().orElseThrow();
+    padId = pad == null ? largest + 1 : ids.get(pad);
     vocabularySize = Math.max(largest, padId) + 1;
-    Long wordStart = vocabulary.get("\u2581");
-    wordStartId = wordStart == null ? OptionalLong.empty() : OptionalLong.of(wordStart);
-    tokenizer = load(source, json);
+    Integer mark = ids.get(WordStarts.MARK);
+    wordStartId = mark == null ? OptionalLong.empty() : OptionalLong.of(mark);
   }
 
   /**
    * Opens a {@code tokenizer.json}, or the one in a model folder.
    *
-   * @throws IOException if it is missing or malformed, or if the native library cannot be loaded;
-   *     the message says which
+   * @throws IOException if it is missing, malformed or not of Llama's kind; the message says which
    */
   public static HuggingFacePromptTokenizer open(Path fileOrFolder) throws IOException {
     Path file =
@@ -87,8 +91,8 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
                   ? " (a SentencePiece tokenizer.model alone is not enough)"
                   : ""));
     }
-    GitLfs.requireContent(file);
-    return new HuggingFacePromptTokenizer(file.toString(), Files.readAllBytes(file));
+    JsonFields root = JsonFields.read(file);
+    return new HuggingFacePromptTokenizer(Files.readAllBytes(file), root);
   }
 
   /** Opens the tokenizer in this jar: about 700 ids, for the nano preset. */
@@ -97,7 +101,9 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
       if (resource == null) {
         throw new IOException("resource " + EMBEDDED + " is missing from the Sightline jar");
       }
-      return new HuggingFacePromptTokenizer("embedded " + EMBEDDED, resource.readAllBytes());
+      byte[] json = resource.readAllBytes();
+      String text = new String(json, StandardCharsets.UTF_8);
+      return new HuggingFacePromptTokenizer(json, JsonFields.of(Path.of(EMBEDDED), "", text));
     }
   }
 
@@ -124,20 +130,22 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
 
   @Override
   public long[] encode(String text) {
-    long[] ids = tokenizer().encode(text, true, false).getIds();
-    if (ids.length > 0 && ids[0] == bosId) {
-      return ids;
+    LongStream.Builder ids = LongStream.builder().add(bosId);
+    for (AddedTokens.Piece exact : exactTokens.split(text)) {
+      if (exact.isToken()) {
+        ids.add(exact.id());
+        continue;
+      }
+      for (AddedTokens.Piece piece : normalizedTokens.split(wordStarts.normalized(exact.text()))) {
+        if (piece.isToken()) {
+          ids.add(piece.id());
+          continue;
+        }
+        boolean first = exact.start() == 0 && piece.start() == 0;
+        wordStarts.words(piece.text(), first).forEach(word -> model.encode(word, ids));
+      }
     }
-    // Not every file has a post-processor that adds BOS.
-    long[] withBos = new long[ids.length + 1];
-    withBos[0] = bosId;
-    System.arraycopy(ids, 0, withBos, 1, ids.length);
-    return withBos;
-  }
-
-  @Override
-  public String decode(long[] ids) {
-    return tokenizer().decode(ids, true);
+    return ids.build().toArray();
   }
 
   @Override
@@ -165,83 +173,38 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
     return wordStartId;
   }
 
-  @Override
-  public void close() {
-    if (tokenizer != null) {
-      tokenizer.close();
-      tokenizer = null;
-    }
-  }
-
-  private HuggingFaceTokenizer tokenizer() {
-    if (tokenizer == null) {
-      throw new IllegalStateException("tokenizer " + source + " is closed");
-    }
-    return tokenizer;
-  }
-
-  private long require(Map<String, Long> vocabulary, String token, String role)
-      throws DatasetFormatException {
-    Long id = vocabulary.get(token);
+  private static int require(JsonFields root, Map<String, Integer> ids, String token, String role)
+      throws FormatException {
+    Integer id = ids.get(token);
     if (id == null) {
-      throw new DatasetFormatException(
-          source + ": no token '" + token + "', expected it as " + role + " of a Llama tokenizer");
+      throw new FormatException(
+          root.file(),
+          "vocabulary",
+          "no token '" + token + "'",
+          "it as " + role + " of a Llama tokenizer");
     }
     return id;
   }
 
-  private static Map<String, Long> vocabulary(String source, byte[] json) throws FormatException {
-    JsonFields root = JsonFields.of(Path.of(source), "", new String(json, StandardCharsets.UTF_8));
-    JsonFields vocabulary = root.object("model").object("vocab");
-    Map<String, Long> ids = new HashMap<>();
-    for (String token : vocabulary.keys()) {
-      ids.put(token, (long) vocabulary.integer(token));
+  /** Passes if the file puts nothing around a text but BOS, which comes in any case. */
+  private void requireTemplate(JsonFields root) throws FormatException {
+    if (!root.has("post_processor")) {
+      return;
     }
-    if (root.has("added_tokens")) {
-      for (JsonFields added : root.objects("added_tokens")) {
-        ids.put(added.text("content"), (long) added.integer("id"));
+    JsonFields processor = root.object("post_processor");
+    processor.require("type", processor.text("type", null), "TemplateProcessing");
+    List<String> parts = new ArrayList<>();
+    for (JsonFields part : processor.objects("single")) {
+      String kind = part.has("SpecialToken") ? "SpecialToken" : "Sequence";
+      parts.add(part.object(kind).text("id"));
+    }
+    if (parts.equals(List.of(BOS, "A"))) {
+      JsonFields bos = processor.object("special_tokens").object(BOS);
+      if (!bos.longs("ids").equals(List.of(bosId))) {
+        throw bos.wrong("ids", "[" + bosId + "]");
       }
-    }
-    return ids;
-  }
-
-  private static HuggingFaceTokenizer load(String source, byte[] json) throws IOException {
-    if (Utils.getEnvOrSystemProperty("DJL_CACHE_DIR") == null) {
-      // DJL itself would trust a folder below the one for temporary files, whoever made it.
-      setDefault("ENGINE_CACHE_DIR", NativeCache.home().toString());
-    }
-    try {
-      return HuggingFaceTokenizer.newInstance(
-          new ByteArrayInputStream(json), Map.of("truncation", "false", "padding", "false"));
-    } catch (LinkageError | EngineException | IllegalStateException e) {
-      // DJL's own exceptions say that the library could not be found, unpacked or linked.
-      throw noLibrary(e);
-    } catch (RuntimeException e) {
-      throw new DatasetFormatException(
-          source + ": rejected by the tokenizers library: " + e.getMessage());
-    }
-  }
-
-  private static IOException noLibrary(Throwable e) {
-    StringBuilder causes = new StringBuilder(String.valueOf(e.getMessage()));
-    for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
-      causes.append("; ").append(cause.getMessage());
-    }
-    return new IOException(
-        "the native library of ai.djl.huggingface:tokenizers could not be loaded on "
-            + System.getProperty("os.name")
-            + " "
-            + System.getProperty("os.arch")
-            + " from "
-            + Utils.getEngineCacheDir("tokenizers")
-            + " (which must be writable; -DDJL_CACHE_DIR=... names another folder): "
-            + causes,
-        e);
-  }
-
-  private static void setDefault(String property, String value) {
-    if (System.getProperty(property) == null) {
-      System.setProperty(property, value);
+    } else if (!parts.equals(List.of("A"))) {
+      throw processor.wrong("single", BOS + " before the text, nothing behind it");
     }
   }
 }

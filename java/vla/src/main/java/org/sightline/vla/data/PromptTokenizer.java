@@ -7,9 +7,6 @@ public interface PromptTokenizer extends AutoCloseable {
   /** The ids of a text with BOS in front and no EOS. */
   long[] encode(String text);
 
-  /** The text of ids, without special tokens. */
-  String decode(long[] ids);
-
   /** Number of ids, added tokens included; every id is smaller. */
   long vocabularySize();
 
@@ -28,6 +25,7 @@ public interface PromptTokenizer extends AutoCloseable {
    */
   OptionalLong wordStartId();
 
+  /** Frees what an implementation may hold outside of the heap. */
   @Override
-  void close();
+  default void close() {}
 }
