@@ -2,7 +2,6 @@ package org.sightline.formats;
 
 import java.util.List;
 import java.util.Objects;
-import java.util.regex.Pattern;
 
 /**
  * A set of modules in the three ways PEFT's {@code target_modules} can say it (and, but for the
@@ -30,7 +29,12 @@ public sealed interface ModuleFilter {
 
     @Override
     public boolean matches(String module) {
-      return names.stream().anyMatch(name -> module.equals(name) || module.endsWith("." + name));
+      return names.stream().anyMatch(name -> endsIn(module, name));
+    }
+
+    private static boolean endsIn(String module, String name) {
+      int start = module.length() - name.length();
+      return module.endsWith(name) && (start == 0 || module.charAt(start - 1) == '.');
     }
   }
 
@@ -46,8 +50,7 @@ public sealed interface ModuleFilter {
 
     @Override
     public boolean matches(String module) {
-      Pattern pattern = PythonRegex.compile(expression);
-      return pattern.matcher(module).matches();
+      return PythonRegex.compile(expression).matches(module);
     }
   }
 

@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
@@ -34,11 +35,16 @@ public record PeftConfig(
     String baseModel,
     String taskType) {
 
+  /** Twice what full names of OpenVLA-7B's 439 modules would have. */
+  private static final int MAX_PATTERNS = 50_000;
+
   public PeftConfig {
     Objects.requireNonNull(lora, "lora");
     Objects.requireNonNull(targets, "targets");
     rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
     alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+    checkSize("rank_pattern", rankPattern.keySet());
+    checkSize("alpha_pattern", alphaPattern.keySet());
     rankPattern.forEach((key, rank) -> checkPattern("rank_pattern", key, lora, rank, 1));
     alphaPattern.forEach((key, alpha) -> checkPattern("alpha_pattern", key, lora, 1, alpha));
   }
@@ -47,9 +53,25 @@ public record PeftConfig(
       String name, String key, LoraConfig lora, int rank, double alpha) {
     try {
       PythonRegex.compile(key);
+      matches(key, "");
       with(lora, rank, alpha);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(name + ": " + key + ": " + e.getMessage(), e);
+    }
+  }
+
+  /** A module may be compared with all keys. */
+  private static void checkSize(String name, Collection<String> keys) {
+    double size = keys.stream().mapToDouble(PythonRegex::size).sum();
+    if (size > MAX_PATTERNS) {
+      throw new IllegalArgumentException(
+          String.format(
+              Locale.ROOT,
+              "%s: found %d keys of %.0f characters, expected at most %d in all",
+              name,
+              keys.size(),
+              size,
+              MAX_PATTERNS));
     }
   }
 

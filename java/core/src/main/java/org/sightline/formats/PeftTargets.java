@@ -1,9 +1,9 @@
 package org.sightline.formats;
 
+import com.google.re2j.Matcher;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
-import java.util.regex.Matcher;
 
 /**
  * Which modules of a base model a PEFT adapter wraps, by the rules of PEFT's {@code
@@ -31,6 +31,7 @@ public record PeftTargets(
           "excluded must be names or an expression, found \"all-linear\"");
     }
     layersPatterns.forEach(PythonRegex::compile);
+    layersPatterns.forEach(pattern -> layer(pattern, ""));
   }
 
   /** Modules by name, nothing excluded. */
@@ -74,12 +75,17 @@ public record PeftTargets(
   }
 
   private boolean inLayer(String pattern, String module) {
-    return layers.contains(layer(pattern, module));
+    long layer = layer(pattern, module);
+    return layers.stream().anyMatch(number -> number == layer);
   }
 
   /** The number after the list's name, or -1. */
-  private static int layer(String pattern, String module) {
+  private static long layer(String pattern, String module) {
     Matcher matcher = PythonRegex.compile(".*?\\." + pattern + "\\.(\\d+)\\.").matcher(module);
-    return matcher.lookingAt() ? Integer.parseInt(matcher.group(matcher.groupCount())) : -1;
+    if (!matcher.lookingAt()) {
+      return -1;
+    }
+    String digits = matcher.group(matcher.groupCount());
+    return digits.length() > 18 ? Long.MAX_VALUE : Long.parseLong(digits);
   }
 }

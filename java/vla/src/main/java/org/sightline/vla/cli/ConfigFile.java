@@ -16,8 +16,14 @@ import java.util.Set;
 import org.sightline.formats.JsonFields;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.events.AliasEvent;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.Mark;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 import org.snakeyaml.engine.v2.nodes.MappingNode;
 import org.snakeyaml.engine.v2.nodes.Node;
 import org.snakeyaml.engine.v2.nodes.NodeTuple;
@@ -41,6 +47,9 @@ final class ConfigFile {
    * @param where file and line, for messages
    */
   record Value(String text, String where) {}
+
+  private static final int MAX_BYTES = 1 << 20;
+  private static final int MAX_DEPTH = 100;
 
   private final Map<String, Value> values;
 
@@ -83,6 +92,10 @@ final class ConfigFile {
   }
 
   private static String text(Path file) throws IOException {
+    if (Files.size(file) > MAX_BYTES) {
+      throw new IllegalArgumentException(
+          "%s: found %d bytes, expected at most %d".formatted(file, Files.size(file), MAX_BYTES));
+    }
     if (file.toString().endsWith(".json")) {
       JsonFields.read(file); // Knows better than a reader of YAML what is wrong with JSON.
     }
@@ -96,15 +109,13 @@ final class ConfigFile {
   private static ConfigFile of(String file, String text, Set<String> known, String under) {
     Optional<Node> root;
     try {
-      root = new Compose(LoadSettings.builder().setLabel(file).build()).composeString(text);
+      LoadSettings settings = LoadSettings.builder().setLabel(file).build();
+      requireBounded(file, new Parse(settings).parseString(text));
+      root = new Compose(settings).composeString(text);
     } catch (MarkedYamlEngineException e) {
-      String place =
-          e.getProblemMark()
-              .map(
-                  mark ->
-                      ", line %d, column %d".formatted(mark.getLine() + 1, mark.getColumn() + 1))
-              .orElse("");
-      throw new IllegalArgumentException(file + place + ": " + e.getProblem(), e);
+      throw new IllegalArgumentException(file + place(e.getProblemMark()) + e.getProblem(), e);
+    } catch (YamlEngineException e) {
+      throw new IllegalArgumentException(file + ": " + e.getMessage(), e);
     }
     Map<String, Value> values = new LinkedHashMap<>();
     if (root.isPresent()) {
@@ -128,6 +139,32 @@ final class ConfigFile {
       }
     }
     return new ConfigFile(values);
+  }
+
+  /** What is composed out of a text may be far more than the text, and is composed by recursion. */
+  private static void requireBounded(String file, Iterable<Event> events) {
+    int depth = 0;
+    for (Event event : events) {
+      if (event instanceof CollectionStartEvent) {
+        depth++;
+      } else if (event instanceof CollectionEndEvent) {
+        depth--;
+      }
+      if (event instanceof AliasEvent || depth > MAX_DEPTH) {
+        String found = depth > MAX_DEPTH ? depth + " levels" : "an alias";
+        throw new IllegalArgumentException(
+            file
+                + place(event.getStartMark())
+                + "expected values without aliases, %d levels deep at most, found %s"
+                    .formatted(MAX_DEPTH, found));
+      }
+    }
+  }
+
+  private static String place(Optional<Mark> mark) {
+    return mark.map(m -> ", line %d, column %d".formatted(m.getLine() + 1, m.getColumn() + 1))
+            .orElse("")
+        + ": ";
   }
 
   private static MappingNode mapping(String file, Node node) {

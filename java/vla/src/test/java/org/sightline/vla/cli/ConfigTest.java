@@ -2,17 +2,22 @@ package org.sightline.vla.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
 import org.sightline.train.LayerReduction;
@@ -190,5 +195,51 @@ class ConfigTest {
     Cli cli = Cli.run("finetune --config " + file);
     assertEquals(2, cli.exitCode());
     assertTrue(cli.err().contains(file + ": expected text in UTF-8"), cli.err());
+  }
+
+  static Stream<Arguments> bombs() {
+    String levels = "expected values without aliases, 100 levels deep at most, found ";
+    StringBuilder laughs = new StringBuilder("a: &a [lol, lol]\n");
+    for (char c = 'b'; c < 'n'; c++) {
+      laughs.append("%s: &%s [%s]\n".formatted(c, c, ("*" + (char) (c - 1) + ", ").repeat(9)));
+    }
+    StringBuilder blocks = new StringBuilder();
+    for (int i = 0; i < 1_000; i++) {
+      blocks.append(" ".repeat(i)).append("a:\n");
+    }
+    return Stream.of(
+        Arguments.of("steps: " + "[".repeat(100_000) + "]".repeat(100_000), levels + "101 levels"),
+        Arguments.of("{a: ".repeat(100_000) + "1" + "}".repeat(100_000), levels + "101 levels"),
+        Arguments.of("- ".repeat(100_000) + "1", levels + "101 levels"),
+        Arguments.of("? ".repeat(50_000) + "a", levels + "101 levels"),
+        Arguments.of(blocks.toString(), levels + "101 levels"),
+        Arguments.of(laughs.toString(), ", line 2, column 8: " + levels + "an alias"),
+        Arguments.of("steps: &a [*a]", levels + "an alias"),
+        Arguments.of("seed: &a 7\nsteps: *a", levels + "an alias"),
+        Arguments.of("steps: " + "1".repeat(4_000_000), "found 4000007 bytes, expected at most"),
+        Arguments.of("steps: !!javax.script.ScriptEngineManager [x]", "run.yaml"),
+        Arguments.of("steps: 5 # \u0007", "run.yaml: "),
+        Arguments.of("steps: 5\u0000", "run.yaml: "),
+        Arguments.of("%YAML 3.0\n---\nsteps: 5", "run.yaml"),
+        Arguments.of("a: 1\n---\nb: 2", "run.yaml"),
+        Arguments.of("[a]: 1", "run.yaml, line 1: "),
+        Arguments.of("{a: 1}: 1", "run.yaml, line 1: "),
+        Arguments.of("null: 1", "run.yaml, line 1: "));
+  }
+
+  @ParameterizedTest
+  @MethodSource("bombs")
+  void whatMayGrowIsRefused(String text, String expected) throws IOException {
+    Path file = file(text);
+    Path output = folder.resolve("out");
+    Cli cli =
+        assertTimeoutPreemptively(
+            Duration.ofSeconds(30),
+            () -> Cli.run("finetune --config %s --output %s".formatted(file, output)));
+    assertEquals(2, cli.exitCode(), cli.err());
+    assertTrue(cli.err().contains(file.toString()), cli.err());
+    assertTrue(cli.err().contains(expected), cli.err());
+    assertFalse(cli.err().contains("\tat "), "a stack trace was printed: " + cli.err());
+    assertFalse(Files.exists(output));
   }
 }
