@@ -10,6 +10,12 @@ final class Checks {
     }
   }
 
+  static void atMost(String name, long value, long most) {
+    if (value > most) {
+      throw new IllegalArgumentException(name + " must be at most " + most + ", found " + value);
+    }
+  }
+
   static void notNegative(String name, long value) {
     if (value < 0) {
       throw new IllegalArgumentException(name + " must not be negative, found " + value);

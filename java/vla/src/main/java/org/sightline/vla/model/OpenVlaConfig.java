@@ -53,12 +53,13 @@ public record OpenVlaConfig(
     if (actionBins < 2) {
       throw new IllegalArgumentException("actionBins must be at least 2, found " + actionBins);
     }
-    if (actionBins + vocabularyPadding >= text.vocabularySize()) {
+    long notText = (long) actionBins + vocabularyPadding;
+    if (notText >= text.vocabularySize()) {
       throw new IllegalArgumentException(
           String.format(
               Locale.ROOT,
               "vocabularySize must exceed actionBins + vocabularyPadding = %d, found %d",
-              actionBins + vocabularyPadding,
+              notText,
               text.vocabularySize()));
     }
     if (bosToken < 0 || bosToken >= text.vocabularySize() - vocabularyPadding - actionBins) {

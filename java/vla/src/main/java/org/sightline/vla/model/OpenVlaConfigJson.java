@@ -98,7 +98,7 @@ final class OpenVlaConfigJson {
       text.require(off, text.bool(off, false), false);
     }
     int hidden = text.integer("hidden_size", 4096);
-    int heads = text.integer("num_attention_heads", 32);
+    int heads = text.positive("num_attention_heads", 32);
     text.require("num_key_value_heads", text.integer("num_key_value_heads", heads), heads);
     text.require("head_dim", text.integer("head_dim", hidden / heads), hidden / heads);
     return new LlamaConfig(

@@ -15,22 +15,52 @@ import org.bytedeco.pytorch.TensorVector;
  * frequencies in bf16 would be off by most of a radian at position 600.
  */
 final class RotaryEmbedding {
-  private final Tensor cos; // [maxPositions, headWidth/2]
-  private final Tensor sin;
+  /** More than any prompt of OpenVLA has; what a configuration allows may be any number. */
+  private static final int FIRST_POSITIONS = 4096;
+
+  /**
+   * @param cos [positions, headWidth/2]
+   * @param sin likewise
+   */
+  private record Table(Tensor cos, Tensor sin) {}
+
+  private final Modules modules;
+  private final long maxPositions;
+  private final float[] inverse;
+  private volatile Table table;
 
   RotaryEmbedding(Modules modules, LlamaConfig config) {
+    this.modules = modules;
+    maxPositions = config.maxPositions();
     int half = config.headWidth() / 2;
-    var inverse = new float[half];
+    inverse = new float[half];
     for (int i = 0; i < half; i++) {
       inverse[i] = (float) Math.pow(config.ropeTheta(), -2.0 * i / config.headWidth());
     }
-    cos = modules.own(Scopes.scoped(() -> angles(config, inverse).cos().to(modules.scalarType())));
-    sin = modules.own(Scopes.scoped(() -> angles(config, inverse).sin().to(modules.scalarType())));
+    table = tableOf(Math.min(maxPositions, FIRST_POSITIONS));
   }
 
-  private static Tensor angles(LlamaConfig config, float[] inverse) {
-    Tensor positions = arange(new Scalar((float) config.maxPositions()));
-    return positions.outer(org.bytedeco.pytorch.global.torch.tensor(inverse));
+  private Table tableOf(long positions) {
+    return new Table(
+        modules.own(Scopes.scoped(() -> angles(positions).cos().to(modules.scalarType()))),
+        modules.own(Scopes.scoped(() -> angles(positions).sin().to(modules.scalarType()))));
+  }
+
+  private Tensor angles(long positions) {
+    return arange(new Scalar((float) positions))
+        .outer(org.bytedeco.pytorch.global.torch.tensor(inverse));
+  }
+
+  /** A table of this many positions at least; earlier ones stay, for who is using them. */
+  private Table upTo(long positions) {
+    if (positions > table.cos().size(0)) {
+      synchronized (this) {
+        if (positions > table.cos().size(0)) {
+          table = Scopes.withoutGradient(() -> tableOf(Math.min(maxPositions, 2 * positions)));
+        }
+      }
+    }
+    return table;
   }
 
   /**
@@ -43,9 +73,10 @@ final class RotaryEmbedding {
     return Scopes.scoped(
         () -> {
           long tokens = x.size(2);
-          long half = cos.size(1);
-          Tensor c = cos.narrow(0, first, tokens).unsqueeze(1);
-          Tensor s = sin.narrow(0, first, tokens).unsqueeze(1);
+          Table angles = upTo(first + tokens);
+          long half = inverse.length;
+          Tensor c = angles.cos().narrow(0, first, tokens).unsqueeze(1);
+          Tensor s = angles.sin().narrow(0, first, tokens).unsqueeze(1);
           Tensor byToken = x.transpose(1, 2);
           Tensor x1 = byToken.narrow(3, 0, half);
           Tensor x2 = byToken.narrow(3, half, half);

@@ -67,6 +67,16 @@ public final class SafetensorsWeights implements Weights, AutoCloseable {
   }
 
   /**
+   * Passes if there are tensors for this many blocks.
+   *
+   * @param field where the number stands, for the error
+   * @throws FormatException if there are fewer
+   */
+  public void requireDepth(String field, int blocks) throws FormatException {
+    TensorAccount.requireDepth(field, blocks, files);
+  }
+
+  /**
    * Passes if the files hold a model's tensors, each with its shape and a floating type, and no
    * other.
    *

@@ -22,16 +22,38 @@ final class TensorAccount {
   /** A buffer that old Llama checkpoints carry and that is computed anew. */
   private static final Pattern COMPUTED = Pattern.compile(".*\\.rotary_emb\\.inv_freq");
 
+  /** More than any published model has: their names are listed at once. */
+  private static final int FEW_BLOCKS = 200;
+
   private TensorAccount() {}
 
   /** {@link #require(String, String, List, Predicate, ShardedSafetensors)} for an OpenVLA. */
   static void require(OpenVlaConfig model, ShardedSafetensors files) throws FormatException {
+    requireDepth("text_config.num_hidden_layers", model.text().layers(), files);
+    requireDepth("depth of the first vision tower", model.dino().depth(), files);
+    requireDepth("depth of the second vision tower", model.sigLip().depth(), files);
     require(
         model.preset(),
         "Hugging Face's OpenVLA",
         ModelSpec.of(model).parameters(),
         name -> COMPUTED.matcher(name).matches(),
         files);
+  }
+
+  /**
+   * Passes if there are tensors for this many blocks, which else may take minutes to list.
+   *
+   * @param field where the number stands, for the error
+   */
+  static void requireDepth(String field, int blocks, ShardedSafetensors files)
+      throws FormatException {
+    if (blocks > Math.max(FEW_BLOCKS, files.names().size())) {
+      throw new FormatException(
+          files.path(),
+          field,
+          blocks + " blocks",
+          "at most " + files.names().size() + ", the number of tensors in the files");
+    }
   }
 
   /**

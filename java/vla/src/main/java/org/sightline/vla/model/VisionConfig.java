@@ -42,8 +42,12 @@ public record VisionConfig(
     int positionGrid,
     PositionResampling resampling) {
 
+  /** So that counts of patches, and of numbers in one, are counts of an int. */
+  private static final int MAX_SIDE = 1 << 14;
+
   public VisionConfig {
     Checks.divides("patchSize", patchSize, "imageSize", imageSize);
+    Checks.atMost("imageSize", imageSize, MAX_SIDE);
     Checks.divides("heads", heads, "width", width);
     Checks.positive("depth", depth);
     Checks.positive("mlpWidth", mlpWidth);
@@ -58,6 +62,7 @@ public record VisionConfig(
     Objects.requireNonNull(mlp, "mlp");
     Objects.requireNonNull(resampling, "resampling");
     Checks.positive("positionGrid", positionGrid);
+    Checks.atMost("positionGrid", positionGrid, MAX_SIDE);
     if (resampling == PositionResampling.NONE && positionGrid != imageSize / patchSize) {
       throw new IllegalArgumentException(
           "positionGrid must be imageSize/patchSize, %d, where positions are not resampled, found %d"

@@ -41,6 +41,9 @@ final class TeacherWeights implements Weights {
    *     not floating-point
    */
   static TeacherWeights of(SafetensorsWeights files, TeacherModel model) throws FormatException {
+    for (TeacherModel.Variant variant : model.variants()) {
+      files.requireDepth("depth of " + model.name(), variant.config().vision().depth());
+    }
     TeacherWeights best =
         model.variants().stream()
             .map(variant -> new TeacherWeights(files, variant, stored(files, variant)))

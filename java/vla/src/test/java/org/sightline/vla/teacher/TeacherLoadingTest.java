@@ -3,12 +3,14 @@ package org.sightline.vla.teacher;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,6 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
@@ -308,5 +311,49 @@ class TeacherLoadingTest {
         assertThrows(
             IllegalArgumentException.class, () -> VisionTeacher.open(folder, 0, DType.FLOAT32));
     assertEquals("studentGrid must be positive, found 0", grid.getMessage());
+  }
+
+  /** Before a name is made for each block, and before anything of that size is allocated. */
+  @ParameterizedTest
+  @ValueSource(strings = {"2147483647", "1073741824", "100000000", "65536", "0", "-1", "1e18"})
+  void absurdSizesAreRefusedAtOnce(String value) throws Exception {
+    for (String key :
+        List.of(
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "mlp_ratio",
+            "image_size",
+            "patch_size")) {
+      String config =
+          TINY_DINO.replaceFirst("\"" + key + "\": \\d+", "\"%s\": %s".formatted(key, value));
+      TinyTeacher.write(folder, config, TinyTeacher.tensors());
+      String message =
+          assertTimeoutPreemptively(
+              Duration.ofSeconds(10),
+              () ->
+                  assertThrows(
+                          IOException.class,
+                          () -> VisionTeacher.open(folder, null, 2, DType.FLOAT32).close(),
+                          key)
+                      .getMessage());
+      assertTrue(message.startsWith(folder.toString()), message);
+    }
+    String json =
+        "{\"image_size\": 12, \"patch_size\": 3, \"width\": 24, \"depth\": 2147483647, \"heads\": 3,"
+            + " \"mlp_width\": 40, \"class_tokens\": 1, \"register_tokens\": 0, \"class_position\": true,"
+            + " \"layer_scale\": true, \"final_norm\": true, \"layer_norm_eps\": 1e-6,"
+            + " \"mean\": [0.5, 0.5, 0.5], \"std\": [0.5, 0.5, 0.5], \"weights\": \"none\"}";
+    Path file = folder.resolve("teacher.safetensors");
+    Safetensors.write(file, TinyTeacher.tensors(), Map.of("sightline.teacher", json));
+    String message =
+        assertTimeoutPreemptively(
+            Duration.ofSeconds(10),
+            () ->
+                assertThrows(
+                        IOException.class,
+                        () -> VisionTeacher.open(file, null, 2, DType.FLOAT32).close())
+                    .getMessage());
+    assertTrue(message.contains("found 2147483647 blocks, expected at most"), message);
   }
 }
