@@ -49,8 +49,8 @@ class Random {
   uint64_t state_;
 };
 
-// An owning sl_tensor. Rows may be padded: `pad` elements after each row, filled with a pattern
-// that padding_is_intact() looks for.
+// An owning sl_tensor whose memory ends with its last element. Rows may be padded: `pad` elements
+// between them, filled with a pattern that padding_is_intact() looks for.
 class Tensor {
  public:
   Tensor(std::vector<int64_t> shape, DType dtype = DType::kFloat32, int64_t pad = 0)
@@ -67,7 +67,8 @@ class Tensor {
     cols_ = cols;
     rows_ = 1;
     for (size_t d = 0; d + 1 < n; ++d) rows_ *= shape_[d];
-    memory_.assign(static_cast<size_t>(rows_ * pitch_ * item()) + 64, 0xA5);
+    const int64_t elements = size() > 0 ? (rows_ - 1) * pitch_ + cols_ : 0;
+    memory_.assign(static_cast<size_t>(elements * item()), 0xA5);
     for (int64_t i = 0; i < size(); ++i) set(i, 0.);
     tensor_.data = memory_.data();
     tensor_.device = {SL_CPU, 0};
@@ -89,7 +90,7 @@ class Tensor {
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
   DType dtype() const { return dtype_; }
-  void* data() { return memory_.data(); }
+  void* data() { return memory_.data() + origin_; }
 
   double at(int64_t i) const {
     const uint8_t* p = address(i);
@@ -120,6 +121,20 @@ class Tensor {
     for (int64_t i = 0; i < size(); ++i) set(i, scale * random.normal());
     return *this;
   }
+  // Begins so many elements later, which byte_offset tells.
+  Tensor& shift(int64_t elements) {
+    origin_ = elements * item();
+    memory_.insert(memory_.begin(), static_cast<size_t>(origin_), 0xA5);
+    tensor_.data = memory_.data();
+    tensor_.byte_offset = static_cast<uint64_t>(origin_);
+    return *this;
+  }
+  // One row for all, read with strides of 0: an input.
+  Tensor& broadcast() {
+    for (int64_t i = cols_; i < size(); ++i) set(i, at(i % cols_));
+    std::fill_n(strides_.begin(), std::max<size_t>(strides_.size(), 1) - 1, 0);
+    return *this;
+  }
   Tensor& fill_value(double value) {
     for (int64_t i = 0; i < size(); ++i) set(i, value);
     return *this;
@@ -133,27 +148,28 @@ class Tensor {
   const std::vector<uint8_t>& bytes() const { return memory_; }
 
   bool padding_is_intact() const {
-    for (int64_t r = 0; r < rows_; ++r) {
-      for (int64_t b = (r * pitch_ + cols_) * item(); b < (r + 1) * pitch_ * item(); ++b) {
-        if (memory_[static_cast<size_t>(b)] != 0xA5) return false;
-      }
+    const auto holds = [this](int64_t begin, int64_t end) {
+      return std::all_of(memory_.begin() + begin, memory_.begin() + end,
+                         [](uint8_t byte) { return byte == 0xA5; });
+    };
+    bool intact = holds(0, origin_);
+    for (int64_t r = 0; r + 1 < rows_ && cols_ > 0; ++r) {
+      const int64_t row = origin_ + r * pitch_ * item();
+      intact &= holds(row + cols_ * item(), row + pitch_ * item());
     }
-    for (size_t b = static_cast<size_t>(rows_ * pitch_ * item()); b < memory_.size(); ++b) {
-      if (memory_[b] != 0xA5) return false;
-    }
-    return true;
+    return intact;
   }
 
  private:
   int64_t item() const { return sightline::element_size(dtype_); }
   const uint8_t* address(int64_t i) const {
-    return memory_.data() + (i / cols_ * pitch_ + i % cols_) * item();
+    return memory_.data() + origin_ + (i / cols_ * pitch_ + i % cols_) * item();
   }
   uint8_t* address(int64_t i) { return const_cast<uint8_t*>(std::as_const(*this).address(i)); }
 
   std::vector<int64_t> shape_, strides_;
   DType dtype_;
-  int64_t rows_, cols_, pitch_;
+  int64_t rows_, cols_, pitch_, origin_ = 0;  // the last in bytes
   std::vector<uint8_t> memory_;
   sl_tensor tensor_;
 };

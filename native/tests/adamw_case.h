@@ -103,17 +103,22 @@ struct Parameter {
     }
   }
 
-  // Elements whose bits differ from the restatement.
+  // Elements whose bits differ from the restatement, of which a NaN may be any.
   int64_t differing() const {
+    const auto differs = [](double a, double b) {
+      return a != b && !(std::isnan(a) && std::isnan(b));
+    };
     int64_t count = 0;
     for (size_t i = 0; i < p.size(); ++i) {
       const auto e = static_cast<int64_t>(i);
       const double rounded = param.dtype() == DType::kFloat32 ? p[i]
                              : kept == Kept::kRemainder       ? rounded_away(p[i])
                                                               : round_to_bf16(p[i]);
-      count += param.at(e) != rounded || exp_avg.at(e) != m[i] || exp_avg_sq.at(e) != v[i] ||
-               (kept == Kept::kMaster && master.at(e) != p[i]) ||
-               (kept == Kept::kRemainder && joined(param, remainder, e) != bits_of(p[i]));
+      const uint32_t whole = joined(param, remainder, e);
+      count += differs(param.at(e), rounded) || differs(exp_avg.at(e), m[i]) ||
+               differs(exp_avg_sq.at(e), v[i]) ||
+               (kept == Kept::kMaster && differs(master.at(e), p[i])) ||
+               (kept == Kept::kRemainder && !std::isnan(p[i]) && whole != bits_of(p[i]));
     }
     return count;
   }

@@ -55,26 +55,6 @@ TEST(backward_accumulates) {
   for_each_shape([](const LoraShape& s, uint64_t seed) { check_backward(s, seed, true); });
 }
 
-TEST(random_shapes) {
-  Random random(77);
-  for (int i = 0; i < 40; ++i) {
-    LoraShape s{{1 + random.below(90)}, 1 + random.below(150), {}, {}};
-    const int64_t count = 1 + random.below(4);
-    for (int64_t l = 0; l < count; ++l) {
-      s.n.push_back(1 + random.below(130));
-      s.rank.push_back(1 + random.below(70));
-      s.seeds.push_back(static_cast<uint64_t>(random.below(2)));
-    }
-    s.x = kBothDTypes[random.below(2)];
-    s.weight = kBothDTypes[random.below(2)];
-    s.adapter = kBothDTypes[random.below(2)];
-    s.dropout = random.below(2) ? 0. : 0.9 * random.uniform();
-    s.pad = random.below(3);
-    check_forward(s, random.bits());
-    check_backward(s, random.bits(), random.below(2) == 1);
-  }
-}
-
 // y is linear in each of x, A and B alone, so a central difference has no truncation error and its
 // step may be large.
 TEST(backward_matches_finite_differences) {

@@ -14,7 +14,8 @@ namespace sightline {
 
 using numbers::from_bf16, numbers::relative_error, numbers::round_to_bf16, numbers::to_bf16;
 
-// A [batch, rows, cols] tensor whose rows lie row_stride apart in a buffer filled with a canary.
+// A [batch, rows, cols] tensor whose rows lie row_stride apart in a buffer filled with a canary
+// that ends with the last element.
 struct TestTensor {
   DType dtype;
   int64_t batch, rows, cols, batch_stride, row_stride;
@@ -28,7 +29,8 @@ struct TestTensor {
         cols(c),
         batch_stride(r * (c + row_gap) + batch_gap),
         row_stride(c + row_gap),
-        bytes(static_cast<size_t>(b * batch_stride * element_size(type)), 0x5a) {}
+        bytes(static_cast<size_t>(b * r * c > 0 ? offset(b * r - 1, c) * element_size(type) : 0),
+              0x5a) {}
 
   int64_t offset(int64_t row, int64_t col) const {
     return (row / rows) * batch_stride + (row % rows) * row_stride + col;

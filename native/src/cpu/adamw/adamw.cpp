@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/nan.h"
 #include "cpu/elementwise/elementwise.h"
 #include "cpu/isa.h"
 #include "cpu/workspace.h"
@@ -182,9 +183,8 @@ sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& s
 
   if (step.report != nullptr) {
     const GradStatistics total = total_of(adamw);
-    step.report[0] =
-        static_cast<float>(std::abs(step.grad_scale) * std::sqrt(total.sum_of_squares));
-    step.report[1] = static_cast<float>(clip);
+    step.report[0] = one_nan(std::abs(step.grad_scale) * std::sqrt(total.sum_of_squares));
+    step.report[1] = one_nan(clip);
     step.report[2] = static_cast<float>(total.nonfinite);
     step.report[3] = skip ? 1.f : 0.f;
   }

@@ -27,6 +27,7 @@
 #include <memory>
 #include <new>
 
+#include "common/nan.h"
 #include "cpu/alignment/row_block.h"
 #include "cpu/alignment/weight_gradients.h"
 #include "cpu/isa.h"
@@ -176,7 +177,7 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   }
   double sum = 0;
   for (int64_t i = 0; i < tokens; ++i) sum += scratch.token_loss[i];
-  *call.loss = static_cast<float>(-sum / weight);
+  *call.loss = one_nan(-sum / weight);
   return SL_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/nan.h"
 #include "common/philox.h"
 #include "cpu/gemm/pack.h"
 
@@ -173,7 +174,7 @@ class Block {
         call_.token_weight ? *reinterpret_cast<const float*>(call_.token_weight.at(batch, column))
                            : 1.0;
     if (call_.cosine) {
-      *reinterpret_cast<float*>(call_.cosine.at(batch, column)) = static_cast<float>(c);
+      *reinterpret_cast<float*>(call_.cosine.at(batch, column)) = one_nan(c);
     }
     run_.token_loss[token] = weight * c;
     if (!run_.backward) return;

@@ -1,5 +1,6 @@
 #include <cstddef>
 
+#include "common/nan.h"
 #include "common/philox.h"
 #include "cpu/elementwise/tables.h"
 
