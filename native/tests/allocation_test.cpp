@@ -1,41 +1,18 @@
-// After its first call a thread computes without allocating: counted at operator new and
-// aligned_alloc.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+// After its first call a thread computes without allocating.
 #include "alignment_fixture.h"
+#include "allocations.h"
 #include "harness.h"
 #include "isa_test.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-}
-
-void* operator new(size_t size) {
-  ++allocations;
-  void* memory = std::malloc(size > 0 ? size : 1);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-
-extern "C" void* aligned_alloc(size_t alignment, size_t size) {
-  ++allocations;
-  void* memory = nullptr;
-  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
-}
 
 using namespace sightline;
 
 TEST(the_counters_count) {
-  const int64_t before = allocations;
+  const int64_t before = allocations::made;
   AlignmentProblem problem({1, 4, 8, 8, 4}, {});
-  const int64_t made = allocations;
+  const int64_t made = allocations::made;
   CHECK_GE(made - before, 1);
   AlignmentProblem::Handle handle(problem);
-  CHECK_GE(allocations - made, 2);  // the handle and its packed weights
+  CHECK_GE(allocations::made - made, 2);  // the handle and its packed weights
 }
 
 TEST(a_warm_call_allocates_nothing) {
@@ -48,9 +25,9 @@ TEST(a_warm_call_allocates_nothing) {
       return kCpuBackend.alignment_loss(handle.alignment, problem.context, call);
     };
     CHECK_EQ(run(), SL_OK);
-    const int64_t warm = allocations;
+    const int64_t warm = allocations::made;
     for (int i = 0; i < 3; ++i) CHECK_EQ(run(), SL_OK);
-    CHECK_EQ(allocations - warm, 0);
+    CHECK_EQ(allocations::made - warm, 0);
   }
 }
 

@@ -15,7 +15,10 @@
  *
  * Sizes: operands and results of matrix products have at most 2^26 rows and as many columns.
  * Threads: all functions may be called from any thread; calls on one handle may run concurrently
- * where its text says so. The library never changes OpenMP's settings.
+ * where its text says so. The library never changes OpenMP's settings. Memory that it lacks is
+ * SL_OUT_OF_MEMORY; a thread, or memory of a thread's own, that the system refuses to OpenMP ends
+ * the process with OpenMP's message, before the call has written anything. A call with num_threads
+ * = 1 asks for no thread.
  *
  * Formulas and tolerances: fp32 results are within 1e-5, fp32 results through TF32 (CUDA, on
  * request) within 2e-3, bf16 results within 8e-3, of an fp64 reference (relative Frobenius norm).
