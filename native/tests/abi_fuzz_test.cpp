@@ -1,5 +1,5 @@
 // Ten thousand random, mostly invalid calls: each returns a status, a failed one has a message and
-// has changed no byte, a successful one no input.
+// has changed no byte, a successful one no input. Queries of sizes that no memory has.
 #include "abi_calls.h"
 #include "harness.h"
 
@@ -138,6 +138,50 @@ TEST(ten_thousand_random_calls) {
   CHECK_GE(counts[SL_OK], 2500);
   CHECK_GE(counts[SL_INVALID_ARGUMENT], 5000);
   if (no_cuda) CHECK_GE(counts[SL_UNAVAILABLE], 30);
+}
+
+// Rows repeated by strides of 0 have any size without memory. What a query answers holds at least T
+// of both linears, without wrapping around.
+TEST(queries_of_any_size) {
+  constexpr int64_t kMost = int64_t{1} << 26;
+  const int64_t sizes[] = {1,         7,         8191,      kMost - 1, kMost,
+                           kMost + 1, 1ll << 32, 1ll << 58, INT64_MAX};
+  Random random(2025);
+  int answered = 0;
+  for (int i = 0; i < 3000; ++i) {
+    CallPtr call = lora_call(random.bits(), "backward");
+    const auto size = [&] { return sizes[random.below(random.below(4) ? 5 : std::size(sizes))]; };
+    const auto repeat = [&](const std::string& name, const std::vector<int64_t>& shape) {
+      sl_tensor& t = call->at(name);
+      for (size_t d = 0; d < shape.size(); ++d) {
+        t.shape[d] = shape[d];
+        t.strides[d] = d + 1 == shape.size() ? 1 : 0;
+      }
+    };
+    const int64_t b = random.below(2) ? 1 : 7, t = size(), k = size(), n = size(), r = size();
+    repeat("x", {b, t, k});
+    call->set_null("dx");
+    for (const char* linear : {"linears[0].", "linears[1]."}) {
+      const std::string l = linear;
+      repeat(l + "weight", {n, k});
+      repeat(l + "bias", {n});
+      repeat(l + "a", {r, k});
+      repeat(l + "b", {n, r});
+      repeat(l + "dy", {b, t, n});
+      for (const char* unwanted : {"s", "da", "db"}) call->set_null(l + unwanted);
+    }
+    call->context.workspace_query = &call->workspace_needed;
+    bool kept = false;
+    const sl_status status = call->run(&kept);
+    CHECK(kept);
+    const bool fits = std::max({k, n, r}) <= kMost && t <= kMost / b;
+    CHECK_EQ(status, fits ? SL_OK : SL_INVALID_ARGUMENT);
+    if (status != SL_OK) continue;
+    ++answered;
+    CHECK_GE(call->workspace_needed, static_cast<uint64_t>(b * t * r) * 2 * 4);
+    CHECK_LE(call->workspace_needed, static_cast<uint64_t>(INT64_MAX));
+  }
+  CHECK_GE(answered, 300);
 }
 
 TEST_MAIN()

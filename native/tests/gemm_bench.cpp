@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
         void* workspace =
             std::aligned_alloc(64, size_t(gemm_workspace_bytes(table, compute, threads)));
         void* packed_memory =
-            std::aligned_alloc(64, size_t(align_scratch(packed_b_bytes(table, compute, k, n))));
+            std::aligned_alloc(64, size_t(round_up(packed_b_bytes(table, compute, k, n), 64)));
         const PackedB packed =
             pack_b(table, compute, operand(b.view2(), along_k), k, n, packed_memory, threads);
         StoreEpilogue store;

@@ -48,8 +48,9 @@ sl_status check_layout(const Arg& arg, const sl_tensor& tensor, int64_t itemsize
   overflow |= __builtin_mul_overflow(static_cast<uintptr_t>(last_element) + 1,
                                      static_cast<uintptr_t>(itemsize), &bytes);
   overflow |= __builtin_add_overflow(begin, bytes, &end);
-  // No system hands out addresses of the upper half: a byte_offset that leads there is a mistake.
-  if (overflow || end > static_cast<uintptr_t>(INTPTR_MAX)) {
+  // No system hands out addresses of the upper half: a byte_offset that leads there is a mistake. A
+  // quarter leaves room for a whole number of strides.
+  if (overflow || end > static_cast<uintptr_t>(INTPTR_MAX / 2)) {
     return invalid(arg,
                    "shape %s, strides %s and byte_offset %" PRIu64
                    ", expected an extent within the address space",

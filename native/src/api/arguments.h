@@ -36,9 +36,9 @@ sl_status check_tensor(const Arg& arg, const sl_tensor* tensor, int min_dims, in
 sl_status check_tensor_of(const Arg& arg, const sl_tensor* tensor, const sl_dtype& dtype,
                           const char* name, int min_dims, int max_dims, const char* layout);
 
-// As check_tensor, of an operand or result of matrix products. Scratch has at most the product of
-// two of their extents, some of it once for each linear of a call: bounded so, no size leaves 63
-// bits.
+// As check_tensor, of an operand or result of matrix products. Offsets and loops count at most the
+// product of two of their extents, some of it once for each linear of a call: bounded so, none
+// leaves 63 bits. Memory is counted by common/arena.h besides.
 inline constexpr int64_t kMaxExtent = int64_t{1} << 26;
 sl_status check_matrix(const Arg& arg, const sl_tensor* tensor, int min_dims, int max_dims,
                        const char* layout);

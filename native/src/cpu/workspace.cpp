@@ -21,7 +21,7 @@ struct Cache {
   bool reserve(int64_t wanted) {
     if (wanted <= bytes) return true;
     std::free(memory);
-    memory = std::aligned_alloc(kScratchAlignment, static_cast<size_t>(align_scratch(wanted)));
+    memory = std::aligned_alloc(kScratchAlignment, static_cast<size_t>(wanted));
     bytes = memory != nullptr ? wanted : 0;
     return memory != nullptr;
   }
@@ -31,7 +31,11 @@ struct Cache {
 
 sl_status acquire_workspace(const sl_context& context, int64_t bytes, void** out) {
   // At any address: what may have to be skipped is asked for too.
-  const auto needed = static_cast<uint64_t>(bytes + kScratchAlignment);
+  const int64_t anywhere = checked_sum(bytes, kScratchAlignment);
+  if (anywhere == kTooMuch) {
+    return set_error(SL_OUT_OF_MEMORY, "scratch memory: 2^63 bytes or more are needed");
+  }
+  const auto needed = static_cast<uint64_t>(anywhere);
   if (context.workspace_query != nullptr) {
     *context.workspace_query = needed;
     return kWorkspaceQueried;

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "common/arena.h"
+
 namespace sightline::torch_ops {
 
 void check_libtorch(int32_t error, const char* call) {
@@ -21,7 +23,7 @@ void refuse(const std::string& message) { throw std::invalid_argument(message); 
 Tensor Tensor::empty(const std::vector<int64_t>& shape, int32_t dtype, const Tensor& like) {
   std::vector<int64_t> strides(shape.size(), 1);
   for (size_t d = shape.size(); d-- > 1;)
-    strides[d - 1] = strides[d] * (shape[d] > 0 ? shape[d] : 1);
+    strides[d - 1] = checked_product(strides[d], shape[d] > 0 ? shape[d] : 1);
   const LibTorch& torch = libtorch();
   int32_t device = 0;
   check_libtorch(torch.aoti_torch_get_device_type(like.handle_, &device), "get_device_type");

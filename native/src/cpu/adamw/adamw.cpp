@@ -130,6 +130,11 @@ sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
   adamw->tensors.assign(tensors, tensors + count);
   adamw->steps.assign(static_cast<size_t>(count), 0);
   adamw->scalars.resize(static_cast<size_t>(count));
+  int64_t chunks = 0;  // too many for memory fail at once, not when it is full
+  for (int64_t i = 0; i < count; ++i) {
+    chunks = checked_sum(chunks, tensors[i].param.size / kChunk + 1);
+  }
+  adamw->chunks.reserve(static_cast<size_t>(chunks));
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t begin = 0; begin < tensors[i].param.size; begin += kChunk) {
       adamw->chunks.push_back({i, begin, std::min(kChunk, tensors[i].param.size - begin)});

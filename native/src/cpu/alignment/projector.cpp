@@ -48,7 +48,8 @@ Projector::Storage Projector::layout(void* base) const {
   s.w1_backward = packed(p, d), s.w2_backward = packed(p, p), s.w3_backward = packed(z, p);
   s.gamma = vector(d), s.beta = vector(d);
   s.b1 = vector(p), s.b2 = vector(p), s.b3 = vector(z);
-  s.w1_plain = options.trainable ? take.take<float>(p * d + kRowPad) : nullptr;
+  s.w1_plain =
+      options.trainable ? take.take<float>(checked_sum(checked_product(p, d), kRowPad)) : nullptr;
   s.bytes = take.bytes();
   return s;
 }

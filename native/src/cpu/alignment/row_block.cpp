@@ -14,12 +14,12 @@ constexpr double kNormFloor = 1e-12;  // of F.normalize
 
 // The packed left operand: k blocks, in each all panels.
 int64_t packed_block_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
-  return rows / gemm.mr * a_panel_bytes(gemm, k);
+  return checked_product(rows / gemm.mr, a_panel_bytes(gemm, k));
 }
 int64_t packed_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
   const int64_t full = k / kGemmKc;
-  return full * packed_block_bytes(gemm, rows, kGemmKc) +
-         packed_block_bytes(gemm, rows, k % kGemmKc);
+  return checked_sum(checked_product(full, packed_block_bytes(gemm, rows, kGemmKc)),
+                     packed_block_bytes(gemm, rows, k % kGemmKc));
 }
 
 class Block {
@@ -231,10 +231,10 @@ BlockScratch BlockScratch::take(ScratchLayout& layout, const Projector& projecto
     packed = std::max(packed, packed_bytes(gemm, shape.rows, k));
   }
   s.packed = layout.take<char>(packed);
-  s.q1 = layout.take<float>(shape.rows * shape.p_ld);
-  s.q2 = layout.take<float>(shape.rows * shape.p_ld);
-  s.out = layout.take<float>(shape.rows * shape.out_ld);
-  s.rows = layout.take<float>(gemm.mr * shape.row_ld);
+  s.q1 = layout.take<float>(shape.rows, shape.p_ld);
+  s.q2 = layout.take<float>(shape.rows, shape.p_ld);
+  s.out = layout.take<float>(shape.rows, shape.out_ld);
+  s.rows = layout.take<float>(gemm.mr, shape.row_ld);
   s.target = layout.take<float>(shape.z_ld);
   for (float** column : {&s.mean_high, &s.mean_low, &s.rstd}) {
     *column = layout.take<float>(shape.rows);

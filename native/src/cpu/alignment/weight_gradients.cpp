@@ -68,16 +68,18 @@ WeightGradients WeightGradients::take(ScratchLayout& layout, const Projector& w,
   WeightGradients g{};
   const int64_t rows = std::min(kChunkTokens, tokens);
   // store() and add() read whole vectors of the last row
-  const auto floats = [&](int64_t count) { return layout.take<float>(count + kRowPad); };
+  const auto floats = [&](int64_t rows_of, int64_t of = 1) {
+    return layout.take<float>(checked_sum(checked_product(rows_of, of), kRowPad));
+  };
   g.p_ld = shape.p_ld, g.z_ld = shape.z_ld;
   for (float** buffer : {&g.chunk.a1, &g.chunk.a2, &g.chunk.dv, &g.chunk.du}) {
-    *buffer = floats(rows * g.p_ld);
+    *buffer = floats(rows, g.p_ld);
   }
-  g.chunk.dz = floats(rows * g.z_ld);
+  g.chunk.dz = floats(rows, g.z_ld);
   for (float** buffer : {&g.chunk.mean_high, &g.chunk.mean_low, &g.chunk.rstd}) {
     *buffer = floats(rows);
   }
-  g.g1 = floats(w.p * w.d), g.g2 = floats(w.p * w.p), g.g3 = floats(w.z * w.p);
+  g.g1 = floats(w.p, w.d), g.g2 = floats(w.p, w.p), g.g3 = floats(w.z, w.p);
   g.s1 = floats(w.p), g.s2 = floats(w.p), g.s3 = floats(w.z);
   g.gemm_scratch = layout.take<char>(gemm_workspace_bytes(*w.kernels, w.options.compute, threads));
   return g;

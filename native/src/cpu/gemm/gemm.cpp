@@ -40,9 +40,9 @@ Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread)
   for (int i = 0; i <= thread; ++i) {
     const int64_t mc = round_up(gemm.mc, gemm.mr), nc = round_up(gemm.nc, gemm.nr);
     const int64_t tile_rows = round_up(kTileBlocks * gemm.mc, gemm.mr);
-    scratch.a = layout.take<char>(mc / gemm.mr * a_panel_bytes(gemm, kGemmKc));
+    scratch.a = layout.take<char>(mc / gemm.mr, a_panel_bytes(gemm, kGemmKc));
     scratch.b = layout.take<char>(b_capacity(gemm));
-    scratch.c = layout.take<float>(tile_rows * scratch_row(nc));
+    scratch.c = layout.take<float>(tile_rows, scratch_row(nc));
     scratch.fetch = layout.take<float>(kFetchFloats);
     scratch.rows = layout.take<const void*>(tile_rows);
   }

@@ -81,7 +81,7 @@ void pack_b_block(const GemmKernels& gemm, const Operand& b, int64_t lane, int64
 
 int64_t packed_b_bytes(const Kernels& kernels, DType compute, int64_t k, int64_t n) {
   const GemmKernels& gemm = kernels.gemm(compute);
-  return round_up(n, gemm.nr) / gemm.nr * b_panel_bytes(gemm, k);
+  return checked_product(round_up(n, gemm.nr) / gemm.nr, b_panel_bytes(gemm, k));
 }
 
 PackedB pack_b(const Kernels& kernels, DType compute, const Operand& b, int64_t k, int64_t n,

@@ -13,10 +13,10 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
 inline int64_t scratch_row(int64_t columns) { return round_up(columns, kRowPad) + kRowPad; }
 // Bytes of one panel over k, of A in either layout.
 inline int64_t a_panel_bytes(const GemmKernels& gemm, int64_t k) {
-  return round_up(k, gemm.run * gemm.k_group) * gemm.element_size * gemm.mr;
+  return checked_product(round_up(k, gemm.run * gemm.k_group), gemm.element_size, gemm.mr);
 }
 inline int64_t b_panel_bytes(const GemmKernels& gemm, int64_t k) {
-  return round_up(k, gemm.k_group) * gemm.element_size * gemm.nr;
+  return checked_product(round_up(k, gemm.k_group), gemm.element_size, gemm.nr);
 }
 
 // Fetched rows on their way into panels: the lanes of one panel over kGemmKc, or a few steps of k

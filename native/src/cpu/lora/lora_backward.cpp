@@ -39,11 +39,11 @@ struct Scratch {
           int64_t* bytes)
       : products(layout, kernels, call, 4 * call.count + 1, threads),
         dx_terms(layout.take<GemmTerm>(call.count + 1)),
-        t(layout.take<float>(call.x.total_rows() * total_rank(call))) {
+        t(layout.take<float>(call.x.total_rows(), total_rank(call))) {
     for (int64_t i = 0; i < call.count; ++i) {
       const LoraViews& linear = call.linears[i];
       if (linear.db && !linear.s) {
-        s[i] = layout.take<float>(call.x.total_rows() * linear.a.rows);
+        s[i] = layout.take<float>(call.x.total_rows(), linear.a.rows);
       }
     }
     if (bytes != nullptr) *bytes = layout.bytes();

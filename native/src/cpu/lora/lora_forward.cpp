@@ -24,7 +24,7 @@ struct Scratch {
       : products(layout, kernels, call, 2 * call.count, threads) {
     for (int64_t i = 0; i < call.count; ++i) {
       const LoraViews& linear = call.linears[i];
-      if (!linear.s) s[i] = layout.take<float>(call.x.total_rows() * linear.a.rows);
+      if (!linear.s) s[i] = layout.take<float>(call.x.total_rows(), linear.a.rows);
     }
     if (bytes != nullptr) *bytes = layout.bytes();
   }

@@ -60,9 +60,6 @@ class AdamwHandle {
                      aligned(t.remainder.data);
       entries_.push_back(entry);
       group_count_ = std::max<int64_t>(group_count_, t.group + 1);
-      for (int64_t c = 0; c * kAdamwChunk < t.param.size; ++c) {
-        chunks_.push_back({static_cast<int32_t>(i), static_cast<int32_t>(c)});
-      }
     }
   }
   ~AdamwHandle() {
@@ -75,14 +72,25 @@ class AdamwHandle {
 
   // Parameters may have been made on any stream, but only their addresses are read here.
   sl_status create() {
-    if (chunks_.size() > 0x7fffffff) {
+    int64_t chunks = 0;
+    for (const AdamwEntry& entry : entries_) {
+      chunks = checked_sum(chunks, entry.size / kAdamwChunk + (entry.size % kAdamwChunk != 0));
+    }
+    if (std::max(chunks, count_) > INT32_MAX) {
       return set_error(SL_UNSUPPORTED,
-                       "params: %zu chunks of %d elements, at most 2^31 - 1 on CUDA",
-                       chunks_.size(), kAdamwChunk);
+                       "params: %lld tensors, %lld chunks of %d elements, at most 2^31 - 1 on CUDA",
+                       static_cast<long long>(count_), static_cast<long long>(chunks), kAdamwChunk);
+    }
+    chunks_.reserve(static_cast<size_t>(chunks));
+    for (int64_t i = 0; i < count_; ++i) {
+      for (int64_t c = 0; c * kAdamwChunk < entries_[i].size; ++c) {
+        chunks_.push_back({static_cast<int32_t>(i), static_cast<int32_t>(c)});
+      }
     }
     Arena measure(nullptr);
     make(measure);
-    if (const cudaError_t error = device_allocate(measure.used(), &memory_); error != cudaSuccess) {
+    if (const cudaError_t error = device_allocate(measure.bytes(), &memory_);
+        error != cudaSuccess) {
       return status_of(error, "tables of the optimizer");
     }
     const Tables t = tables();

@@ -25,7 +25,7 @@ class TypedAlignment final : public AlignmentHandle {
   sl_status allocate() {
     Arena measure(nullptr);
     ProjectorWeights<T>(measure, sizes_, options_.trainable);
-    return status_of(device_allocate(measure.used(), &memory_), "weights of the projector");
+    return status_of(device_allocate(measure.bytes(), &memory_), "weights of the projector");
   }
 
   // Weights may have been written on any stream, and the handle may be used on any.
@@ -57,7 +57,7 @@ class TypedAlignment final : public AlignmentHandle {
     Arena measure(nullptr);
     AlignmentScratch<T>(measure, sizes_, needs, lent);
     void* memory = nullptr;
-    if (const sl_status status = acquire_workspace(device_.id, context, measure.used(), &memory);
+    if (const sl_status status = acquire_workspace(device_.id, context, measure.bytes(), &memory);
         status != SL_OK) {
       return status;
     }

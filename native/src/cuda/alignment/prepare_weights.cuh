@@ -101,8 +101,8 @@ struct TransposeKernel {
     int rows, columns;
   };
 
-  static int blocks(const Params& p) {
-    return ceil_div(p.rows, kTile) * ceil_div(p.columns, kTile);
+  static int64_t blocks(const Params& p) {
+    return checked_product(ceil_div(p.rows, kTile), ceil_div(p.columns, kTile));
   }
 
   static SL_DEVICE void run(const Params& p) {

@@ -100,35 +100,35 @@ struct AlignmentScratch {
     statistics = arena.take<RowStatistics>(rows);
     alternate_blocks = arena.take<int>(ceil_div(rows, kAlternateBlockRows));
     if (needs.gradient) {
-      partial = arena.take<float>(int64_t{ceil_div(s.p8, 128)} * 2 * rows);
+      partial = arena.take<float>(ceil_div(s.p8, 128), 2, rows);
     }
-    const int64_t r = rows, rp = r * s.p8;
+    const int64_t r = rows;
     const auto place = [&](int columns) {
       return lent.holds(columns) ? ChunkMatrix<T>{lent.data, lent.stride, true}
-                                 : ChunkMatrix<T>{arena.take<T>(r * columns), columns, false};
+                                 : ChunkMatrix<T>{arena.take<T>(r, columns), columns, false};
     };
-    u = arena.take<T>(rp);
+    u = arena.take<T>(r, s.p8);
     if (needs.trainable) {  // all of it is read again at the end
-      a1 = arena.take<T>(rp);
-      z = arena.take<T>(r * s.z8);
+      a1 = arena.take<T>(r, s.p8);
+      z = arena.take<T>(r, s.z8);
       xhat = place(s.d8);
     } else {
-      a1 = z = arena.take<T>(r * (s.p8 > s.z8 ? s.p8 : s.z8));
+      a1 = z = arena.take<T>(r, s.p8 > s.z8 ? s.p8 : s.z8);
     }
-    const int64_t shared = arena.used();
+    const int64_t shared = arena.bytes();
     if (!needs.trainable) xhat = place(s.d8);
-    const int64_t after_xhat = arena.used();
+    const int64_t after_xhat = arena.bytes();
     if (!needs.trainable) arena.rewind(shared);
-    v = needs.trainable || needs.gradient ? arena.take<T>(rp) : u;
+    v = needs.trainable || needs.gradient ? arena.take<T>(r, s.p8) : u;
     a2 = place(s.p8);
-    if (arena.used() < after_xhat) arena.rewind(after_xhat);
+    if (arena.bytes() < after_xhat) arena.rewind(after_xhat);
     g = db1 = segments = segments2 = nullptr;
     if (!needs.weight_gradients) return;
-    g = arena.take<float>(int64_t{s.p} * s.d8);
+    g = arena.take<float>(s.p, s.d8);
     db1 = arena.take<float>(s.p8);
     const int widest = s.p8 > s.z8 ? s.p8 : s.z8;
-    const int64_t of_rows = int64_t{ceil_div(rows, kSegmentRows)} * widest;
-    const int64_t of_weights = int64_t{ceil_div(s.p, kSegmentRows)} * s.d8;
+    const int64_t of_rows = checked_product(ceil_div(rows, kSegmentRows), widest);
+    const int64_t of_weights = checked_product(ceil_div(s.p, kSegmentRows), s.d8);
     segments = arena.take<float>(of_rows > of_weights ? of_rows : of_weights);
     segments2 = arena.take<float>(of_weights);
   }

@@ -25,8 +25,8 @@ struct Segment {
     first_column = ptx::block_id() % column_blocks * kSegmentColumns;
   }
 
-  static int blocks(int rows, int padded_columns) {
-    return ceil_div(rows, kSegmentRows) * ceil_div(padded_columns, kSegmentColumns);
+  static int64_t blocks(int rows, int padded_columns) {
+    return checked_product(ceil_div(rows, kSegmentRows), ceil_div(padded_columns, kSegmentColumns));
   }
 };
 
@@ -57,7 +57,7 @@ struct ColumnSumsKernel {
     float* partial;
   };
 
-  static int blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
+  static int64_t blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
@@ -95,7 +95,7 @@ struct LayerNormWeightGradientKernel {
     float* partial_beta;
   };
 
-  static int blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
+  static int64_t blocks(const Params& p) { return Segment::blocks(p.rows, p.padded_columns); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();

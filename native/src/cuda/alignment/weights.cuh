@@ -33,7 +33,8 @@ struct ProjectorWeights {
   float *gamma, *beta;     // trainable only: [d8]
 
   ProjectorWeights(Arena& arena, const ProjectorSizes& s, bool trainable) {
-    const int64_t pd = int64_t{s.p8} * s.d8, pp = int64_t{s.p8} * s.p8, zp = int64_t{s.z8} * s.p8;
+    const int64_t pd = checked_product(s.p8, s.d8), pp = checked_product(s.p8, s.p8),
+                  zp = checked_product(s.z8, s.p8);
     w1 = arena.take<T>(pd);
     w2 = arena.take<T>(pp);
     w3 = arena.take<T>(zp);

@@ -80,7 +80,8 @@ void launch_hopper(Stream& stream, const GemmPlan& plan, const GemmProblem& prob
     }
   }
   params.epilogue = epilogue;
-  stream.launch_clusters<Kernel>(params, typename Kernel::Tiles(problem.m, problem.n).count());
+  stream.launch_clusters<Kernel>(params,
+                                 typename Kernel::Tiles(problem.m, problem.n).checked_count());
 }
 
 template <class T, Major kMajorA, Major kMajorB, class Epilogue>

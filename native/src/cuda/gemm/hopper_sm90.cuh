@@ -122,6 +122,7 @@ struct HopperGemm {
     SL_HOST_DEVICE Tiles(int rows, int columns)
         : m(ceil_div(rows, kTileM * kClusterM)), n(ceil_div(columns, kTileN * kClusterN)) {}
     SL_HOST_DEVICE int count() const { return m * n; }
+    int64_t checked_count() const { return checked_product(m, n); }
   };
 
   // Position in the ring of stages. A fresh barrier lets the producer's phase 1 pass.

@@ -22,8 +22,8 @@ struct TileGrid {
   static Params params(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
     return {problem, ceil_div(problem.m, kTileM), ceil_div(problem.n, kTileN), epilogue};
   }
-  static int blocks(const Params& p) {
-    return p.tiles_m * p.tiles_n * (kHasSplitK<Epilogue> ? p.problem.splits : 1);
+  static int64_t blocks(const Params& p) {
+    return checked_product(p.tiles_m, p.tiles_n, kHasSplitK<Epilogue> ? p.problem.splits : 1);
   }
 
   static SL_DEVICE void run(const Params& p) {

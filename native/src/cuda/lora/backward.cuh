@@ -45,20 +45,20 @@ struct LoraBackwardScratch {
   LoraBackwardScratch(Arena& arena, const Device& device, const LoraCall& call, const LoraSizes& s_,
                       bool several_products) {
     using Products = LoraProducts<T>;
-    if (!Products::readable(user_rows(call.x))) x = arena.take<T>(int64_t{s_.m} * s_.k8);
-    a = arena.take<T>(int64_t{s_.rank} * s_.k8);
-    s = arena.take<T>(int64_t{s_.m} * s_.rank);
-    ds = arena.take<T>(int64_t{s_.m} * s_.rank);
-    if (several_products) dx = arena.take<float>(int64_t{s_.m} * s_.k8);
+    if (!Products::readable(user_rows(call.x))) x = arena.take<T>(s_.m, s_.k8);
+    a = arena.take<T>(s_.rank, s_.k8);
+    s = arena.take<T>(s_.m, s_.rank);
+    ds = arena.take<T>(s_.m, s_.rank);
+    if (several_products) dx = arena.take<float>(s_.m, s_.k8);
     int64_t most = 0, most_b = 0;
     for (int64_t i = 0; i < call.count; ++i) {
       const LoraViews& linear = call.linears[i];
       const int n = static_cast<int>(linear.b.rows), n8 = round_up(n, 8);
       const int rank = s_.padded_rank(i);
-      if (!Products::readable(user_rows(linear.dy))) dy[i] = arena.take<T>(int64_t{s_.m} * n8);
-      most_b = std::max(most_b, int64_t{n} * rank);
+      if (!Products::readable(user_rows(linear.dy))) dy[i] = arena.take<T>(s_.m, n8);
+      most_b = std::max(most_b, checked_product(n, rank));
       if (call.dx && linear.weight && !Products::readable(user_rows(linear.weight))) {
-        weight[i] = arena.take<T>(int64_t{n} * s_.k8);
+        weight[i] = arena.take<T>(n, s_.k8);
       }
       most = std::max(most, DyProducts<T>::partials_size(dy_sizes<T>(device, s_.m, n, rank)));
     }

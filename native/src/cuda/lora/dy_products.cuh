@@ -72,9 +72,10 @@ struct DyProducts {
     p.chunk_rows = round_up(ceil_div(p.m, wanted), kRows);
     p.chunks = ceil_div(p.m, p.chunk_rows);
   }
-  static int blocks(const Params& p) { return p.panels * p.chunks; }
+  static int64_t blocks(const Params& p) { return checked_product(p.panels, p.chunks); }
   static int64_t partials_size(const Params& p) {
-    return (int64_t{p.panels} * p.m + int64_t{p.chunks} * p.n) * p.rank;
+    return checked_sum(checked_product(p.panels, p.m, p.rank),
+                       checked_product(p.chunks, p.n, p.rank));
   }
 
   // Sums of one thread; see at the top whose they are.

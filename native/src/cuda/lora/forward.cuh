@@ -23,14 +23,14 @@ struct LoraForwardScratch {
   LoraForwardScratch(Arena& arena, const Device& device, const LoraCall& call,
                      const LoraSizes& s_) {
     using Products = LoraProducts<T>;
-    if (!Products::readable(user_rows(call.x))) x = arena.take<T>(int64_t{s_.m} * s_.k8);
-    a = arena.take<T>(int64_t{s_.rank} * s_.k8);
-    s = arena.take<T>(int64_t{s_.m} * s_.rank);
+    if (!Products::readable(user_rows(call.x))) x = arena.take<T>(s_.m, s_.k8);
+    a = arena.take<T>(s_.rank, s_.k8);
+    s = arena.take<T>(s_.m, s_.rank);
     for (int64_t i = 0; i < call.count; ++i) {
       const LoraViews& linear = call.linears[i];
-      b[i] = arena.take<T>(linear.b.rows * s_.padded_rank(i));
+      b[i] = arena.take<T>(linear.b.rows, s_.padded_rank(i));
       if (linear.weight && !Products::readable(user_rows(linear.weight))) {
-        weight[i] = arena.take<T>(linear.b.rows * s_.k8);
+        weight[i] = arena.take<T>(linear.b.rows, s_.k8);
       }
     }
     int64_t most = 0;

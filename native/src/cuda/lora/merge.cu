@@ -31,8 +31,8 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
     float *a, *b;
   };
   const auto lay_out = [&](Arena& arena) {
-    float* a = arena.take<float>(int64_t{rank8} * k8);
-    return Scratch{a, arena.take<float>(int64_t{n} * rank8)};
+    float* a = arena.take<float>(rank8, k8);
+    return Scratch{a, arena.take<float>(n, rank8)};
   };
   void* memory = nullptr;
   if (const sl_status status = lora_workspace(*device, context, lay_out, &memory);

@@ -65,10 +65,11 @@ template <class T>
 constexpr int kTileColumnsOfRank = sizeof(T) == 2 ? 64 : 128;
 template <class T>
 int split_count(const Device& device, int m, int n, int k) {
-  const int tiles = ceil_div(m, 128) * ceil_div(n, kTileColumnsOfRank<T>);
+  const int64_t tiles = checked_product(ceil_div(m, 128), ceil_div(n, kTileColumnsOfRank<T>));
   const int k_blocks = ceil_div(k, sizeof(T) == 2 ? kBlockK : 16);
   if (tiles == 0 || k_blocks == 0) return 0;
-  return std::clamp(2 * device.sms / tiles, 1, std::min(16, std::max(1, k_blocks / 2)));
+  return static_cast<int>(
+      std::clamp<int64_t>(2 * device.sms / tiles, 1, std::min(16, std::max(1, k_blocks / 2))));
 }
 
 // Partials of a reduction: [splits][m][stride].
@@ -126,7 +127,7 @@ class LoraProducts {
     return partials;
   }
   static int64_t partials_size(const Device& device, int m, int n, int k) {
-    return int64_t{split_count<T>(device, m, n, k)} * m * n;
+    return checked_product(split_count<T>(device, m, n, k), m, n);
   }
 
   // Columns from `column` on, `rank` of them, to an operand, and to the caller's tensor where
@@ -210,7 +211,7 @@ sl_status lora_workspace(const Device& device, const sl_context& context, const 
                          void** out) {
   Arena measure(nullptr);
   lay_out(measure);
-  return acquire_workspace(device.id, context, measure.used(), out);
+  return acquire_workspace(device.id, context, measure.bytes(), out);
 }
 
 }  // namespace sightline::cuda

@@ -16,9 +16,7 @@ struct RowGroups {
   static constexpr int kThreads = 256;
 
   SL_HOST_DEVICE RowGroups(int rows_, int columns) : rows(rows_), groups(ceil_div(columns, 8)) {}
-  int blocks() const {
-    return static_cast<int>((static_cast<int64_t>(rows) * groups + kThreads - 1) / kThreads);
-  }
+  int64_t blocks() const { return (int64_t{rows} * groups + kThreads - 1) / kThreads; }
 };
 
 // Calls body(row, first column) for this thread's eight columns.
@@ -41,7 +39,7 @@ struct PackKernel {
     int64_t stride;
     int rows, columns;  // of out, padding included; columns is a multiple of 8
   };
-  static int blocks(const Params& p) { return RowGroups(p.rows, p.columns).blocks(); }
+  static int64_t blocks(const Params& p) { return RowGroups(p.rows, p.columns).blocks(); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
@@ -81,7 +79,7 @@ struct ReduceRowsKernel {
     T* operand;
     int64_t operand_stride;
   };
-  static int blocks(const Params& p) { return RowGroups(p.rows, p.padded_rank).blocks(); }
+  static int64_t blocks(const Params& p) { return RowGroups(p.rows, p.padded_rank).blocks(); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();
@@ -115,7 +113,7 @@ struct ReduceGradientKernel {
     int rows;
     bool accumulate;
   };
-  static int blocks(const Params& p) { return RowGroups(p.rows, p.out.columns).blocks(); }
+  static int64_t blocks(const Params& p) { return RowGroups(p.rows, p.out.columns).blocks(); }
 
   static SL_DEVICE void run(const Params& p) {
     ptx::grid_dependency_wait();

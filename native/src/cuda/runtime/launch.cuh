@@ -32,8 +32,9 @@ class Stream {
   }
 
   template <class Kernel>
-  void launch(const typename Kernel::Params& params, int blocks) {
+  void launch(const typename Kernel::Params& params, int64_t blocks) {
     static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
+    check_count(blocks);
     if (error_ != cudaSuccess || blocks == 0) return;
     allow_shared_memory<Kernel>();
     if (error_ != cudaSuccess) return;
@@ -45,8 +46,9 @@ class Stream {
 
   // A persistent kernel of clusters: at most `work` of them, and no more than fit at once.
   template <class Kernel>
-  void launch_clusters(const typename Kernel::Params& params, int work) {
+  void launch_clusters(const typename Kernel::Params& params, int64_t work) {
     static_assert(sizeof(typename Kernel::Params) <= 4096, "kernel parameters end at 4 KB");
+    check_count(work);
     if (error_ != cudaSuccess || work == 0) return;
     allow_shared_memory<Kernel>();
     if (error_ != cudaSuccess) return;
@@ -91,6 +93,11 @@ class Stream {
   }
 
  private:
+  // Kernels count blocks and tiles in 32 bits.
+  void check_count(int64_t count) {
+    if (count > INT32_MAX) fail(cudaErrorInvalidConfiguration);
+  }
+
   // Adds programmatic dependent launch to the first `count` attributes where it is asked for.
   template <class Kernel>
   cudaLaunchConfig_t configuration(cudaLaunchAttribute* attributes, unsigned count) const {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "common/arena.h"
 #include "cuda/runtime/status.h"
 
 namespace sightline::cuda {
@@ -22,6 +23,9 @@ cudaError_t cached_workspace(int device, cudaStream_t stream, int64_t bytes, voi
 inline sl_status acquire_workspace(int device, const sl_context& context, int64_t bytes,
                                    void** out) {
   constexpr uintptr_t kAlignment = 256;
+  if (bytes == kTooMuch) {
+    return set_error(SL_OUT_OF_MEMORY, "scratch memory: 2^63 bytes or more are needed");
+  }
   if (context.workspace_query != nullptr) {
     *context.workspace_query = static_cast<uint64_t>(bytes);
     return kWorkspaceQueried;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "common/arena.h"
 #include "common/views.h"
 
 #define SL_DEVICE __device__ __forceinline__
