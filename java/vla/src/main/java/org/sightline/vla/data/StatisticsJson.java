@@ -26,6 +26,9 @@ import org.sightline.formats.JsonFields;
  * is read too. Other entries, such as {@code proprio}, are ignored.
  */
 public final class StatisticsJson {
+  /** Of an action: no robot has more. */
+  private static final int MAX_DIMENSIONS = 1000;
+
   private StatisticsJson() {}
 
   /** Writes the statistics of one dataset. */
@@ -109,6 +112,9 @@ public final class StatisticsJson {
   private static ActionStatistics read(JsonFields entry) throws FormatException {
     JsonFields action = entry.object("action");
     int size = action.numbers("mean").size();
+    if (size > MAX_DIMENSIONS) {
+      throw action.wrong("mean", "at most " + MAX_DIMENSIONS + " numbers, one a dimension");
+    }
     try {
       return new ActionStatistics(
           doubles(action, "mean", size),

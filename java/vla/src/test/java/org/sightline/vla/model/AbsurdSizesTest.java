@@ -112,6 +112,19 @@ class AbsurdSizesTest {
         message);
   }
 
+  @Test
+  void statisticsAreOfAnAction() throws IOException {
+    JsonObject config = config();
+    String action = "{\"toy\": {\"action\": {\"mean\": [0.5%s]}}}".formatted(", 0.5".repeat(1000));
+    config.add("norm_stats", JsonParser.parseString(action));
+    Files.writeString(folder.resolve("config.json"), config.toString());
+    try (HuggingFaceCheckpoint checkpoint = HuggingFaceCheckpoint.open(folder)) {
+      String message = assertThrows(IOException.class, checkpoint::statistics).getMessage();
+      assertTrue(message.contains("toy.action.mean: found [0.5,"), message);
+      assertTrue(message.endsWith("expected at most 1000 numbers, one a dimension"), message);
+    }
+  }
+
   /** Positions cost what is used of them. */
   @Test
   void positionsAreNotAllocatedBeforeUse() throws IOException {
