@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.AtomicFile;
+import org.sightline.formats.FormatException;
 import org.sightline.formats.JsonFields;
 import org.sightline.train.FineTuneResult;
 import org.sightline.train.Mode;
@@ -43,7 +44,12 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
             json.integer("skippedSteps"),
             json.number("seconds"),
             json.text("note", null));
-    return Optional.of(new ModeResult(mode, summary, RunHistory.read(folder)));
+    RunHistory history = RunHistory.read(folder);
+    if (history.evaluations().isEmpty()) {
+      throw new FormatException(
+          folder.resolve(RunHistory.LOG), "rows", "no evaluation", "the one before the first step");
+    }
+    return Optional.of(new ModeResult(mode, summary, history));
   }
 
   /** Leaves the result in the mode's folder, the last thing to be written there. */

@@ -1,6 +1,7 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -11,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
+import org.sightline.formats.FormatException;
 
 /**
  * What a run wrote to its logs, for tables and plots: also of what it did before it was resumed.
@@ -78,23 +80,45 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
   }
 
   private static List<Row> rows(Path file, String phase) throws IOException {
+    String text = text(file);
     List<Row> rows = new ArrayList<>();
     List<String> columns = null;
-    for (String line : Files.readAllLines(file)) {
+    // A line without an end is being written.
+    for (String line : text.substring(0, text.lastIndexOf('\n') + 1).lines().toList()) {
       List<String> fields = fields(line);
       if (columns == null) {
         columns = fields;
+      } else if (fields.size() != columns.size() || fields.size() < 2) {
+        throw new FormatException(
+            file, "row " + line, fields.size() + " fields", columns.size() + " as in the header");
       } else if (fields.get(0).equals(phase)) {
-        Map<String, Double> values = new LinkedHashMap<>();
-        for (int i = 2; i < fields.size(); i++) {
-          if (!fields.get(i).isEmpty()) {
-            values.put(columns.get(i), Double.valueOf(fields.get(i)));
-          }
-        }
-        rows.add(new Row(Integer.parseInt(fields.get(1)), values));
+        rows.add(row(file, columns, fields));
       }
     }
     return rows;
+  }
+
+  private static Row row(Path file, List<String> columns, List<String> fields)
+      throws FormatException {
+    try {
+      Map<String, Double> values = new LinkedHashMap<>();
+      for (int i = 2; i < fields.size(); i++) {
+        if (!fields.get(i).isEmpty()) {
+          values.put(columns.get(i), Double.valueOf(fields.get(i)));
+        }
+      }
+      return new Row(Integer.parseInt(fields.get(1)), values);
+    } catch (NumberFormatException e) {
+      throw new FormatException(file, "row " + fields, e.getMessage());
+    }
+  }
+
+  private static String text(Path file) throws IOException {
+    try {
+      return Files.readString(file);
+    } catch (CharacterCodingException e) {
+      throw new FormatException(file, "document", "bytes that are not UTF-8", "UTF-8 text");
+    }
   }
 
   /** Splits a line of our own logs, where no field spans lines. */

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,10 +60,18 @@ final class RunInspection {
       facts.put(part, plain(run.json().get(part)));
     }
     List<Map<String, Object>> modes = new ArrayList<>();
+    List<String> names = Arrays.stream(Mode.values()).map(RunInspection::name).toList();
     for (String mode : options.strings("modes")) {
-      modes.add(mode(folder.resolve(mode), Mode.valueOf(mode.toUpperCase(Locale.ROOT))));
+      if (!names.contains(mode)) {
+        throw options.wrong("modes", "of " + names);
+      }
+      modes.add(mode(folder.resolve(mode), Mode.values()[names.indexOf(mode)]));
     }
     return new Inspection(facts, "modes", modes);
+  }
+
+  private static String name(Mode mode) {
+    return mode.name().toLowerCase(Locale.ROOT);
   }
 
   /** Whole numbers stay whole. */

@@ -3,6 +3,7 @@ package org.sightline.vla.data;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
+import org.sightline.formats.JsonFields;
 import org.sightline.formats.MaskedCrc32c;
 
 /** Spoiled datasets, pictures, statistics. */
@@ -40,6 +42,7 @@ class DataFuzzTest {
         "toy",
         new ActionStatistics(seven, seven, seven, seven, seven, seven, mask, 9, 2));
     return Stream.of(
+        Fuzz.of("tokenizer", tokenizer(), DataFuzzTest::tokenize),
         Fuzz.of("features", folder.resolve("features.json"), f -> readAll()),
         Fuzz.of("tfrecord", shard, DataFuzzTest::readRecords),
         Fuzz.of(
@@ -52,6 +55,29 @@ class DataFuzzTest {
         Fuzz.of("statistics", statistics, f -> StatisticsJson.readAll(f)),
         Fuzz.of("jpeg", jpeg, DataFuzzTest::decode),
         Fuzz.of("png", png, DataFuzzTest::decode));
+  }
+
+  /** The embedded one, with few words. */
+  private static Path tokenizer() throws IOException {
+    Path file = folder.resolve("tokenizer.json");
+    try (var embedded = HuggingFacePromptTokenizer.embedded()) {
+      embedded.write(folder);
+    }
+    JsonObject root = JsonFields.read(file).json();
+    JsonObject model = root.getAsJsonObject("model");
+    JsonObject words = model.getAsJsonObject("vocab");
+    words.asMap().values().removeIf(id -> id.getAsInt() >= 340);
+    model
+        .getAsJsonArray("merges")
+        .asList()
+        .removeIf(pair -> !words.has(pair.getAsString().replace(" ", "")));
+    return Files.writeString(file, root.toString());
+  }
+
+  private static void tokenize(Path file) throws IOException {
+    try (var tokenizer = HuggingFacePromptTokenizer.open(file)) {
+      tokenizer.encode("In: put the </s> carrot\n \u00e9\ud83e\udd55");
+    }
   }
 
   private static void readAll() throws IOException {
