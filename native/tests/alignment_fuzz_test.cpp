@@ -29,6 +29,7 @@ struct AbiProjector {
   sl_projector projector;
 
   explicit AbiProjector(std::vector<TestTensor>& all) {
+    tensors.reserve(8);  // they point into themselves
     for (size_t i = 0; i < 8; ++i) tensors.emplace_back(all[i], i >= 2 && i % 2 == 0 ? 2 : 1);
     const auto at = [this](size_t i) { return &tensors[i].tensor; };
     projector = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};

@@ -1,12 +1,13 @@
 /*
  * Sightline: fused visual alignment loss, LoRA linear layers and AdamW, on CPU and CUDA.
  *
- * Plain C ABI. Every function returns an sl_status and never aborts, throws or prints; on failure
- * sl_last_error() names the argument, the value found and the value expected, and no output has
- * been touched. Tensors are laid out like DLPack's DLTensor, so a DLTensor* of any framework can be
- * passed as an sl_tensor*. Rows may be strided; the last dimension must be contiguous. Strides are
- * not negative; those of inputs may be 0 (broadcast) or permuted. An output shares no memory with
- * any other argument of the call; slices of one buffer that interleave without touching are apart.
+ * Plain C ABI. Every function returns an sl_status and never aborts, throws or prints (Threads
+ * tells the exception); on failure sl_last_error() names the argument, the value found and the
+ * value expected, and no output has been touched. Tensors are laid out like DLPack's DLTensor, so a
+ * DLTensor* of any framework can be passed as an sl_tensor*. Rows may be strided; the last
+ * dimension must be contiguous. Strides are not negative; those of inputs may be 0 (broadcast) or
+ * permuted. An output shares no memory with any other argument of the call; slices of one buffer
+ * that interleave without touching are apart.
  * What is wrong with a call's arguments is found before its backend is looked for.
  *
  * Handles: a destroyed, NULL or foreign one is refused with SL_INVALID_ARGUMENT, never followed; no
