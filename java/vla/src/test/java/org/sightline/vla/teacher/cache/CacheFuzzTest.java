@@ -43,8 +43,6 @@ class CacheFuzzTest {
       for (int i = 0; i < 5; i++) {
         store.get(StoreProcess.key(i));
       }
-      store.put(StoreProcess.key(5), StoreProcess.features(KIND, 5));
-      store.get(StoreProcess.key(5));
     }
   }
 
