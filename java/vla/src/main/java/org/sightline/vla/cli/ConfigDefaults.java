@@ -66,6 +66,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
   static void install(CommandLine command, String... arguments) throws IOException {
     Sources sources = new Sources();
     new CommandLine(sources)
+        .setExpandAtFiles(false)
         .setUnmatchedArgumentsAllowed(true)
         .setUnmatchedOptionsArePositionalParams(false)
         .parseArgs(arguments);
@@ -121,7 +122,8 @@ final class ConfigDefaults implements IDefaultValueProvider {
   @Override
   public String defaultValue(ArgSpec argument) {
     Value value = argument instanceof OptionSpec option ? values.get(name(option)) : null;
-    return value == null ? null : value.text();
+    // Values stand for themselves: picocli would put variables of the system in the place of ${…}.
+    return value == null ? null : value.text().replace("$", "$$");
   }
 
   /**

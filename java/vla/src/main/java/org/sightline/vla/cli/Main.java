@@ -72,6 +72,7 @@ public final class Main implements Runnable {
         new CommandLine(main)
             .setCommandName(Launcher.command())
             .registerConverter(Path.class, TextEncoding::path)
+            .setExpandAtFiles(false)
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)

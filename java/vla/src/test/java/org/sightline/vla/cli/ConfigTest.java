@@ -242,4 +242,34 @@ class ConfigTest {
     assertFalse(cli.err().contains("\tat "), "a stack trace was printed: " + cli.err());
     assertFalse(Files.exists(output));
   }
+
+  /** To picocli these are variables of the system, of the environment, and files of arguments. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "${sys:user.home}",
+        "${env:HOME}",
+        "a$${sys:user.home}",
+        "${x:-y}",
+        "$",
+        "$$",
+        "${",
+        "@x"
+      })
+  void valuesAreWhatWasTyped(String text) throws IOException {
+    CommandLine line = parse("--config " + file("output: \"" + text + "\""));
+    assertEquals(Path.of(text), value(line, "--output"));
+
+    Path run = Files.createDirectory(folder.resolve(text));
+    Files.writeString(run.resolve(RunFile.NAME), "{\"options\": {\"camera\": \"" + text + "\"}}");
+    line = parse("--resume " + run);
+    assertEquals(text, value(line, "--camera"));
+    assertEquals(run, value(line, "--output"));
+
+    for (String command : List.of("inspect", "finetune --resume", "eval --data")) {
+      Cli cli = Cli.run(command + " " + text);
+      assertEquals(2, cli.exitCode());
+      assertTrue(cli.err().contains(text), cli.err());
+    }
+  }
 }
