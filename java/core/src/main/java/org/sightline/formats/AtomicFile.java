@@ -22,7 +22,8 @@ public final class AtomicFile {
   private AtomicFile() {}
 
   /**
-   * Writes a temporary file in the same folder, makes it durable and renames it.
+   * Writes a temporary file in the same folder, makes it durable and renames it. Links are
+   * replaced, never written through.
    *
    * @throws IOException if it cannot be written; the folder is then as it was before
    */
@@ -58,16 +59,11 @@ public final class AtomicFile {
       Files.move(
           temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
-      throw e.getClass() == IOException.class ? named(file, e) : e;
+      throw InputFile.named(file, e);
     } finally {
       Files.deleteIfExists(temporary);
     }
     syncFolder(folder);
-  }
-
-  /** As a system call that fails does not say which file it was for. */
-  static IOException named(Path file, IOException e) {
-    return new IOException(file + ": " + e.getMessage(), e);
   }
 
   /** Shows that the file is still being written; ends with the process. */

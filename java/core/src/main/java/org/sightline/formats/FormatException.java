@@ -2,9 +2,12 @@ package org.sightline.formats;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Collection;
+import java.util.stream.Collectors;
 
 /**
- * A file that does not follow its format. The message reads {@code file: key: found …, expected …}.
+ * A file that does not follow its format. The message reads {@code file: key: found …, expected …};
+ * what it quotes of the file is {@link Printable}.
  */
 public final class FormatException extends IOException {
   private static final long serialVersionUID = 1L;
@@ -16,6 +19,13 @@ public final class FormatException extends IOException {
 
   /** For a defect that is not of one value. */
   public FormatException(Path file, String key, String defect) {
-    super(file + ": " + key + ": " + defect);
+    super(Printable.of(file + ": " + key + ": " + defect));
+  }
+
+  /** For several defects, a line each. */
+  public FormatException(Path file, String key, Collection<String> defects) {
+    super(
+        Printable.of(file + ": " + key)
+            + defects.stream().map(d -> "\n  " + Printable.of(d)).collect(Collectors.joining()));
   }
 }

@@ -16,7 +16,7 @@ public final class GitLfs {
   private GitLfs() {}
 
   /**
-   * Passes unless a file is a pointer.
+   * Passes if it is a file, and no pointer.
    *
    * @throws FormatException naming the file and the cure
    */

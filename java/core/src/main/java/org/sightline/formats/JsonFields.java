@@ -188,6 +188,14 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
     return text(key, null);
   }
 
+  /** The name of a file, or a part of one, in a folder that it has no say over. */
+  public String plainName(String key) throws FormatException {
+    if (!InputFile.isPlainName(text(key))) {
+      throw wrong(key, "a plain name, without / and \\");
+    }
+    return text(key);
+  }
+
   /** For what is divided by. */
   public int positive(String key, int absent) throws FormatException {
     int value = integer(key, absent);

@@ -16,8 +16,6 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.internal.LazilyParsedNumber;
 import java.io.IOException;
-import java.nio.charset.CharacterCodingException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -57,18 +55,11 @@ final class JsonText {
   /**
    * The text of a file.
    *
-   * @throws FormatException if it is a folder or not UTF-8, which {@link Files} says without a name
+   * @throws FormatException if it is no file or not UTF-8
    */
   static String read(Path file) throws IOException {
-    if (Files.isDirectory(file)) {
-      throw new FormatException(file, "document", "a folder", "a JSON file");
-    }
     GitLfs.requireContent(file);
-    try {
-      return Files.readString(file);
-    } catch (CharacterCodingException e) {
-      throw new FormatException(file, "document", "bytes that are not UTF-8", "UTF-8 text");
-    }
+    return InputFile.text(file);
   }
 
   /**

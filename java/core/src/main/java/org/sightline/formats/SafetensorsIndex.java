@@ -43,7 +43,7 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
       throws FormatException {
     boolean string = value.isJsonPrimitive() && value.getAsJsonPrimitive().isString();
     String name = string ? value.getAsString() : "";
-    if (!name.endsWith(".safetensors") || name.contains("/") || name.contains("\\")) {
+    if (!name.endsWith(".safetensors") || !InputFile.isPlainName(name)) {
       throw new FormatException(
           file,
           "weight_map: " + tensor,

@@ -122,8 +122,8 @@ public final class ShardedSafetensors implements AutoCloseable {
       if (!defects.isEmpty()) {
         throw new FormatException(
             path,
-            defects.size() == 1 ? "shards" : "shards: " + defects.size() + " defects",
-            String.join("\n  ", defects));
+            "shards: " + (defects.size() == 1 ? "a defect" : defects.size() + " defects"),
+            defects);
       }
       return opened;
     } catch (IOException | RuntimeException e) {

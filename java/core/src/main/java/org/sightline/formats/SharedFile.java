@@ -27,6 +27,7 @@ public final class SharedFile implements Closeable {
 
   /** Opens a file that exists. */
   public static SharedFile toRead(Path path) throws IOException {
+    InputFile.require(path);
     path.getFileSystem().provider().checkAccess(path, AccessMode.READ); // Says well what is amiss.
     return new SharedFile(path, "r");
   }

@@ -33,7 +33,7 @@ public final class TfRecordWriter implements Closeable {
    */
   public TfRecordWriter(Path file, long keep) throws IOException {
     path = file;
-    this.file = new RandomAccessFile(file.toFile(), "rw");
+    this.file = new RandomAccessFile(InputFile.requireNoLink(file).toFile(), "rw");
     try {
       long length = this.file.length();
       if (length < keep) {
@@ -68,7 +68,7 @@ public final class TfRecordWriter implements Closeable {
     try {
       file.write(buffer.array(), 0, buffer.position());
     } catch (IOException e) {
-      throw AtomicFile.named(path, e);
+      throw InputFile.named(path, e);
     }
     buffer.clear();
   }
@@ -80,7 +80,7 @@ public final class TfRecordWriter implements Closeable {
       file.getFD().sync();
       return file.getFilePointer();
     } catch (IOException e) {
-      throw AtomicFile.named(path, e);
+      throw InputFile.named(path, e);
     }
   }
 

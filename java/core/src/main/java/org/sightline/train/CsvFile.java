@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.sightline.formats.InputFile;
 import org.sightline.train.Checkpointable.State;
 
 /**
@@ -28,7 +29,7 @@ final class CsvFile implements AutoCloseable {
   /** Opens the file, or creates it. It keeps its content until {@link #begin}. */
   CsvFile(Path path) throws IOException {
     this.path = path;
-    this.file = new RandomAccessFile(path.toFile(), "rw");
+    this.file = new RandomAccessFile(InputFile.requireNoLink(path).toFile(), "rw");
   }
 
   /** Empties the file, unless rows were written or it was restored. */

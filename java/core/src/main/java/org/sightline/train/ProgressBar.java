@@ -6,6 +6,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.StringJoiner;
+import org.sightline.formats.Printable;
 
 /**
  * Shows a run as it goes: on a terminal one line that is redrawn, elsewhere a plain line now and
@@ -69,7 +70,7 @@ public final class ProgressBar implements TrainingListener {
   @Override
   public void warning(String message) {
     leaveLine();
-    out.println("warning: " + message);
+    out.println("warning: " + Printable.of(message));
     out.flush();
   }
 

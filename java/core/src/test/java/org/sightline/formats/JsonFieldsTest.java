@@ -81,7 +81,7 @@ class JsonFieldsTest {
     assertTrue(refused(file).length() < 160, refused(file));
     Files.write(file, new byte[] {'{', (byte) 0xff, '}'});
     assertEquals("document: found bytes that are not UTF-8, expected UTF-8 text", refused(file));
-    assertEquals("document: found a folder, expected a JSON file", refused(folder));
+    assertEquals("document: found a folder, expected a file", refused(folder));
     FormatException part =
         assertThrows(FormatException.class, () -> JsonFields.of(file, "part", "{\"a\":~}"));
     assertEquals(

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import java.io.PrintWriter;
 import java.util.Locale;
+import org.sightline.formats.Printable;
 import org.sightline.vla.data.RldsDataset;
 import org.sightline.vla.data.VlaData;
 import org.sightline.vla.teacher.cache.CachedTeacher;
@@ -16,7 +17,7 @@ final class DataReport {
       out.printf(
           Locale.ROOT,
           "data     %s: %d episodes for training, %d held out%n",
-          part.dataset().name(),
+          Printable.of(part.dataset().name()),
           part.split().train().length,
           part.split().eval().length);
     }
@@ -34,7 +35,7 @@ final class DataReport {
   static void leftOut(PrintWriter out, RldsDataset dataset) {
     String line = dataset.leftOut().describe();
     if (!line.isEmpty()) {
-      out.println("skipped  " + dataset.name() + ": " + line);
+      out.println(Printable.of("skipped  " + dataset.name() + ": " + line));
     }
   }
 
@@ -57,13 +58,14 @@ final class DataReport {
         counters.asked(),
         teacher.store().size(),
         teacher.store().kind().entryBytes(),
-        teacher.store().folder());
+        Printable.of(teacher.store().folder()));
     if (counters.damaged() > 0) {
       out.printf(
           Locale.ROOT, "Teacher cache: %d damaged entries computed anew%n", counters.damaged());
     }
     if (teacher.store().writeFailure() != null) {
-      out.println("Teacher cache: nothing more is stored, " + teacher.store().writeFailure());
+      out.println(
+          Printable.of("Teacher cache: nothing more is stored, " + teacher.store().writeFailure()));
     }
   }
 }

@@ -2,12 +2,15 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.Printable;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
@@ -33,7 +36,7 @@ final class Errors {
         e instanceof UnmatchedArgumentException unmatched
             ? unmatched(unmatched, noCommand)
             : e.getMessage();
-    err.println(command.getColorScheme().errorText("sightline: " + problem));
+    err.println(command.getColorScheme().errorText("sightline: " + Printable.of(problem)));
     if (!noCommand) {
       err.println("\"" + command.getCommandSpec().qualifiedName() + " --help\" lists the options.");
     }
@@ -71,11 +74,12 @@ final class Errors {
     }
     PrintWriter err = commandLine.getErr();
     if (stacktrace) {
-      error.printStackTrace(err);
-      err.flush();
+      StringWriter trace = new StringWriter();
+      error.printStackTrace(new PrintWriter(trace));
+      err.println(Printable.lines(trace.toString()));
     }
     boolean user = isUserError(error);
-    String message = message(error);
+    String message = printable(error);
     if (user && commandLine.getDefaultValueProvider() instanceof ConfigDefaults defaults) {
       message += defaults.origins(message, commandLine.getParseResult());
     }
@@ -99,10 +103,17 @@ final class Errors {
         || error instanceof OutOfMemoryError;
   }
 
-  private static String message(Throwable error) {
+  /** Lines of its own have only what is made of printable ones, and what is not of any input. */
+  private static String printable(Throwable error) {
     if (error instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
-      return message(unchecked.getCause());
+      return printable(unchecked.getCause());
     }
+    return error instanceof FormatException || error instanceof LinkageError
+        ? Printable.lines(message(error))
+        : Printable.of(message(error));
+  }
+
+  private static String message(Throwable error) {
     if (error instanceof NoSuchFileException missing) {
       return missing.getFile() + ": no such file or folder";
     }

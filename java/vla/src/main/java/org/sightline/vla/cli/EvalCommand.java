@@ -1,7 +1,6 @@
 package org.sightline.vla.cli;
 
 import com.google.gson.Gson;
-import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import java.io.PrintWriter;
 import java.util.Arrays;
@@ -9,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.sightline.formats.Printable;
 import org.sightline.vla.data.ActionStatistics;
 import org.sightline.vla.data.BatchIterator;
 import org.sightline.vla.data.CorruptRecords;
@@ -189,17 +189,13 @@ final class EvalCommand implements Callable<Integer> {
     RldsDataset dataset = set.dataset();
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
-      out.println(
-          new GsonBuilder()
-              .setPrettyPrinting()
-              .create()
-              .toJson(jsonObject(set, counted, usable, errors)));
+      out.println(Inspection.json(jsonObject(set, counted, usable, errors)));
     } else {
       out.printf(
           Locale.ROOT,
           "%s, split %s: %d of %d episodes (%s), %d steps%n",
-          dataset.name(),
-          dataset.split(),
+          Printable.of(dataset.name()),
+          Printable.of(dataset.split()),
           set.episodes().length,
           usable,
           lowerCase(counted).replace('_', ' '),

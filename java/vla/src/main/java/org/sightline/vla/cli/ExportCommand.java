@@ -8,6 +8,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.sightline.Sightline;
+import org.sightline.formats.Printable;
 import org.sightline.formats.ShardedSafetensors;
 import org.sightline.vla.model.CheckpointExport;
 import org.sightline.vla.model.HuggingFaceCheckpoint;
@@ -96,7 +97,7 @@ final class ExportCommand implements Callable<Integer> {
         out.printf(
             Locale.ROOT,
             "%s: %d tensors, %s in %d file%s%n",
-            output,
+            Printable.of(output),
             written.names().size(),
             ByteCount.format(written.sizeInBytes()),
             written.shards().size(),

@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.sightline.formats.FolderLock;
+import org.sightline.formats.Printable;
 import org.sightline.formats.TensorDigest;
 import org.sightline.train.Mode;
 import org.sightline.train.Teacher;
@@ -202,9 +203,11 @@ final class FinetuneJob implements AutoCloseable {
     lock.requireHeld();
     Optional<String> undrawn = RunPlot.write(folder.resolve("plot.png"), results);
     undrawn.ifPresent(
-        why -> out.println("No plot.png: pictures cannot be drawn here (" + why + ")"));
+        why ->
+            out.println("No plot.png: pictures cannot be drawn here (" + Printable.of(why) + ")"));
     out.println(
-        "Adapters, logs%s and report: ".formatted(undrawn.isPresent() ? "" : ", plot") + folder);
+        "Adapters, logs%s and report: ".formatted(undrawn.isPresent() ? "" : ", plot")
+            + Printable.of(folder));
     out.flush();
   }
 
@@ -272,14 +275,14 @@ final class FinetuneJob implements AutoCloseable {
     out.printf(
         Locale.ROOT,
         "model    %s, %s, LoRA rank %d%n",
-        settings.model().preset(),
+        Printable.of(settings.model().preset()),
         lowerCase(settings.dtype()),
         settings.lora().rank());
     DataReport.describe(out, data);
     out.printf(
         Locale.ROOT,
         "teacher  %s; aligned layers %s, lambda %s%n",
-        teacher.config().weights(),
+        Printable.of(teacher.config().weights()),
         settings.alignedLayers(),
         settings.lambda());
     out.flush();

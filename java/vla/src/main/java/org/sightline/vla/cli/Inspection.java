@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.sightline.formats.Printable;
 
 /**
  * What something on disk holds, for people and machines.
@@ -32,12 +33,13 @@ record Inspection(
 
   /** What commands print for machines. */
   static String json(Object value) {
-    return new GsonBuilder()
-        .setPrettyPrinting()
-        .disableHtmlEscaping()
-        .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
-        .create()
-        .toJson(value);
+    return Printable.lines(
+        new GsonBuilder()
+            .setPrettyPrinting()
+            .disableHtmlEscaping()
+            .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
+            .create()
+            .toJson(value));
   }
 
   /** A line or paragraph for each fact, then the rows in columns. */
@@ -54,7 +56,7 @@ record Inspection(
         value instanceof Map<?, ?>
             || value instanceof List<?> list && list.stream().anyMatch(Map.class::isInstance);
     if (!nested) {
-      text.append(String.format(Locale.ROOT, "%-13s %s%n", label, plain(key, value)));
+      line(text, label, plain(key, value));
       return;
     }
     String head = label;
@@ -73,7 +75,7 @@ record Inspection(
   }
 
   private static void line(StringBuilder text, String label, String content) {
-    text.append(String.format(Locale.ROOT, "%-13s %s%n", label, content));
+    text.append(String.format(Locale.ROOT, "%-13s %s%n", label, Printable.of(content)));
   }
 
   private static String plain(String key, Object value) {
@@ -105,7 +107,8 @@ record Inspection(
     List<List<String>> cells = new ArrayList<>();
     cells.add(columns);
     for (Map<String, Object> row : table) {
-      cells.add(columns.stream().map(column -> plain(column, row.get(column))).toList());
+      cells.add(
+          columns.stream().map(column -> Printable.of(plain(column, row.get(column)))).toList());
     }
     int[] widths = new int[columns.size()];
     for (List<String> row : cells) {

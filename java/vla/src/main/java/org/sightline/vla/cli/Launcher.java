@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.jar.JarFile;
+import org.sightline.formats.Printable;
 
 /** What {@code java -jar} starts: {@link Main}, if the libraries that it is made of are there. */
 public final class Launcher {
@@ -48,9 +49,13 @@ public final class Launcher {
 
   /** One argument of a command, as a shell takes it. */
   static String quoted(String argument) {
-    return argument.matches("[\\w./:=,+-]+")
-        ? argument
-        : "'" + argument.replace("'", "'\\''") + "'";
+    if (argument.matches("[\\w./:=,+-]+")) {
+      return argument;
+    }
+    String printable = Printable.of(argument.replace("\\", "\\\\"));
+    return Printable.of(argument).equals(argument)
+        ? "'" + argument.replace("'", "'\\''") + "'"
+        : "$'" + printable.replace("'", "\\'") + "'"; // Of bash, zsh, ksh and POSIX 2024.
   }
 
   /** The jar, or the folder, that these classes are in. */

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.sightline.formats.Printable;
 import org.sightline.vla.memory.ElementType;
 import org.sightline.vla.memory.MemoryGroup;
 import org.sightline.vla.memory.MemoryRow;
@@ -34,7 +35,7 @@ final class Plan {
   /** Settings, groups, then the tensors, blocks in one line. */
   String text() {
     var text = new StringBuilder();
-    facts().forEach((name, value) -> line(text, "%-24s %s", name, value));
+    facts().forEach((name, value) -> line(text, "%-24s %s", name, Printable.of(value)));
     text.append('\n');
     for (MemoryGroup group : MemoryGroup.values()) {
       line(text, "%-24s %12s", group.label(), ByteCount.format(step.bytes(group)));

@@ -1,6 +1,5 @@
 package org.sightline.vla.cli;
 
-import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -125,15 +124,7 @@ final class PlanCommand implements Callable<Integer> {
     StepTrial trial = measure == null ? null : StepTrial.run(settings, measure);
     var plan = new Plan(settings, memory, trial);
     PrintWriter out = spec.commandLine().getOut();
-    out.print(
-        json
-            ? new GsonBuilder()
-                    .setPrettyPrinting()
-                    .disableHtmlEscaping()
-                    .create()
-                    .toJson(plan.map())
-                + "\n"
-            : plan.text());
+    out.print(json ? Inspection.json(plan.map()) + "\n" : plan.text());
     out.flush();
     return plan.fits() ? 0 : Errors.USER;
   }

@@ -22,7 +22,11 @@ record RldsInfo(Path folder, JsonFields json, String name, String format) {
 
   static RldsInfo read(Path folder) throws IOException {
     JsonFields json = JsonFields.read(folder.resolve(FILE));
-    return new RldsInfo(folder, json, json.text("name"), json.text("fileFormat", TFRECORD));
+    return new RldsInfo(
+        folder,
+        json,
+        json.plainName("name"),
+        json.has("fileFormat") ? json.plainName("fileFormat") : TFRECORD);
   }
 
   /** Passes if its shards are of the one format that is read here. */
@@ -40,7 +44,7 @@ record RldsInfo(Path folder, JsonFields json, String name, String format) {
   List<String> splits() throws FormatException {
     List<String> names = new ArrayList<>();
     for (JsonFields split : json.objects("splits")) {
-      names.add(split.text("name"));
+      names.add(split.plainName("name"));
     }
     return names;
   }

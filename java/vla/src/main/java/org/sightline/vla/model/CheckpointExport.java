@@ -20,6 +20,7 @@ import org.sightline.formats.AtomicFile;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.InputFile;
 import org.sightline.formats.JsonFields;
 import org.sightline.formats.LoraPair;
 import org.sightline.formats.PeftAdapter;
@@ -120,13 +121,9 @@ public final class CheckpointExport {
     if (!defects.isEmpty()) {
       throw new FormatException(
           adapterFolder,
-          "adapters",
-          "%d of %d do not fit the base model %s:\n  %s"
-              .formatted(
-                  defects.size(),
-                  adapter.adapters().size(),
-                  base.tensors().path(),
-                  String.join("\n  ", defects)));
+          "adapters: %d of %d do not fit the base model %s:"
+              .formatted(defects.size(), adapter.adapters().size(), base.tensors().path()),
+          defects);
     }
   }
 
@@ -219,7 +216,7 @@ public final class CheckpointExport {
     if (statistics == null || !Files.exists(statistics)) {
       return;
     }
-    AtomicFile.writeText(draft.resolve(STATISTICS), Files.readString(statistics));
+    AtomicFile.writeText(draft.resolve(STATISTICS), InputFile.text(statistics));
     JsonFields root = JsonFields.read(draft.resolve(HuggingFaceCheckpoint.CONFIG));
     JsonObject known = root.has("norm_stats") ? root.object("norm_stats").json() : new JsonObject();
     JsonFields.read(statistics).json().asMap().forEach(known::add);

@@ -116,13 +116,14 @@ final class TensorAccount {
               + files.names().stream().limit(3).toList());
     }
     if (!defects.isEmpty()) {
-      var text = new StringBuilder("do not fit " + model + " as " + layout + " names them");
+      List<String> lines = new ArrayList<>();
       defects.forEach(
           (kind, names) -> {
-            text.append("\n  ").append(kind).append(" (").append(names.size()).append("):");
-            names.forEach(name -> text.append("\n    ").append(name));
+            lines.add(kind + " (" + names.size() + "):");
+            names.forEach(name -> lines.add("  " + name));
           });
-      throw new FormatException(files.path(), "tensors", text.toString());
+      throw new FormatException(
+          files.path(), "tensors: do not fit " + model + " as " + layout + " names them", lines);
     }
   }
 

@@ -10,6 +10,7 @@ import java.security.DigestInputStream;
 import java.security.MessageDigest;
 import java.util.List;
 import java.util.stream.Stream;
+import org.sightline.formats.InputFile;
 import org.sightline.formats.Sha256;
 
 /**
@@ -56,7 +57,8 @@ public record FeatureKind(String teacher, String preprocessing, long tokens, lon
     for (Path file : files(fileOrFolder)) {
       // A single file may be called anything.
       digest.update((fileOrFolder.relativize(file) + "\n").getBytes(StandardCharsets.UTF_8));
-      try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+      try (InputStream in =
+          new DigestInputStream(Files.newInputStream(InputFile.require(file)), digest)) {
         in.transferTo(OutputStream.nullOutputStream());
       }
     }

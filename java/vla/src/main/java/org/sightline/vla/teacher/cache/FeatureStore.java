@@ -9,6 +9,7 @@ import java.util.List;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.FolderLock;
 import org.sightline.formats.GitLfs;
+import org.sightline.formats.InputFile;
 import org.sightline.formats.SharedFile;
 import org.sightline.vla.data.ImageKey;
 
@@ -68,17 +69,17 @@ public final class FeatureStore implements AutoCloseable {
     Path kindFile = folder.resolve("kind.txt");
     if (!Files.exists(kindFile)) {
       AtomicFile.writeText(kindFile, kind + "\n");
-    } else if (!Files.readString(kindFile).equals(kind + "\n")) {
+    } else if (!InputFile.text(kindFile).equals(kind + "\n")) {
       throw new IOException(
           kindFile
               + ": found "
-              + Files.readString(kindFile).strip()
+              + InputFile.text(kindFile).strip()
               + ", expected "
               + kind
               + "; delete the folder to start anew");
     }
     for (String name : List.of("index", "features.bf16")) {
-      if (Files.exists(folder.resolve(name))) {
+      if (Files.exists(InputFile.requireOwn(folder.resolve(name)))) {
         GitLfs.requireContent(folder.resolve(name));
       }
     }
