@@ -60,7 +60,12 @@ public final class AtomicFolder {
 
   /** Shows that the folder is still being written, to other machines too; ends with the process. */
   private static FolderLock lock(Path temporary) throws IOException {
-    Path file = Files.writeString(temporary.resolve(LOCK), MARK);
+    Path file = temporary.resolve(LOCK);
+    try {
+      Files.writeString(file, MARK);
+    } catch (IOException e) {
+      throw InputFile.named(file, e);
+    }
     try {
       return FolderLock.of(file);
     } catch (IOException e) {

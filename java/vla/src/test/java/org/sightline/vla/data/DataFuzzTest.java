@@ -44,6 +44,7 @@ class DataFuzzTest {
     return Stream.of(
         Fuzz.of("tokenizer", tokenizer(), DataFuzzTest::tokenize),
         Fuzz.of("features", folder.resolve("features.json"), f -> readAll()),
+        Fuzz.of("dataset-info", folder.resolve("dataset_info.json"), f -> readAll()),
         Fuzz.of("tfrecord", shard, DataFuzzTest::readRecords),
         Fuzz.of(
             "example",
