@@ -129,7 +129,7 @@ public final class AdamW implements AutoCloseable {
   private final List<Tensor> expAvgSq = new ArrayList<>();
   private final List<Tensor> masters = new ArrayList<>();
   private final List<Tensor> remainders = new ArrayList<>();
-  private final AdamWKernel kernel;
+  private final NativeAdamW kernel;
   private final Lifetime lifetime = new Lifetime("AdamW");
 
   /**
@@ -176,7 +176,7 @@ public final class AdamW implements AutoCloseable {
         remainders.add(narrow && split ? zeros(parameter, ScalarType.Short) : null);
       }
     }
-    kernel = new AdamWKernel(parameters, expAvg, expAvgSq, masters, remainders, groupOf);
+    kernel = new NativeAdamW(parameters, expAvg, expAvgSq, masters, remainders, groupOf);
   }
 
   private static void check(int index, Tensor parameter) {
@@ -220,7 +220,7 @@ public final class AdamW implements AutoCloseable {
     // Alone: a step writes the parameters and its own buffers.
     lifetime.useAlone(
         () -> {
-          report[0] = AdamWKernel.read(kernel.step(config, learningRates, weightDecays, gradScale));
+          report[0] = NativeAdamW.read(kernel.step(config, learningRates, weightDecays, gradScale));
           if (!report[0].skipped()) {
             kernel.noteChanges();
           }

@@ -6,7 +6,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.autograd.KnownGradient;
+import org.sightline.autograd.PrecomputedGradient;
 
 /**
  * One call of the alignment loss in libtorch's graph. The kernel computes loss and gradients
@@ -15,40 +15,40 @@ import org.sightline.autograd.KnownGradient;
  * @param parameters of the projector where it is trainable, else none
  */
 record AlignmentFunction(
-    AlignmentKernel kernel,
+    NativeAlignment kernel,
     List<Tensor> parameters,
     long firstToken,
     Tensor teacher,
-    Tensor tokenWeights,
+    Tensor tokenWeight,
     boolean training,
     long dropoutSeed) {
-  private static final KnownGradient GRADIENT = new KnownGradient("AlignmentLoss");
+  private static final PrecomputedGradient GRADIENT = new PrecomputedGradient("AlignmentLoss");
 
-  AlignmentLoss.Result apply(Tensor hiddenStates) {
+  AlignmentLoss.Result apply(Tensor hidden) {
     boolean recording = GradMode.is_enabled();
-    boolean wanted = recording && hiddenStates.requires_grad();
+    boolean wanted = recording && hidden.requires_grad();
     boolean weightsWanted = recording && anyRequiresGradient();
     Tensor loss = null;
     Tensor cosine = null;
     try (PointerScope scope = new PointerScope()) {
-      Tensor hidden = Tensors.withContiguousRows(hiddenStates);
+      Tensor h = Tensors.withContiguousRows(hidden);
       Tensor t = Tensors.withContiguousRows(teacher);
-      loss = Tensors.own(Tensors.empty(hidden, ScalarType.Float));
-      cosine = Tensors.own(Tensors.empty(hidden, ScalarType.Float, t.size(0), t.size(1)));
-      Tensor gradient = wanted ? gradientOf(hidden, t.size(1)) : null;
-      List<Tensor> weightGradients = weightsWanted ? likeParameters() : null;
+      loss = Tensors.own(Tensors.empty(h, ScalarType.Float));
+      cosine = Tensors.own(Tensors.empty(h, ScalarType.Float, t.size(0), t.size(1)));
+      Tensor gradHidden = wanted ? gradientOf(h, t.size(1)) : null;
+      List<Tensor> gradWeights = weightsWanted ? likeParameters() : null;
       kernel.loss(
-          hidden,
+          h,
           firstToken,
           t,
-          tokenWeights,
+          tokenWeight,
           loss,
           cosine,
-          gradient,
-          weightGradients,
+          gradHidden,
+          gradWeights,
           training,
           dropoutSeed);
-      Tensor result = inGraph(loss, hiddenStates, gradient, weightGradients);
+      Tensor result = inGraph(loss, hidden, gradHidden, gradWeights);
       if (result != loss) {
         loss.close();
         loss = Tensors.own(result);
@@ -73,20 +73,19 @@ record AlignmentFunction(
     return false;
   }
 
-  private Tensor inGraph(
-      Tensor loss, Tensor hiddenStates, Tensor gradient, List<Tensor> weightGradients) {
-    if (weightGradients == null) {
-      return gradient == null
+  private Tensor inGraph(Tensor loss, Tensor hidden, Tensor gradHidden, List<Tensor> gradWeights) {
+    if (gradWeights == null) {
+      return gradHidden == null
           ? loss
-          : GRADIENT.attach(loss, List.of(hiddenStates), List.of(gradient));
+          : GRADIENT.attach(loss, List.of(hidden), List.of(gradHidden));
     }
     List<Tensor> inputs = new ArrayList<>(parameters);
     List<Tensor> gradients = new ArrayList<>();
     for (int i = 0; i < inputs.size(); i++) {
-      gradients.add(inputs.get(i).requires_grad() ? weightGradients.get(i) : null);
+      gradients.add(inputs.get(i).requires_grad() ? gradWeights.get(i) : null);
     }
-    inputs.add(hiddenStates);
-    gradients.add(gradient);
+    inputs.add(hidden);
+    gradients.add(gradHidden);
     return GRADIENT.attach(loss, inputs, gradients);
   }
 

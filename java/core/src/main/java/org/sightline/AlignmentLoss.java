@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.autograd.Rewindable;
+import org.sightline.autograd.HasRngState;
 
 /**
  * The visual alignment loss: −Σ m cos(projector(h), t) / Σ m over image tokens, with cos(z, t) =
@@ -19,11 +19,11 @@ import org.sightline.autograd.Rewindable;
  * frozen one's once, and again after an operation in place has changed them, which libtorch's
  * version counters tell.
  */
-public final class AlignmentLoss implements Rewindable, AutoCloseable {
+public final class AlignmentLoss implements HasRngState, AutoCloseable {
   private final AlignmentProjector projector;
   private final List<Tensor> parameters;
   private final long[] versions;
-  private final AlignmentKernel kernel;
+  private final NativeAlignment kernel;
   private final Seeds dropoutSeeds;
   private final Lifetime lifetime = new Lifetime("AlignmentLoss");
   private volatile boolean training = true;
@@ -34,9 +34,9 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     this.projector = Objects.requireNonNull(projector, "projector");
     projector.lifetime().enter();
     try {
-      parameters = AlignmentKernel.PARAMETERS.stream().map(projector::parameter).toList();
+      parameters = NativeAlignment.PARAMETERS.stream().map(projector::parameter).toList();
       versions = parameters.stream().mapToLong(Tensor::_version).toArray();
-      kernel = new AlignmentKernel(projector.config(), parameters);
+      kernel = new NativeAlignment(projector.config(), parameters);
     } finally {
       projector.lifetime().leave();
     }
@@ -52,37 +52,30 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
   public record Result(Tensor loss, Tensor cosine) {}
 
   /** As the longer form, every token with weight 1. */
-  public Result forward(Tensor hiddenStates, long firstToken, Tensor teacherFeatures) {
-    return forward(hiddenStates, firstToken, teacherFeatures, null);
+  public Result forward(Tensor hidden, long firstToken, Tensor teacher) {
+    return forward(hidden, firstToken, teacher, null);
   }
 
   /**
    * Computes the loss of the tokens {@code firstToken … firstToken + N - 1}.
    *
-   * @param hiddenStates [B,S,D] fp32 or bf16; its gradient is zero at other tokens
+   * @param hidden [B,S,D] fp32 or bf16; its gradient is zero at other tokens
    * @param firstToken position of the first image token
-   * @param teacherFeatures [B,N,Z] fp32 or bf16, receives no gradient
-   * @param tokenWeights [B,N] fp32 weights m ≥ 0, or null for 1
+   * @param teacher [B,N,Z] fp32 or bf16, receives no gradient
+   * @param tokenWeight [B,N] fp32 weights m ≥ 0, or null for 1
    * @throws IllegalArgumentException if a shape, dtype or position does not fit
    * @throws UnsupportedOperationException if no backend for the tensors' device is available
    * @throws IllegalStateException after {@link #close} of this object or of the projector
    */
-  public Result forward(
-      Tensor hiddenStates, long firstToken, Tensor teacherFeatures, Tensor tokenWeights) {
-    checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
+  public Result forward(Tensor hidden, long firstToken, Tensor teacher, Tensor tokenWeight) {
+    checkShapes(hidden, firstToken, teacher, tokenWeight);
     List<Tensor> trainable = projector.config().trainable() ? parameters : List.of();
     AlignmentFunction function =
         new AlignmentFunction(
-            kernel,
-            trainable,
-            firstToken,
-            teacherFeatures,
-            tokenWeights,
-            training,
-            dropoutSeeds.next());
+            kernel, trainable, firstToken, teacher, tokenWeight, training, dropoutSeeds.next());
     enter();
     try {
-      return function.apply(hiddenStates);
+      return function.apply(hidden);
     } finally {
       leave();
     }
@@ -90,16 +83,16 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
 
   /**
    * Loss and gradient in one call outside libtorch's graph, into tensors of the caller, for
-   * trainers that walk back themselves ({@code hiddenStates.backward(hiddenGradient, …)}) or care
-   * for the last microseconds: nothing is allocated on the device and no graph is made. Dropout of
-   * a trainable projector is applied as in {@link #forward}; its parameters get no gradient.
+   * trainers that walk back themselves ({@code hidden.backward(gradHidden, …)}) or care for the
+   * last microseconds: nothing is allocated on the device and no graph is made. Dropout of a
+   * trainable projector is applied as in {@link #forward}; its parameters get no gradient.
    *
-   * @param hiddenStates as in {@link #forward}, elements of the last dimension side by side
-   * @param teacherFeatures likewise
-   * @param tokenWeights as in {@link #forward}, or null
+   * @param hidden as in {@link #forward}, elements of the last dimension side by side
+   * @param teacher likewise
+   * @param tokenWeight as in {@link #forward}, or null
    * @param loss scalar fp32, written
    * @param cosine [B,N] fp32, written; may be null
-   * @param hiddenGradient [B,S,D] fp32 or bf16: ∂loss/∂hiddenStates is written at the tokens {@code
+   * @param gradHidden [B,S,D] fp32 or bf16: ∂loss/∂hidden is written at the tokens {@code
    *     firstToken … firstToken + N - 1}, the others are left alone
    * @throws IllegalArgumentException if a shape, dtype, stride or position does not fit, or a
    *     tensor is a negated view; nothing is written then
@@ -107,26 +100,26 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
    * @throws IllegalStateException after {@link #close} of this object or of the projector
    */
   public void lossAndGradient(
-      Tensor hiddenStates,
+      Tensor hidden,
       long firstToken,
-      Tensor teacherFeatures,
-      Tensor tokenWeights,
+      Tensor teacher,
+      Tensor tokenWeight,
       Tensor loss,
       Tensor cosine,
-      Tensor hiddenGradient) {
-    checkShapes(hiddenStates, firstToken, teacherFeatures, tokenWeights);
+      Tensor gradHidden) {
+    checkShapes(hidden, firstToken, teacher, tokenWeight);
     Objects.requireNonNull(loss, "loss");
-    Objects.requireNonNull(hiddenGradient, "hiddenGradient");
-    Tensors.requireStored("hiddenStates", hiddenStates);
-    Tensors.requireStored("teacherFeatures", teacherFeatures);
+    Objects.requireNonNull(gradHidden, "gradHidden");
+    Tensors.requireStored("hidden", hidden);
+    Tensors.requireStored("teacher", teacher);
     Tensors.requireWritable("loss", loss);
-    Tensors.requireWritable("hiddenGradient", hiddenGradient);
+    Tensors.requireWritable("gradHidden", gradHidden);
     if (loss.dim() != 0) {
       Tensors.requireShape("loss", loss);
     }
-    Tensors.requireShapeOf(hiddenStates, "hiddenGradient", hiddenGradient);
-    long batch = hiddenStates.size(0);
-    long tokens = teacherFeatures.size(1);
+    Tensors.requireShapeOf(hidden, "gradHidden", gradHidden);
+    long batch = hidden.size(0);
+    long tokens = teacher.size(1);
     if (cosine != null) {
       Tensors.requireWritable("cosine", cosine);
       requireTokens("cosine", cosine, batch, tokens);
@@ -134,13 +127,13 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
     enter();
     try {
       kernel.loss(
-          hiddenStates,
+          hidden,
           firstToken,
-          teacherFeatures,
-          tokenWeights,
+          teacher,
+          tokenWeight,
           loss,
           cosine,
-          hiddenGradient,
+          gradHidden,
           null,
           training,
           dropoutSeeds.next());
@@ -148,7 +141,7 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
       leave();
     }
     Tensors.bumpVersion(loss);
-    Tensors.bumpVersion(hiddenGradient);
+    Tensors.bumpVersion(gradHidden);
     if (cosine != null) {
       Tensors.bumpVersion(cosine);
     }
@@ -162,13 +155,13 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
 
   /** How many dropout masks were drawn: with the seed, all there is to know of the next one. */
   @Override
-  public long randomPosition() {
+  public long rngState() {
     lifetime.check();
     return dropoutSeeds.calls();
   }
 
   @Override
-  public void setRandomPosition(long position) {
+  public void setRngState(long position) {
     lifetime.check();
     dropoutSeeds.setCalls(position);
   }
@@ -221,30 +214,30 @@ public final class AlignmentLoss implements Rewindable, AutoCloseable {
   }
 
   private void checkShapes(Tensor hidden, long firstToken, Tensor teacher, Tensor weights) {
-    Objects.requireNonNull(hidden, "hiddenStates");
-    Objects.requireNonNull(teacher, "teacherFeatures");
-    Tensors.requireDims("hiddenStates", hidden, 3, "[B,S,D]");
-    Tensors.requireDims("teacherFeatures", teacher, 3, "[B,N,Z]");
-    Tensors.requireStrided("hiddenStates", hidden);
-    Tensors.requireStrided("teacherFeatures", teacher);
+    Objects.requireNonNull(hidden, "hidden");
+    Objects.requireNonNull(teacher, "teacher");
+    Tensors.requireDims("hidden", hidden, 3, "[B,S,D]");
+    Tensors.requireDims("teacher", teacher, 3, "[B,N,Z]");
+    Tensors.requireStrided("hidden", hidden);
+    Tensors.requireStrided("teacher", teacher);
     long batch = hidden.size(0);
     long tokens = teacher.size(1);
-    requireSize("hiddenStates", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
-    requireSize("teacherFeatures", teacher, 2, projector.config().teacherSize(), "teacherSize");
-    requireSize("teacherFeatures", teacher, 0, batch, "batch of hiddenStates");
+    requireSize("hidden", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
+    requireSize("teacher", teacher, 2, projector.config().teacherSize(), "teacherSize");
+    requireSize("teacher", teacher, 0, batch, "batch of hidden");
     if (firstToken < 0 || firstToken > hidden.size(1) - tokens) { // their sum may overflow
       throw new IllegalArgumentException(
           "tokens "
               + firstToken
               + " to "
               + (firstToken + tokens - 1)
-              + " must lie within hiddenStates, found "
+              + " must lie within hidden, found "
               + hidden.size(1)
               + " tokens");
     }
     if (weights != null) {
-      requireTokens("tokenWeights", weights, batch, tokens);
-      Tensors.requireStored("tokenWeights", weights);
+      requireTokens("tokenWeight", weights, batch, tokens);
+      Tensors.requireStored("tokenWeight", weights);
     }
   }
 

@@ -49,7 +49,7 @@ final class LoraFunction extends CustomFunction {
               ? Tensors.empty(x, ScalarType.Float, rows, b.size(1))
               : null);
     }
-    LoraKernels.forward(x, dropout, adapters(inputs), y, s);
+    NativeLora.forward(x, dropout, adapters(inputs), y, s);
     if (context.isRecording()) {
       context.materializeGradients(false);
       context.save(x);
@@ -66,8 +66,8 @@ final class LoraFunction extends CustomFunction {
   protected List<Tensor> backward(FunctionContext context, List<Tensor> upstream) {
     Tensor x = context.saved(0);
     Tensor[] results = new Tensor[1 + 2 * layers.size()];
-    List<LoraKernels.Adapter> adapters = new ArrayList<>();
-    List<LoraKernels.Gradients> gradients = new ArrayList<>();
+    List<NativeLora.Adapter> adapters = new ArrayList<>();
+    List<NativeLora.Gradients> gradients = new ArrayList<>();
     int nextS = 1 + 3 * layers.size();
     for (int i = 0; i < layers.size(); i++) {
       int a = 1 + 2 * i;
@@ -76,15 +76,15 @@ final class LoraFunction extends CustomFunction {
       if (upstream.get(i) == null) {
         continue;
       }
-      LoraKernels.Adapter adapter = savedAdapter(context, i);
+      NativeLora.Adapter adapter = savedAdapter(context, i);
       adapters.add(adapter);
       results[a] = context.needsGradient(a) ? like(adapter.a()) : null;
       results[b] = context.needsGradient(b) ? like(adapter.b()) : null;
       Tensor dy = Tensors.withContiguousRows(flatten(upstream.get(i)));
-      gradients.add(new LoraKernels.Gradients(s, dy, results[a], results[b]));
+      gradients.add(new NativeLora.Gradients(s, dy, results[a], results[b]));
     }
     Tensor dx = context.needsGradient(0) ? like(x) : null;
-    LoraKernels.backward(x, dropout, adapters, gradients, dx);
+    NativeLora.backward(x, dropout, adapters, gradients, dx);
     if (dx != null) {
       long[] shape = Tensors.shape(upstream.stream().filter(t -> t != null).findFirst().get());
       shape[shape.length - 1] = x.size(x.dim() - 1);
@@ -93,11 +93,11 @@ final class LoraFunction extends CustomFunction {
     return Arrays.asList(results);
   }
 
-  private List<LoraKernels.Adapter> adapters(List<Tensor> inputs) {
-    List<LoraKernels.Adapter> adapters = new ArrayList<>();
+  private List<NativeLora.Adapter> adapters(List<Tensor> inputs) {
+    List<NativeLora.Adapter> adapters = new ArrayList<>();
     for (int i = 0; i < layers.size(); i++) {
       adapters.add(
-          new LoraKernels.Adapter(
+          new NativeLora.Adapter(
               layers.get(i).weight(),
               layers.get(i).bias(),
               inputs.get(1 + 2 * i),
@@ -109,9 +109,9 @@ final class LoraFunction extends CustomFunction {
   }
 
   /** Without bias, which no gradient depends on. */
-  private LoraKernels.Adapter savedAdapter(FunctionContext context, int i) {
+  private NativeLora.Adapter savedAdapter(FunctionContext context, int i) {
     int first = 1 + 3 * i;
-    return new LoraKernels.Adapter(
+    return new NativeLora.Adapter(
         context.saved(first),
         null,
         context.saved(first + 1),

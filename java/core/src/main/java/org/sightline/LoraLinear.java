@@ -16,7 +16,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.autograd.Rewindable;
+import org.sightline.autograd.HasRngState;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_context;
 import org.sightline.binding.sl_tensor;
@@ -30,7 +30,7 @@ import org.sightline.binding.sl_tensor;
  *
  * <p>Thread-safe, but for {@link #merge} and {@link #unmerge}, which change the weight in place.
  */
-public final class LoraLinear implements Rewindable, AutoCloseable {
+public final class LoraLinear implements HasRngState, AutoCloseable {
   private final Tensor weight;
   private final Tensor bias;
   private final Tensor loraA;
@@ -239,13 +239,13 @@ public final class LoraLinear implements Rewindable, AutoCloseable {
 
   /** How many dropout masks were drawn: with the seed, all there is to know of the next one. */
   @Override
-  public long randomPosition() {
+  public long rngState() {
     lifetime.check();
     return dropoutSeeds.calls();
   }
 
   @Override
-  public void setRandomPosition(long position) {
+  public void setRngState(long position) {
     lifetime.check();
     dropoutSeeds.setCalls(position);
   }

@@ -131,28 +131,28 @@ class AlignmentCallTest extends ScopedTest {
     Tensor loss = number().fill_(new Scalar(7.0));
     Tensor cosine = torch.zeros(2, 6);
     assertMessage(
-        "hiddenGradient must have shape [2, 6, 13], found [2, 5, 13]",
+        "gradHidden must have shape [2, 6, 13], found [2, 5, 13]",
         () ->
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 5, 13)));
     assertMessage(
-        "tokens 1 to 6 must lie within hiddenStates, found 6 tokens",
+        "tokens 1 to 6 must lie within hidden, found 6 tokens",
         () -> alignment.lossAndGradient(hidden, 1, teacher, null, loss, cosine, gradient));
     assertMessage(
-        "hiddenGradient must have shape [2, 6, 13], found [2, 6]",
+        "gradHidden must have shape [2, 6, 13], found [2, 6]",
         () -> alignment.lossAndGradient(hidden, 0, teacher, null, loss, cosine, torch.zeros(2, 6)));
     assertMessage(
-        "hiddenStates must be stored, found a negated view; resolve_neg() stores it",
+        "hidden must be stored, found a negated view; resolve_neg() stores it",
         () ->
             alignment.lossAndGradient(
                 hidden._neg_view(), 0, teacher, null, loss, cosine, gradient));
     assertMessage(
-        "teacherFeatures must be stored, found a negated view; resolve_neg() stores it",
+        "teacher must be stored, found a negated view; resolve_neg() stores it",
         () ->
             alignment.lossAndGradient(
                 hidden, 0, teacher._neg_view(), null, loss, cosine, gradient));
     assertMessage(
-        "hiddenGradient must be stored, found a negated view; resolve_neg() stores it",
+        "gradHidden must be stored, found a negated view; resolve_neg() stores it",
         () ->
             alignment.lossAndGradient(
                 hidden, 0, teacher, null, loss, cosine, gradient._neg_view()));

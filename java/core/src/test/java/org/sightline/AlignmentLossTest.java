@@ -245,37 +245,35 @@ class AlignmentLossTest extends AlignmentLossFixture {
       Tensor h = hidden(2, 6, 8);
       Tensor t = torch.randn(2, 4, 5);
       assertMessage(
-          "hiddenStates must have size 8 (hiddenSize) in dimension 2, found shape [2, 6, 7]",
+          "hidden must have size 8 (hiddenSize) in dimension 2, found shape [2, 6, 7]",
           () -> alignment.forward(hidden(2, 6, 7), 0, t));
       assertMessage(
-          "teacherFeatures must have size 2 (batch of hiddenStates) in dimension 0, found shape"
-              + " [3, 4, 5]",
+          "teacher must have size 2 (batch of hidden) in dimension 0, found shape" + " [3, 4, 5]",
           () -> alignment.forward(h, 0, torch.randn(3, 4, 5)));
       assertMessage(
-          "tokens 3 to 6 must lie within hiddenStates, found 6 tokens",
-          () -> alignment.forward(h, 3, t));
+          "tokens 3 to 6 must lie within hidden, found 6 tokens", () -> alignment.forward(h, 3, t));
       assertMessage(
-          "tokens -1 to 2 must lie within hiddenStates, found 6 tokens",
+          "tokens -1 to 2 must lie within hidden, found 6 tokens",
           () -> alignment.forward(h, -1, t));
       assertThrows(IllegalArgumentException.class, () -> alignment.forward(h, Long.MAX_VALUE, t));
       assertMessage(
-          "tokenWeights must have shape [2, 4], found [3, 4]",
+          "tokenWeight must have shape [2, 4], found [3, 4]",
           () -> alignment.forward(h, 0, t, torch.ones(3, 4)));
       assertMessage(
-          "tokenWeights must have shape [2, 4], found [2, 3]",
+          "tokenWeight must have shape [2, 4], found [2, 3]",
           () -> alignment.forward(h, 0, t, torch.ones(2, 3)));
       assertMessage(
-          "hiddenStates must be [B,S,D], found shape [6, 8]",
+          "hidden must be [B,S,D], found shape [6, 8]",
           () -> alignment.forward(hidden(6, 8), 0, t));
       assertMessage(
-          "hiddenStates must be Float or BFloat16, found Double",
+          "hidden must be Float or BFloat16, found Double",
           () -> alignment.forward(h.to(ScalarType.Double), 0, t));
       String device =
           assertThrows(
                   UnsupportedOperationException.class,
                   () -> alignment.forward(h.to(new Device("meta"), ScalarType.Float), 0, t))
               .getMessage();
-      assertEquals("hiddenStates must be on cpu or cuda, found meta", device);
+      assertEquals("hidden must be on cpu or cuda, found meta", device);
     }
   }
 

@@ -68,20 +68,20 @@ class BadInputTest extends ScopedTest {
             new Case(
                 "bias must be Strided, found Sparse", () -> linear(w, torch.randn(6).to_sparse())),
             new Case(
-                "hiddenStates must be Strided, found Sparse",
+                "hidden must be Strided, found Sparse",
                 () -> alignment.forward(h.to_sparse(), 0, t)),
             new Case(
-                "teacherFeatures must be Strided, found Sparse",
+                "teacher must be Strided, found Sparse",
                 () -> alignment.forward(h, 0, t.to_sparse())),
             new Case(
-                "tokenWeights must be Strided, found Sparse",
+                "tokenWeight must be Strided, found Sparse",
                 () -> alignment.forward(h, 0, t, torch.ones(2, 4).to_sparse())),
             new Case("parameter 0 must be Strided, found Sparse", () -> adamw(w.to_sparse())),
             new Case("gradient 0 must be Strided, found Sparse", () -> step(w.to_sparse())),
             // What memory does not hold as it reads.
             new Case("weight must be stored, found a negated view", () -> linear(neg(w), null)),
             new Case(
-                "tokenWeights must be stored, found a negated view",
+                "tokenWeight must be stored, found a negated view",
                 () -> alignment.forward(h, 0, t, neg(torch.ones(2, 4)))),
             new Case("parameter 0 must be stored, found a negated view", () -> adamw(neg(w))),
             // Types.
@@ -96,7 +96,7 @@ class BadInputTest extends ScopedTest {
                 "bias must be Float or BFloat16, found Int",
                 () -> linear(w, to(torch.ones(6), "Int"))),
             new Case(
-                "teacherFeatures must be Float or BFloat16, found Double",
+                "teacher must be Float or BFloat16, found Double",
                 () -> alignment.forward(h, 0, to(t, "Double"))),
             new Case(
                 "token_weight: ",
@@ -143,10 +143,10 @@ class BadInputTest extends ScopedTest {
             "weight", () -> linear(null, null),
             "config", () -> new LoraLinear(torch.randn(6, 5), null, null, DType.FLOAT32, 0),
             "x", () -> linear.forward(null),
-            "hiddenStates", () -> alignment.forward(null, 0, h),
-            "teacherFeatures", () -> alignment.forward(h, 0, null),
+            "hidden", () -> alignment.forward(null, 0, h),
+            "teacher", () -> alignment.forward(h, 0, null),
             "loss", () -> alignment.lossAndGradient(h, 0, t, null, null, null, h),
-            "hiddenGradient", () -> alignment.lossAndGradient(h, 0, t, null, t, null, null),
+            "gradHidden", () -> alignment.lossAndGradient(h, 0, t, null, t, null, null),
             "projector", () -> new AlignmentLoss(null),
             "parameter 1",
                 () -> new AdamW(Arrays.asList(torch.ones(2), null), AdamW.Config.defaults()));

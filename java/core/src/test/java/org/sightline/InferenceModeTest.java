@@ -50,7 +50,7 @@ class InferenceModeTest extends ScopedTest {
               alignment.lossAndGradient(
                   hidden, 1, teacher, null, loss, null, torch.zeros(2, 6, 8)));
       refused(
-          "hiddenGradient",
+          "gradHidden",
           () -> alignment.lossAndGradient(hidden, 1, teacher, null, normal, null, gradient));
       assertEquals(0, normal.item_float());
       Tensor x = torch.randn(3, 5).set_requires_grad(true);

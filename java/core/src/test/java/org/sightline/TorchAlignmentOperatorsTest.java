@@ -85,7 +85,7 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
       assertClose(wideHidden.grad(), result.get(2).toTensor(), 1e-5, "gradient");
       List<Tensor> gradients = tensors(result.get(3));
       for (int i = 0; i < 8; i++) {
-        String name = AlignmentKernel.PARAMETERS.get(i);
+        String name = NativeAlignment.PARAMETERS.get(i);
         assertClose(wide.get(name).grad(), gradients.get(i), 1e-5, name);
       }
     }

@@ -112,6 +112,6 @@ abstract class TorchOperatorsFixture extends ScopedTest {
   }
 
   static List<Tensor> inOrder(Map<String, Tensor> parameters) {
-    return AlignmentKernel.PARAMETERS.stream().map(parameters::get).toList();
+    return NativeAlignment.PARAMETERS.stream().map(parameters::get).toList();
   }
 }

@@ -21,13 +21,13 @@ import org.bytedeco.pytorch.global.torch;
  * }</pre>
  *
  * <p>The second computation draws the same random numbers as the first: libtorch's own on the CPU
- * and those of every {@link Rewindable} given are taken back for its time. So gradients are, bit
+ * and those of every {@link HasRngState} given are taken back for its time. So gradients are, bit
  * for bit, those of {@code body} itself wherever its operations give the same bits twice.
  */
 public final class GradientCheckpoint extends CustomFunction {
   private final UnaryOperator<Tensor> body;
   private final List<Tensor> parameters;
-  private final List<? extends Rewindable> random;
+  private final List<? extends HasRngState> random;
 
   /**
    * Wraps a part of a model.
@@ -38,7 +38,7 @@ public final class GradientCheckpoint extends CustomFunction {
    * @param random the sources of random numbers it draws from, besides libtorch's
    */
   public GradientCheckpoint(
-      UnaryOperator<Tensor> body, List<Tensor> parameters, List<? extends Rewindable> random) {
+      UnaryOperator<Tensor> body, List<Tensor> parameters, List<? extends HasRngState> random) {
     this.body = Objects.requireNonNull(body, "body");
     this.parameters = List.copyOf(parameters);
     this.random = List.copyOf(random);
@@ -113,12 +113,12 @@ public final class GradientCheckpoint extends CustomFunction {
   }
 
   private long[] positions() {
-    return random.stream().mapToLong(Rewindable::randomPosition).toArray();
+    return random.stream().mapToLong(HasRngState::rngState).toArray();
   }
 
   private void rewind(long[] positions) {
     for (int i = 0; i < positions.length; i++) {
-      random.get(i).setRandomPosition(positions[i]);
+      random.get(i).setRngState(positions[i]);
     }
   }
 }

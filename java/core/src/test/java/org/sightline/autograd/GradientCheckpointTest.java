@@ -92,7 +92,7 @@ class GradientCheckpointTest extends CustomFunctionFixture {
           Values.floats(y),
           gradients,
           Values.floats(torch.randn(3)),
-          List.of(first.linear.randomPosition(), second.linear.randomPosition()),
+          List.of(first.linear.rngState(), second.linear.rngState()),
           first.runs + second.runs);
     }
   }

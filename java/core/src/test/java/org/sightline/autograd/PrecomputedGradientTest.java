@@ -16,8 +16,8 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 
-class KnownGradientTest extends CustomFunctionFixture {
-  private static final KnownGradient GRADIENT = new KnownGradient("SquaredNorms");
+class PrecomputedGradientTest extends CustomFunctionFixture {
+  private static final PrecomputedGradient GRADIENT = new PrecomputedGradient("SquaredNorms");
 
   /** Σ |x|² of all inputs, the gradient 2x computed beforehand. */
   private static Tensor squaredNorms(Tensor... inputs) {

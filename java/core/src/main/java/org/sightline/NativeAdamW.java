@@ -16,7 +16,7 @@ import org.sightline.binding.sl_adamw_step_args;
 import org.sightline.binding.sl_tensor;
 
 /** A native {@code sl_adamw}, and the descriptors its steps use again. Not thread-safe. */
-final class AdamWKernel implements AutoCloseable {
+final class NativeAdamW implements AutoCloseable {
   /** Norm, clipping factor, count of non-finite elements, whether skipped. */
   private static final int REPORT_SIZE = 4;
 
@@ -36,7 +36,7 @@ final class AdamWKernel implements AutoCloseable {
   private final sl_adamw_group groups;
   private final sl_adamw_step_args args = Tensors.own(new sl_adamw_step_args());
 
-  AdamWKernel(
+  NativeAdamW(
       List<Tensor> parameters,
       List<Tensor> expAvg,
       List<Tensor> expAvgSq,
@@ -47,7 +47,7 @@ final class AdamWKernel implements AutoCloseable {
     this.masters = masters;
     this.remainders = remainders;
     int count = parameters.size();
-    addresses = parameters.stream().mapToLong(AdamWKernel::address).toArray();
+    addresses = parameters.stream().mapToLong(NativeAdamW::address).toArray();
     versions = parameters.stream().mapToLong(Tensor::_version).toArray();
     groupCount = 1 + groupOf.stream().mapToInt(Integer::intValue).max().getAsInt();
     gradientArray = Tensors.own(new sl_tensor(count));

@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.global.torch;
  * than the value, on the CPU, are a node of Java's, which is faster there.)
  *
  * <pre>{@code
- * private static final KnownGradient GRADIENT = new KnownGradient("SquaredNorm");
+ * private static final PrecomputedGradient GRADIENT = new PrecomputedGradient("SquaredNorm");
  *
  * Tensor squaredNorm(Tensor x) {
  *   try (NoGradGuard noGrad = new NoGradGuard()) {
@@ -44,7 +44,7 @@ import org.bytedeco.pytorch.global.torch;
  *
  * <p>Thread-safe.
  */
-public final class KnownGradient {
+public final class PrecomputedGradient {
   /** Broadcasts with tensors of any shape of fewer dimensions, to nothing. */
   private static final long[] EMPTY = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
@@ -59,7 +59,7 @@ public final class KnownGradient {
    *
    * @param name for error messages
    */
-  public KnownGradient(String name) {
+  public PrecomputedGradient(String name) {
     this.name = Objects.requireNonNull(name, "name");
   }
 

@@ -9,7 +9,7 @@ import org.sightline.binding.sl_alignment_config;
 import org.sightline.binding.sl_projector;
 
 /** A native {@code sl_alignment}: the weights of a projector, prepared for the kernels. */
-final class AlignmentKernel implements AutoCloseable {
+final class NativeAlignment implements AutoCloseable {
   /** Parameter names in the order of {@code sl_projector}. */
   static final List<String> PARAMETERS =
       List.of(
@@ -26,7 +26,7 @@ final class AlignmentKernel implements AutoCloseable {
 
   private final sl_alignment handle;
 
-  AlignmentKernel(ProjectorConfig config, List<Tensor> parameters) {
+  NativeAlignment(ProjectorConfig config, List<Tensor> parameters) {
     handle = Tensors.own(new sl_alignment());
     try (sl_alignment_config options = new sl_alignment_config();
         ProjectorDescriptor weights = new ProjectorDescriptor()) {
@@ -59,8 +59,8 @@ final class AlignmentKernel implements AutoCloseable {
    * @param tokenWeight [B,N] fp32, or null
    * @param loss fp32 scalar, written
    * @param cosine [B,N] fp32, written, or null
-   * @param hiddenGradient [B,S,D], written at those tokens, or null
-   * @param weightGradients one per parameter, written, or null
+   * @param gradHidden [B,S,D], written at those tokens, or null
+   * @param gradWeights one per parameter, written, or null
    */
   void loss(
       Tensor hidden,
@@ -69,30 +69,26 @@ final class AlignmentKernel implements AutoCloseable {
       Tensor tokenWeight,
       Tensor loss,
       Tensor cosine,
-      Tensor hiddenGradient,
-      List<Tensor> weightGradients,
+      Tensor gradHidden,
+      List<Tensor> gradWeights,
       boolean training,
       long dropoutSeed) {
     Frame frame = FRAMES.get();
     long tokens = teacher.size(1);
     frame
         .args
-        .hidden(frame.hidden.ofNarrowed("hiddenStates", hidden, firstToken, tokens))
-        .teacher(frame.teacher.of("teacherFeatures", teacher))
-        .token_weight(
-            tokenWeight == null ? null : frame.tokenWeight.of("tokenWeights", tokenWeight))
+        .hidden(frame.hidden.ofNarrowed("hidden", hidden, firstToken, tokens))
+        .teacher(frame.teacher.of("teacher", teacher))
+        .token_weight(tokenWeight == null ? null : frame.tokenWeight.of("tokenWeight", tokenWeight))
         .grad_scale(null)
         .loss(frame.loss.of("loss", loss))
         .cosine(cosine == null ? null : frame.cosine.of("cosine", cosine))
         .grad_hidden(
-            hiddenGradient == null
+            gradHidden == null
                 ? null
-                : frame.gradient.ofNarrowed(
-                    "gradient of hiddenStates", hiddenGradient, firstToken, tokens))
+                : frame.gradient.ofNarrowed("gradient of hidden", gradHidden, firstToken, tokens))
         .grad_weights(
-            weightGradients == null
-                ? null
-                : frame.weightGradients.of("gradient of ", weightGradients))
+            gradWeights == null ? null : frame.gradWeights.of("gradient of ", gradWeights))
         .accumulate_hidden(0)
         .accumulate_weights(0)
         .training(training ? 1 : 0)
@@ -143,6 +139,6 @@ final class AlignmentKernel implements AutoCloseable {
     final TensorDescriptor loss = new TensorDescriptor();
     final TensorDescriptor cosine = new TensorDescriptor();
     final TensorDescriptor gradient = new TensorDescriptor();
-    final ProjectorDescriptor weightGradients = new ProjectorDescriptor();
+    final ProjectorDescriptor gradWeights = new ProjectorDescriptor();
   }
 }

@@ -7,11 +7,11 @@ import org.sightline.binding.sl_lora_linear;
 import org.sightline.binding.sl_tensor;
 
 /** Calls of {@code sl_lora_forward} and {@code sl_lora_backward} on libtorch tensors. */
-final class LoraKernels {
+final class NativeLora {
   /** One adapted linear layer in a call: what does not change between forward and backward. */
   record Adapter(Tensor weight, Tensor bias, Tensor a, Tensor b, double scale, long dropoutSeed) {}
 
-  private static final ThreadLocal<LoraKernels> FRAMES = ThreadLocal.withInitial(LoraKernels::new);
+  private static final ThreadLocal<NativeLora> FRAMES = ThreadLocal.withInitial(NativeLora::new);
 
   private final TensorDescriptor input = new TensorDescriptor();
   private final TensorDescriptor inputGradient = new TensorDescriptor();
@@ -51,7 +51,7 @@ final class LoraKernels {
     }
   }
 
-  private LoraKernels() {}
+  private NativeLora() {}
 
   /**
    * Writes y of every adapter and, where {@code s} has a tensor, what the backward pass wants.
@@ -60,7 +60,7 @@ final class LoraKernels {
    */
   static void forward(
       Tensor x, double dropout, List<Adapter> adapters, List<Tensor> y, List<Tensor> s) {
-    LoraKernels frame = FRAMES.get();
+    NativeLora frame = FRAMES.get();
     frame.reserve(adapters.size());
     sl_tensor input = frame.input.of("x", x);
     for (int i = 0; i < adapters.size(); i++) {
@@ -83,7 +83,7 @@ final class LoraKernels {
    */
   static void backward(
       Tensor x, double dropout, List<Adapter> adapters, List<Gradients> gradients, Tensor dx) {
-    LoraKernels frame = FRAMES.get();
+    NativeLora frame = FRAMES.get();
     frame.reserve(adapters.size());
     sl_tensor input = frame.input.of("x", x);
     for (int i = 0; i < adapters.size(); i++) {
