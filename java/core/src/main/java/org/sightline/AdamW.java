@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 
 /**
  * AdamW (Loshchilov &amp; Hutter, arXiv 1711.05101) over any number of tensors, in PyTorch's order
@@ -157,7 +158,7 @@ public final class AdamW implements AutoCloseable {
       for (Tensor parameter : groups.get(g).parameters()) {
         check(parameters.size(), parameter);
         // A handle of our own: the caller's may be closed by its scope.
-        parameters.add(Tensors.own(new Tensor(parameter)));
+        parameters.add(Scopes.own(new Tensor(parameter)));
         groupOf.add(g);
       }
     }
@@ -172,7 +173,7 @@ public final class AdamW implements AutoCloseable {
         expAvgSq.add(zeros(parameter));
         boolean narrow = Tensors.dtype(parameter) == ScalarType.BFloat16;
         boolean split = config.precision() == Precision.REMAINDER;
-        masters.add(narrow && !split ? Tensors.own(zeros(parameter).copy_(parameter)) : null);
+        masters.add(narrow && !split ? Scopes.own(zeros(parameter).copy_(parameter)) : null);
         remainders.add(narrow && split ? zeros(parameter, ScalarType.Short) : null);
       }
     }
@@ -198,7 +199,7 @@ public final class AdamW implements AutoCloseable {
   }
 
   private static Tensor zeros(Tensor parameter, ScalarType dtype) {
-    Tensor zeros = Tensors.own(Tensors.empty(parameter, dtype, Tensors.shape(parameter)));
+    Tensor zeros = Scopes.own(Tensors.empty(parameter, dtype, Tensors.shape(parameter)));
     zeros.zero_();
     return zeros;
   }

@@ -2,11 +2,11 @@ package org.sightline;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.autograd.PrecomputedGradient;
+import org.sightline.binding.Scopes;
 
 /**
  * One call of the alignment loss in libtorch's graph. The kernel computes loss and gradients
@@ -28,40 +28,29 @@ record AlignmentFunction(
     boolean recording = GradMode.is_enabled();
     boolean wanted = recording && hidden.requires_grad();
     boolean weightsWanted = recording && anyRequiresGradient();
-    Tensor loss = null;
-    Tensor cosine = null;
-    try (PointerScope scope = new PointerScope()) {
-      Tensor h = Tensors.withContiguousRows(hidden);
-      Tensor t = Tensors.withContiguousRows(teacher);
-      loss = Tensors.own(Tensors.empty(h, ScalarType.Float));
-      cosine = Tensors.own(Tensors.empty(h, ScalarType.Float, t.size(0), t.size(1)));
-      Tensor gradHidden = wanted ? gradientOf(h, t.size(1)) : null;
-      List<Tensor> gradWeights = weightsWanted ? likeParameters() : null;
-      kernel.loss(
-          h,
-          firstToken,
-          t,
-          tokenWeight,
-          loss,
-          cosine,
-          gradHidden,
-          gradWeights,
-          training,
-          dropoutSeed);
-      Tensor result = inGraph(loss, hidden, gradHidden, gradWeights);
-      if (result != loss) {
-        loss.close();
-        loss = Tensors.own(result);
-      }
-    } catch (RuntimeException | Error e) {
-      for (Tensor output : new Tensor[] {loss, cosine}) {
-        if (output != null) {
-          output.close();
-        }
-      }
-      throw e;
-    }
-    return new AlignmentLoss.Result(Tensors.release(loss), Tensors.release(cosine));
+    List<Tensor> results =
+        Scopes.scopedAll(
+            () -> {
+              Tensor h = Tensors.withContiguousRows(hidden);
+              Tensor t = Tensors.withContiguousRows(teacher);
+              Tensor loss = Tensors.empty(h, ScalarType.Float);
+              Tensor cosine = Tensors.empty(h, ScalarType.Float, t.size(0), t.size(1));
+              Tensor gradHidden = wanted ? gradientOf(h, t.size(1)) : null;
+              List<Tensor> gradWeights = weightsWanted ? likeParameters() : null;
+              kernel.loss(
+                  h,
+                  firstToken,
+                  t,
+                  tokenWeight,
+                  loss,
+                  cosine,
+                  gradHidden,
+                  gradWeights,
+                  training,
+                  dropoutSeed);
+              return List.of(inGraph(loss, hidden, gradHidden, gradWeights), cosine);
+            });
+    return new AlignmentLoss.Result(results.get(0), results.get(1));
   }
 
   private boolean anyRequiresGradient() {

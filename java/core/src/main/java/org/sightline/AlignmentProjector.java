@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Scopes;
 
 /**
  * The small network between a policy's hidden states and a teacher's features: LayerNorm(D) →
@@ -143,7 +144,7 @@ public final class AlignmentProjector implements AutoCloseable {
           case "net.0.bias" -> parameter.zero_();
           default -> parameter.uniform_(-bound, bound, new GeneratorOptional(generator));
         }
-        parameters.put(entry.getKey(), Tensors.own(parameter));
+        parameters.put(entry.getKey(), Scopes.own(parameter));
       }
     }
     return parameters;

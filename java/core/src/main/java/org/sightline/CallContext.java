@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.Float32Backend;
 import org.bytedeco.pytorch.global.torch.Float32Op;
 import org.bytedeco.pytorch.global.torch.Float32Precision;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.TorchCudaStream;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_context;
@@ -20,8 +21,8 @@ import org.sightline.binding.sl_context;
 final class CallContext {
   private static final ThreadLocal<CallContext> FRAMES = ThreadLocal.withInitial(CallContext::new);
 
-  private final sl_context context = Tensors.own(new sl_context());
-  private final PointerPointer<Pointer> stream = Tensors.own(new PointerPointer<>(1));
+  private final sl_context context = Scopes.own(new sl_context());
+  private final PointerPointer<Pointer> stream = Scopes.own(new PointerPointer<>(1));
 
   private CallContext() {
     context.num_threads(0).workspace(null).workspace_bytes(0).workspace_query(null);

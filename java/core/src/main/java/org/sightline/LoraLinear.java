@@ -17,6 +17,7 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.autograd.HasRngState;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_context;
 import org.sightline.binding.sl_tensor;
@@ -70,11 +71,11 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
     try (PointerScope scope = new PointerScope();
         InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
-      this.weight = Tensors.own(weight.detach());
-      this.bias = bias == null ? null : Tensors.own(bias.detach());
-      this.loraA = Tensors.own(initialA(weight, config, adapterDtype, seed));
+      this.weight = Scopes.own(weight.detach());
+      this.bias = bias == null ? null : Scopes.own(bias.detach());
+      this.loraA = Scopes.own(initialA(weight, config, adapterDtype, seed));
       this.loraB =
-          Tensors.own(
+          Scopes.own(
               Tensors.empty(weight, adapterDtype.scalarType(), weight.size(0), config.rank())
                   .zero_());
     }
@@ -187,16 +188,13 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
   /** The adapter is in the weight: what is left is libtorch's own linear layer. */
   private Tensor plain(Tensor x) {
     ScalarType dtype = Tensors.dtype(x);
-    Tensor y;
-    try (PointerScope scope = new PointerScope()) {
-      Tensor w = weight.to(dtype);
-      y =
-          Tensors.own(
-              bias == null
-                  ? torch.linear(x, w)
-                  : torch.linear(x, w, new TensorOptional(bias.to(dtype))));
-    }
-    return Tensors.release(y);
+    return Scopes.scoped(
+        () -> {
+          Tensor w = weight.to(dtype);
+          return bias == null
+              ? torch.linear(x, w)
+              : torch.linear(x, w, new TensorOptional(bias.to(dtype)));
+        });
   }
 
   private double dropout() {

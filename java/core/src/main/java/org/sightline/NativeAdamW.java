@@ -8,6 +8,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_adamw;
 import org.sightline.binding.sl_adamw_group;
@@ -27,14 +28,14 @@ final class NativeAdamW implements AutoCloseable {
   private final long[] versions;
   private final int groupCount;
 
-  private final sl_adamw handle = Tensors.own(new sl_adamw());
+  private final sl_adamw handle = Scopes.own(new sl_adamw());
   private final sl_tensor[] gradients;
   private final sl_tensor gradientArray;
   private final LongPointer shapes;
   private final Tensor report;
   private final TensorDescriptor reportDescriptor = new TensorDescriptor();
   private final sl_adamw_group groups;
-  private final sl_adamw_step_args args = Tensors.own(new sl_adamw_step_args());
+  private final sl_adamw_step_args args = Scopes.own(new sl_adamw_step_args());
 
   NativeAdamW(
       List<Tensor> parameters,
@@ -50,9 +51,9 @@ final class NativeAdamW implements AutoCloseable {
     addresses = parameters.stream().mapToLong(NativeAdamW::address).toArray();
     versions = parameters.stream().mapToLong(Tensor::_version).toArray();
     groupCount = 1 + groupOf.stream().mapToInt(Integer::intValue).max().getAsInt();
-    gradientArray = Tensors.own(new sl_tensor(count));
+    gradientArray = Scopes.own(new sl_tensor(count));
     shapes =
-        Tensors.own(new LongPointer(Math.max(1, parameters.stream().mapToLong(Tensor::dim).sum())));
+        Scopes.own(new LongPointer(Math.max(1, parameters.stream().mapToLong(Tensor::dim).sum())));
     gradients = new sl_tensor[count];
     long offset = 0;
     for (int i = 0; i < count; i++) {
@@ -64,9 +65,9 @@ final class NativeAdamW implements AutoCloseable {
       }
       gradients[i].shape(shape).strides(null).byte_offset(0);
     }
-    groups = Tensors.own(new sl_adamw_group(groupCount));
+    groups = Scopes.own(new sl_adamw_group(groupCount));
     // Where the parameters are: reading it is what would wait for a GPU.
-    report = Tensors.own(Tensors.empty(parameters.get(0), ScalarType.Float, REPORT_SIZE));
+    report = Scopes.own(Tensors.empty(parameters.get(0), ScalarType.Float, REPORT_SIZE));
     create(expAvg, expAvgSq, groupOf);
   }
 

@@ -2,6 +2,7 @@ package org.sightline;
 
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_alignment;
 import org.sightline.binding.sl_alignment_args;
@@ -27,7 +28,7 @@ final class NativeAlignment implements AutoCloseable {
   private final sl_alignment handle;
 
   NativeAlignment(ProjectorConfig config, List<Tensor> parameters) {
-    handle = Tensors.own(new sl_alignment());
+    handle = Scopes.own(new sl_alignment());
     try (sl_alignment_config options = new sl_alignment_config();
         ProjectorDescriptor weights = new ProjectorDescriptor()) {
       options.compute().lanes((short) 1);
@@ -104,7 +105,7 @@ final class NativeAlignment implements AutoCloseable {
 
   /** An {@code sl_projector} and its eight tensors. */
   private static final class ProjectorDescriptor implements AutoCloseable {
-    private final sl_projector projector = Tensors.own(new sl_projector());
+    private final sl_projector projector = Scopes.own(new sl_projector());
     private final List<TensorDescriptor> tensors =
         PARAMETERS.stream().map(name -> new TensorDescriptor()).toList();
 
@@ -132,7 +133,7 @@ final class NativeAlignment implements AutoCloseable {
 
   /** Descriptors a thread uses again from call to call. */
   private static final class Frame {
-    final sl_alignment_args args = Tensors.own(new sl_alignment_args());
+    final sl_alignment_args args = Scopes.own(new sl_alignment_args());
     final TensorDescriptor hidden = new TensorDescriptor();
     final TensorDescriptor teacher = new TensorDescriptor();
     final TensorDescriptor tokenWeight = new TensorDescriptor();

@@ -2,6 +2,7 @@ package org.sightline;
 
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_lora_linear;
 import org.sightline.binding.sl_tensor;
@@ -117,10 +118,10 @@ final class NativeLora {
       return;
     }
     // The old array stays reachable through its slots until they are collected.
-    linears = Tensors.own(new sl_lora_linear(count));
+    linears = Scopes.own(new sl_lora_linear(count));
     slots = new Slot[count];
     for (int i = 0; i < count; i++) {
-      slots[i] = new Slot(Tensors.own(linears.getPointer(i)));
+      slots[i] = new Slot(Scopes.own(linears.getPointer(i)));
     }
   }
 }

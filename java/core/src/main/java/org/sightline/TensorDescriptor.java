@@ -3,6 +3,7 @@ package org.sightline;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.TorchTensor;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_device;
@@ -16,9 +17,9 @@ import org.sightline.binding.sl_tensor;
 final class TensorDescriptor implements AutoCloseable {
   private static final int MAX_DIMS = 8;
 
-  private final sl_tensor tensor = Tensors.own(new sl_tensor());
-  private final LongPointer shape = Tensors.own(new LongPointer(MAX_DIMS));
-  private final LongPointer strides = Tensors.own(new LongPointer(MAX_DIMS));
+  private final sl_tensor tensor = Scopes.own(new sl_tensor());
+  private final LongPointer shape = Scopes.own(new LongPointer(MAX_DIMS));
+  private final LongPointer strides = Scopes.own(new LongPointer(MAX_DIMS));
   private final sl_dtype dtype;
 
   TensorDescriptor() {

@@ -6,7 +6,6 @@ import static java.util.stream.Collectors.toMap;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -16,6 +15,7 @@ import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch.Layout;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 import org.sightline.binding.TorchTensor;
 
 /** Small helpers around libtorch tensors. */
@@ -23,7 +23,7 @@ final class Tensors {
   /** Kept, as they cost more than the tensors made with them. */
   private static final Map<ScalarType, TensorOptions> OPTIONS =
       Stream.of(ScalarType.Float, ScalarType.BFloat16, ScalarType.Short)
-          .collect(toMap(identity(), dtype -> own(new TensorOptions(dtype))));
+          .collect(toMap(identity(), dtype -> Scopes.own(new TensorOptions(dtype))));
 
   private Tensors() {}
 
@@ -158,23 +158,7 @@ final class Tensors {
     try (PointerScope scope = new PointerScope();
         InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
-      return own(tensor.detach().contiguous().clone());
+      return Scopes.own(tensor.detach().contiguous().clone());
     }
-  }
-
-  /** Takes a new object out of every {@code PointerScope}; the caller closes it. */
-  static <P extends Pointer> P own(P pointer) {
-    pointer.retainReference();
-    return pointer;
-  }
-
-  /** Hands an owned object to the innermost open scope, or to the garbage collector if none is. */
-  static Tensor release(Tensor tensor) {
-    PointerScope scope = PointerScope.getInnerScope();
-    if (scope != null) {
-      scope.attach(tensor);
-      tensor.releaseReference();
-    }
-    return tensor;
   }
 }

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 
 /**
  * What one call of a {@link CustomFunction} carries from its forward to its backward pass.
@@ -61,7 +62,7 @@ public final class FunctionContext {
       }
       // Detached, so that a saved tensor never keeps a piece of graph (and thereby itself) alive.
       Tensor kept = tensor.requires_grad() ? tensor.detach() : new Tensor(tensor);
-      saved.add(Handles.own(kept));
+      saved.add(Scopes.own(kept));
       savedVersions.add(kept._version());
     }
   }

@@ -17,6 +17,7 @@ import org.bytedeco.pytorch.Node;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Scopes;
 
 /**
  * One call of a {@link CustomFunction} in libtorch's graph.
@@ -56,8 +57,8 @@ final class FunctionNode {
     this.context = context;
     this.inputs = inputs;
     this.outputs = outputs;
-    Handles.own(preHook);
-    Handles.own(postHook);
+    Scopes.own(preHook);
+    Scopes.own(postHook);
   }
 
   static int alive() {
@@ -74,28 +75,27 @@ final class FunctionNode {
       recording |= needs[i];
     }
     FunctionContext context = new FunctionContext(name, needs, recording);
-    List<Tensor> results = List.of();
+    boolean linked = false;
     try {
-      try (PointerScope scope = new PointerScope()) {
-        results = forward(function, context, inputs);
-        if (recording) {
-          link(function, context, inputs, results);
-        }
-      }
-      results.forEach(Handles::release);
+      List<Tensor> results =
+          Scopes.scopedAll(
+              () -> {
+                List<Tensor> outputs = forward(function, context, inputs);
+                if (context.isRecording()) {
+                  link(function, context, inputs, outputs);
+                }
+                return outputs;
+              });
+      linked = recording;
       return results;
-    } catch (RuntimeException | Error e) {
-      context.release();
-      results.forEach(Tensor::close);
-      throw e;
     } finally {
-      if (!recording) {
+      if (!linked) {
         context.release();
       }
     }
   }
 
-  /** Runs the user's forward; the results are owned by us and share no graph with the inputs. */
+  /** Runs the user's forward; the results share no graph with the inputs. */
   private static List<Tensor> forward(
       CustomFunction function, FunctionContext context, Tensor[] inputs) {
     NoGradGuard noGrad = new NoGradGuard();
@@ -115,11 +115,10 @@ final class FunctionNode {
       for (int i = 0; i < outputs.size(); i++) {
         Tensor output = outputs.get(i);
         if (output == null) {
-          results.forEach(Tensor::close);
           throw new NullPointerException(function.name() + ".forward: output " + i + " is null");
         }
         // A fresh handle: an output may be one of the inputs, or be kept by the function.
-        results.add(Handles.own(output.detach()));
+        results.add(output.detach());
       }
       return List.copyOf(results);
     } finally {
@@ -193,7 +192,7 @@ final class FunctionNode {
         Tensor slot = gradients.get(next++);
         if (slot.defined()) {
           // The slot itself goes when the vector is resized.
-          gradient = Handles.own(new Tensor(slot));
+          gradient = Scopes.own(new Tensor(slot));
           any = true;
         }
       }

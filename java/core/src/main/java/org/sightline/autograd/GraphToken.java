@@ -6,6 +6,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.PointerConsumer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Scopes;
 
 /**
  * A one-element tensor that runs an action when libtorch frees it.
@@ -16,7 +17,7 @@ import org.bytedeco.pytorch.global.torch;
 final class GraphToken {
   private static final ConcurrentMap<Long, Runnable> ACTIONS = new ConcurrentHashMap<>();
   // Owned, as the scope that happens to be open now must not take it along when it closes.
-  private static final Deleter DELETER = Handles.own(new Deleter());
+  private static final Deleter DELETER = Scopes.own(new Deleter());
   private static final long[] ONE_ELEMENT = {1};
 
   private GraphToken() {}

@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Scopes;
 
 /**
  * Scalars whose gradients are computed together with them, such as a loss with a fused kernel. They
@@ -156,9 +157,9 @@ public final class PrecomputedGradient {
     try (PointerScope scope = new PointerScope()) {
       Tensor empty = like.new_empty(EMPTY).set_requires_grad(true);
       Tensor refusal = like.new_zeros(SCALAR).set_requires_grad(true).neg();
-      Refusing refusing = Handles.own(new Refusing());
+      Refusing refusing = Scopes.own(new Refusing());
       refusal.grad_fn().add_pre_hook(refusing);
-      return new Constants(Handles.own(empty), Handles.own(refusal), refusing);
+      return new Constants(Scopes.own(empty), Scopes.own(refusal), refusing);
     }
   }
 

@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
+import org.sightline.binding.Scopes;
 
 class PrecomputedGradientTest extends CustomFunctionFixture {
   private static final PrecomputedGradient GRADIENT = new PrecomputedGradient("SquaredNorms");
@@ -128,7 +129,7 @@ class PrecomputedGradientTest extends CustomFunctionFixture {
     Tensor x = leaf(5);
     Tensor y;
     try (PointerScope inner = new PointerScope()) {
-      y = Handles.own(squaredNorms(x));
+      y = Scopes.own(squaredNorms(x));
     }
     backward(y, false);
     y.close();

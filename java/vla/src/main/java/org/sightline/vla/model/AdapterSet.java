@@ -17,6 +17,7 @@ import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.LoraPair;
 
 /**
@@ -69,7 +70,7 @@ final class AdapterSet implements AutoCloseable {
                   .to(type);
             });
     Tensor b = Scopes.scoped(() -> zeros(target.outputs(), lora.rank()).to(type));
-    return new LoraPair(Scopes.keep(a), Scopes.keep(b));
+    return new LoraPair(Scopes.own(a), Scopes.own(b));
   }
 
   Map<String, Tensor> trainable() {

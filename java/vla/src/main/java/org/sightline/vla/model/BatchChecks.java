@@ -5,6 +5,7 @@ import java.util.Set;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 import org.sightline.vla.data.VlaBatch;
 
 /**

@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.AtomicFile;
 import org.sightline.formats.AtomicFolder;
 import org.sightline.formats.ElementType;

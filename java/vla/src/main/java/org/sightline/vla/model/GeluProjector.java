@@ -3,6 +3,7 @@ package org.sightline.vla.model;
 import static org.bytedeco.pytorch.global.torch.gelu;
 
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 
 /** From vision features to decoder tokens: fc3(gelu(fc2(gelu(fc1 x)))), erf-GELU, with biases. */
 final class GeluProjector {

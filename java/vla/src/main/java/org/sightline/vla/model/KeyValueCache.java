@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.sightline.binding.Scopes;
 
 /**
  * Keys and values of the positions a decoder has seen, layer by layer, so that the next token costs
@@ -41,7 +42,7 @@ final class KeyValueCache implements AutoCloseable {
   private static Tensor extend(List<Tensor> held, int layer, Tensor fresh) {
     Tensor before = held.get(layer);
     Tensor all = before == null ? fresh : cat(new TensorVector(before, fresh), 2);
-    held.set(layer, Scopes.keep(all));
+    held.set(layer, Scopes.own(all));
     if (before != null) {
       before.close();
     }

@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.LoraLinear;
 import org.sightline.autograd.GradientCheckpoint;
+import org.sightline.binding.Scopes;
 import org.sightline.vla.model.Norms.RmsNorm;
 
 /**

@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
+import org.sightline.binding.Scopes;
 
 /**
  * Makes a model's modules from named weights, and owns their tensors.
@@ -49,7 +50,7 @@ final class Modules implements AutoCloseable {
 
   /** A tensor the model computed for itself, owned by this object from now on. */
   Tensor own(Tensor tensor) {
-    Tensor kept = Scopes.keep(tensor);
+    Tensor kept = Scopes.own(tensor);
     owned.push(kept);
     return kept;
   }
@@ -70,8 +71,8 @@ final class Modules implements AutoCloseable {
   }
 
   private Linear linear(String module, long in, long out, Tensor weight, boolean bias) {
-    Scopes.keep(weight);
-    Tensor b = bias ? Scopes.keep(load(module + ".bias", out)) : null;
+    Scopes.own(weight);
+    Tensor b = bias ? Scopes.own(load(module + ".bias", out)) : null;
     LoraLinear lora =
         loraPlan
             .of(module)

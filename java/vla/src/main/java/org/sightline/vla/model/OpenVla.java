@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraConfig;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.LoraPair;
 import org.sightline.train.Checkpointable;
 import org.sightline.train.Policy;

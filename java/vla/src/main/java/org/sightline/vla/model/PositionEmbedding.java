@@ -2,6 +2,7 @@ package org.sightline.vla.model;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 
 /** The position embedding of patches, for any grid of them that its configuration can give. */
 final class PositionEmbedding {

@@ -7,6 +7,7 @@ import static org.bytedeco.pytorch.global.torch.zeros;
 
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 
 /**
  * Seeded random weights with which an untrained model can be fine-tuned through LoRA alone.

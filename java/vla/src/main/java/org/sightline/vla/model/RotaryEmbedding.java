@@ -6,6 +6,7 @@ import static org.bytedeco.pytorch.global.torch.cat;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.sightline.binding.Scopes;
 
 /**
  * Rotary position embedding in Hugging Face's half-split form: channel i is paired with channel i +

@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.cat;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.sightline.binding.Scopes;
 
 /**
  * The fused vision encoder: DINOv2 reads pixel channels 0–2, SigLIP reads 3–5, and the patch

@@ -1,6 +1,7 @@
 package org.sightline.vla.model;
 
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 import org.sightline.vla.model.Norms.LayerNorm;
 
 /**

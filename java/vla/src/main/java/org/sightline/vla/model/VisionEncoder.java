@@ -4,6 +4,7 @@ import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.DType;
+import org.sightline.binding.Scopes;
 
 /** A whole frozen vision transformer on its own: all its blocks, never a graph. */
 public final class VisionEncoder implements AutoCloseable {

@@ -7,6 +7,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Scopes;
 import org.sightline.vla.model.Norms.LayerNorm;
 
 /**

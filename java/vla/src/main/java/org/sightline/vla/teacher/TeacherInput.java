@@ -5,7 +5,7 @@ import static org.bytedeco.pytorch.global.torch.upsample_bilinear2d;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.vla.model.Scopes;
+import org.sightline.binding.Scopes;
 
 /**
  * What a teacher looks at, made from what the policy looks at.
@@ -39,8 +39,8 @@ final class TeacherInput implements AutoCloseable {
       scales[c] = (float) (TeacherConfig.POLICY_STD.get(c) / std);
       shifts[c] = (float) ((TeacherConfig.POLICY_MEAN.get(c) - config.mean().get(c)) / std);
     }
-    scale = Scopes.keep(Scopes.scoped(() -> tensor(scales).view(3, 1, 1)));
-    shift = Scopes.keep(Scopes.scoped(() -> tensor(shifts).view(3, 1, 1)));
+    scale = Scopes.own(Scopes.scoped(() -> tensor(scales).view(3, 1, 1)));
+    shift = Scopes.own(Scopes.scoped(() -> tensor(shifts).view(3, 1, 1)));
   }
 
   /** [B,3,size,size] in fp32 for policy pixels [B,6,H,W]. */

@@ -10,10 +10,10 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.FormatException;
 import org.sightline.vla.model.ParameterSpec;
 import org.sightline.vla.model.SafetensorsWeights;
-import org.sightline.vla.model.Scopes;
 import org.sightline.vla.model.Weights;
 
 /**

@@ -13,11 +13,11 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.kBilinear;
 import org.sightline.DType;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.JsonFields;
 import org.sightline.train.Teacher;
 import org.sightline.vla.data.VlaBatch;
 import org.sightline.vla.model.SafetensorsWeights;
-import org.sightline.vla.model.Scopes;
 import org.sightline.vla.model.VisionEncoder;
 
 /**

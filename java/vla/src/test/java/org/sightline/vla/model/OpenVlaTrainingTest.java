@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.sightline.AdamW;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
+import org.sightline.binding.Scopes;
 import org.sightline.train.PolicyOutput;
 import org.sightline.vla.data.VlaBatch;
 

@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
+import org.sightline.binding.Scopes;
 import org.sightline.formats.LoraPair;
 import org.sightline.vla.data.VlaBatch;
 
@@ -38,7 +39,7 @@ public final class TinyModels {
   static Map<String, Tensor> weights(OpenVlaConfig config, long seed) {
     var tensors = new LinkedHashMap<String, Tensor>();
     for (ParameterSpec spec : ModelSpec.of(config).parameters()) {
-      tensors.put(spec.name(), Scopes.keep(weight(spec, seed)));
+      tensors.put(spec.name(), Scopes.own(weight(spec, seed)));
     }
     return tensors;
   }

@@ -12,10 +12,10 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
+import org.sightline.binding.Scopes;
 import org.sightline.train.Teacher;
 import org.sightline.vla.data.ImageKey;
 import org.sightline.vla.data.VlaBatch;
-import org.sightline.vla.model.Scopes;
 
 /**
  * A teacher that is asked only for pictures it has not seen yet.

@@ -1,4 +1,4 @@
-package org.sightline.vla.model;
+package org.sightline.binding;
 
 import java.util.List;
 import java.util.function.Supplier;
@@ -8,7 +8,7 @@ import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Ownership of native memory: temporaries die with the block that made them, results outlive it.
+ * Ownership of native objects: temporaries die with the block that made them, results outlive it.
  *
  * <p>Without this every intermediate of a forward pass would stay referenced from Java until the
  * step's scope closes, also those autograd has no use for.
@@ -21,12 +21,15 @@ public final class Scopes {
     return scopedAll(() -> List.of(body.get())).get(0);
   }
 
-  /** Runs {@code body} in a scope of its own; only the returned tensors survive it. */
+  /**
+   * Runs {@code body} in a scope of its own; only the returned tensors survive it. They belong to
+   * the innermost scope then open, or to the garbage collector if none is.
+   */
   public static List<Tensor> scopedAll(Supplier<List<Tensor>> body) {
     List<Tensor> results;
     try (PointerScope scope = new PointerScope()) {
       results = body.get();
-      results.forEach(Pointer::retainReference);
+      results.forEach(Scopes::own);
     }
     PointerScope outer = PointerScope.getInnerScope();
     if (outer != null) {
@@ -57,10 +60,12 @@ public final class Scopes {
   }
 
   /**
-   * Takes a tensor out of the reach of any open scope: it lives until {@link Tensor#close()} is
-   * called on it once, or the garbage collector finds it.
+   * Takes a new object out of every scope: it lives until {@code close()} is called on it once, or
+   * the garbage collector finds it.
    */
-  public static Tensor keep(Tensor tensor) {
-    return tensor.retainReference();
+  public static <P extends Pointer> P own(P pointer) {
+    // An object joins the innermost scope at birth; a second reference outlives that scope.
+    pointer.retainReference();
+    return pointer;
   }
 }
