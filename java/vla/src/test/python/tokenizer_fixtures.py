@@ -18,7 +18,7 @@ import transformers
 import fixtures
 
 TOKENIZER = (pathlib.Path(__file__).resolve().parents[2]
-             / "main/resources/org/sightline/vla/data/nano-tokenizer.json")
+             / "main/resources/org/sightline/vla/data/text/nano-tokenizer.json")
 PROMPT = "In: What action should the robot take to {}?\nOut:"
 TEXTS = [
     "", " ", "  ", "a", " a", "a ", "\n", "\t", "\r\n", "▁", "▁▁a",

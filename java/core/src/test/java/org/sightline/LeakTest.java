@@ -12,10 +12,10 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.LoraPair;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.PeftConfig;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
+import org.sightline.formats.safetensors.Safetensors;
 
 /** What is made and closed again and again leaves no tensor's bytes and no open file. */
 class LeakTest {

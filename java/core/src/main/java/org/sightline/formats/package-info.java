@@ -1,5 +1,7 @@
 /**
- * The file formats of the ecosystem, byte for byte: safetensors files and PEFT adapter directories.
+ * The file formats of the ecosystem, byte for byte: {@code safetensors} weights, {@code peft}
+ * adapters, {@code tfrecord} records, examples and event files, {@code json}; and {@code file}, how
+ * files are opened, replaced and locked.
  *
  * <p>Nothing here knows of a model: tensors go in and come out by name. Reading trusts nothing: a
  * malformed file gives a {@link org.sightline.formats.FormatException} that names the file, the

@@ -6,6 +6,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.sightline.AdamW;
 import org.sightline.ProjectorConfig;
+import org.sightline.train.checkpoint.CheckpointStore;
 
 /**
  * Settings of a {@link FineTuner}, built from defaults:

@@ -13,6 +13,14 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.AdamW;
 import org.sightline.AlignmentProjector;
+import org.sightline.train.checkpoint.CheckpointException;
+import org.sightline.train.checkpoint.CheckpointStore;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.OptimizerPart;
+import org.sightline.train.checkpoint.RandomPart;
+import org.sightline.train.checkpoint.RandomPositions;
+import org.sightline.train.checkpoint.RunCheckpoints;
+import org.sightline.train.checkpoint.TensorsPart;
 
 /**
  * Fine-tunes a {@link Policy} with AdamW: plainly, with its vision encoder locked, or with its

@@ -12,7 +12,7 @@ import org.sightline.AlignmentProjector;
 import org.sightline.DType;
 import org.sightline.ProjectorConfig;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 
 /**
  * The alignment projectors of a run in one safetensors file: {@code layer_<layer>.net.0.weight} and

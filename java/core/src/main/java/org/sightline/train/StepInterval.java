@@ -8,6 +8,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.train.checkpoint.Checkpointable;
 
 /**
  * Gathers what the steps between two events did. Values stay on their device until the event, so

@@ -1,5 +1,7 @@
 package org.sightline.train;
 
+import org.sightline.train.checkpoint.Checkpointable;
+
 /**
  * Told of a run as it goes, on the thread that trains. An exception from a listener ends the run.
  *

@@ -9,6 +9,8 @@ import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.AdamW;
 import org.sightline.train.FineTuneResult.End;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.RunCheckpoints;
 
 /** The loop of one {@link FineTuner#run}: steps, events, evaluations, and when to stop. */
 final class TrainingRun<B> implements Checkpointable, AutoCloseable {

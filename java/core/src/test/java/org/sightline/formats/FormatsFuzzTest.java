@@ -15,6 +15,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
 import org.sightline.LoraConfig;
 import org.sightline.Sightline;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.formats.safetensors.ShardedSafetensors;
 
 /** Spoiled files of all formats here. */
 class FormatsFuzzTest {

@@ -5,16 +5,16 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
 /** Builds safetensors files from raw parts, well formed or not. */
-final class MalformedFiles {
+public final class MalformedFiles {
   private MalformedFiles() {}
 
   /** Length prefix, header and data as they are given. */
-  static byte[] file(String header, int... data) {
+  public static byte[] file(String header, int... data) {
     byte[] text = header.getBytes(StandardCharsets.UTF_8);
     return raw(text.length, text, data);
   }
 
-  static byte[] raw(long length, byte[] header, int... data) {
+  public static byte[] raw(long length, byte[] header, int... data) {
     ByteBuffer buffer =
         ByteBuffer.allocate(8 + header.length + data.length).order(ByteOrder.LITTLE_ENDIAN);
     buffer.putLong(length).put(header);

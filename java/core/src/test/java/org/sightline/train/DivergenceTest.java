@@ -16,9 +16,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.AdamW;
-import org.sightline.train.Checkpointable.State;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
+import org.sightline.train.checkpoint.CheckpointStore;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.Checkpointable.State;
 
 /** Runs that learn nothing any more fail, with what they had learnt before still there. */
 class DivergenceTest {

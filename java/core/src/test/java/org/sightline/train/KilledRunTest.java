@@ -22,6 +22,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.train.checkpoint.CheckpointStore;
 
 /** Real processes, killed where it hurts. */
 class KilledRunTest {
@@ -174,7 +175,7 @@ class KilledRunTest {
             .anyMatch(
                 line ->
                     line.matches(
-                        "Caused by: org.sightline.train.CheckpointException: checkpoint of step \\d+"
+                        "Caused by: org.sightline.train.checkpoint.CheckpointException: checkpoint of step \\d+"
                             + " in .*/checkpoints cannot be written: .*No space left on device"
                             + " \\(\\d+ bytes free\\); nothing is left of it, the newest complete"
                             + " one is of step \\d+")),

@@ -19,7 +19,7 @@ import org.sightline.DType;
 import org.sightline.ProjectorConfig;
 import org.sightline.Values;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.Toy.ToyPolicy;
 import org.sightline.train.Toy.ToyTeacher;
 

@@ -20,6 +20,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.sightline.train.FineTuneResult.End;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
+import org.sightline.train.checkpoint.CheckpointException;
+import org.sightline.train.checkpoint.CheckpointStore;
+import org.sightline.train.listener.EarlyStopping;
 
 /** Runs that are resumed within one process; {@link KilledRunTest} has the real thing. */
 class ResumedRunTest {

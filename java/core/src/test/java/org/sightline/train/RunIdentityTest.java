@@ -13,6 +13,8 @@ import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.train.checkpoint.CheckpointException;
+import org.sightline.train.checkpoint.CheckpointStore;
 
 class RunIdentityTest {
   @TempDir Path folder;

@@ -20,9 +20,11 @@ import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
 import org.sightline.ProjectorConfig;
 import org.sightline.Values;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.RandomPositions;
 
 /** A policy small enough to know by heart: x → vision → tanh (1) → middle → tanh (2) → head. */
-final class Toy {
+public final class Toy {
   static final int INPUT = 12;
   static final int HIDDEN = 16;
   static final int ACTIONS = 3;
@@ -33,7 +35,7 @@ final class Toy {
 
   private Toy() {}
 
-  static Tensor random(long seed, double scale, long... shape) {
+  public static Tensor random(long seed, double scale, long... shape) {
     try (PointerScope scope = new PointerScope()) {
       Tensor tensor = torch.empty(shape);
       tensor.normal_(0, scale, new GeneratorOptional(torch.createCPUGenerator(seed)));

@@ -12,10 +12,15 @@ import org.bytedeco.pytorch.global.torch;
 import org.sightline.AdamW;
 import org.sightline.ProjectorConfig;
 import org.sightline.Sightline;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
 import org.sightline.train.Toy.ToyTeacher;
+import org.sightline.train.checkpoint.CheckpointStore;
+import org.sightline.train.listener.CsvLog;
+import org.sightline.train.listener.EarlyStopping;
+import org.sightline.train.listener.TensorBoardLog;
+import org.sightline.train.listener.TimingLog;
 
 /**
  * A run with everything that has a state: dropout in policy and projectors, trained projectors,

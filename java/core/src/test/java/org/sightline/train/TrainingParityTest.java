@@ -18,7 +18,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.sightline.AdamW;
 import org.sightline.Sightline;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.LearningRateSchedule.Constant;
 import org.sightline.train.LearningRateSchedule.Cosine;
 import org.sightline.train.LearningRateSchedule.Linear;

@@ -21,7 +21,7 @@ import org.sightline.train.Evaluation;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.FineTuner;
 import org.sightline.train.Mode;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.TinyModels;

@@ -1,8 +1,8 @@
 package org.sightline.vla.cli;
 
-import org.sightline.vla.data.ActionStatistics;
-import org.sightline.vla.data.ActionTokenizer;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.Step;
+import org.sightline.vla.data.text.ActionTokenizer;
 import org.sightline.vla.model.TokenPredictions;
 
 /** Sums over predictions: loss, token accuracy, and L1 per action dimension. */

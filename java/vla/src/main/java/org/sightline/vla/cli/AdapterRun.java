@@ -9,13 +9,13 @@ import java.util.Locale;
 import java.util.Optional;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.TensorDigest;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.safetensors.TensorDigest;
 import org.sightline.train.Mode;
-import org.sightline.vla.data.ActionStatistics;
-import org.sightline.vla.data.StatisticsJson;
-import org.sightline.vla.model.HuggingFaceCheckpoint;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.StatisticsJson;
 
 /**
  * What the run that left an adapter says of its training: base model, seed, division of the

@@ -4,8 +4,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import org.sightline.vla.data.HuggingFacePromptTokenizer;
-import org.sightline.vla.model.HuggingFaceCheckpoint;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
 import org.sightline.vla.model.OpenVlaConfig;
 
 /**

@@ -9,10 +9,10 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.formats.Safetensors;
-import org.sightline.train.Checkpointable;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.Evaluation;
 import org.sightline.train.TrainingListener;
+import org.sightline.train.checkpoint.Checkpointable;
 
 /**
  * Keeps the adapter of the evaluation with the lowest action loss, the first of equal ones, in a

@@ -2,7 +2,7 @@ package org.sightline.vla.cli;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.sightline.vla.data.CorruptRecords;
+import org.sightline.vla.data.rlds.CorruptRecords;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 

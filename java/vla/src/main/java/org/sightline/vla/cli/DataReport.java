@@ -2,9 +2,9 @@ package org.sightline.vla.cli;
 
 import java.io.PrintWriter;
 import java.util.Locale;
-import org.sightline.formats.Printable;
-import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.VlaData;
+import org.sightline.formats.file.Printable;
+import org.sightline.vla.data.loader.VlaData;
+import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.teacher.cache.CachedTeacher;
 
 /** Lines that tell what the data are and what became of them. */

@@ -4,12 +4,12 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
-import org.sightline.vla.data.Augmentation;
-import org.sightline.vla.data.CorruptRecords;
-import org.sightline.vla.data.ImageTransform;
-import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.RldsKeys;
-import org.sightline.vla.data.VlaDataLoader;
+import org.sightline.vla.data.image.Augmentation;
+import org.sightline.vla.data.image.ImageTransform;
+import org.sightline.vla.data.loader.VlaDataLoader;
+import org.sightline.vla.data.rlds.CorruptRecords;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.rlds.RldsKeys;
 
 /**
  * Where training data comes from and what is done to it, as the command line describes it.

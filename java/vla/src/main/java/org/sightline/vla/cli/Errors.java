@@ -10,7 +10,7 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.Printable;
+import org.sightline.formats.file.Printable;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;

@@ -12,7 +12,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.Sightline;
-import org.sightline.formats.FolderLock;
+import org.sightline.formats.file.FolderLock;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
 import picocli.CommandLine;

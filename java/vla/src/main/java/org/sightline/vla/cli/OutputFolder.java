@@ -5,10 +5,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.stream.Stream;
-import org.sightline.formats.AtomicFile;
-import org.sightline.formats.AtomicFolder;
-import org.sightline.formats.FolderLock;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.AtomicFolder;
+import org.sightline.formats.file.FolderLock;
+import org.sightline.formats.json.JsonFields;
 import org.sightline.train.Mode;
 
 /** The folder a job writes to; an earlier job's files are not overwritten unasked. */

@@ -13,8 +13,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import org.sightline.formats.AtomicFile;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.json.JsonFields;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 

@@ -13,9 +13,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import org.sightline.formats.JsonFields;
-import org.sightline.train.CheckpointStore;
+import org.sightline.formats.json.JsonFields;
 import org.sightline.train.Mode;
+import org.sightline.train.checkpoint.CheckpointStore;
 import org.sightline.vla.cli.RunHistory.Row;
 
 /**

@@ -2,8 +2,8 @@ package org.sightline.vla.cli;
 
 import java.nio.file.Path;
 import java.util.Locale;
-import org.sightline.train.EarlyStopping.Goal;
 import org.sightline.train.LearningRateSchedule;
+import org.sightline.train.listener.EarlyStopping.Goal;
 import picocli.CommandLine.Option;
 
 /** How a run is configured, kept, ended and observed. */

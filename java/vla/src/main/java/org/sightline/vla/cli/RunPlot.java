@@ -20,7 +20,7 @@ import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.lines.SeriesLines;
 import org.knowm.xchart.style.markers.SeriesMarkers;
-import org.sightline.formats.AtomicFile;
+import org.sightline.formats.file.AtomicFile;
 
 /**
  * The pictures of a job in one file. They are drawn with AWT, which cannot do so everywhere: not

@@ -18,10 +18,10 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.function.ToDoubleFunction;
-import org.sightline.formats.AtomicFile;
+import org.sightline.formats.file.AtomicFile;
 import org.sightline.vla.cli.ExampleFrames.Frame;
 import org.sightline.vla.cli.RunHistory.Row;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.rlds.Step;
 
 /**
  * A job as one HTML file that loads nothing: results, curves, frames, logs, settings, and what it

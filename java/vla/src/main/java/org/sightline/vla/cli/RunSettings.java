@@ -1,8 +1,8 @@
 package org.sightline.vla.cli;
 
 import java.util.List;
-import org.sightline.train.EarlyStopping;
 import org.sightline.train.LearningRateSchedule;
+import org.sightline.train.listener.EarlyStopping;
 
 /**
  * How a run is kept, ended and observed, as the command line describes it.

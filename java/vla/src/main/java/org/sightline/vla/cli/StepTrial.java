@@ -22,7 +22,7 @@ import org.sightline.train.StepEvent;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.memory.StepSettings;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;

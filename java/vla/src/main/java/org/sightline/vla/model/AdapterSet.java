@@ -18,7 +18,7 @@ import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
 import org.sightline.binding.Scopes;
-import org.sightline.formats.LoraPair;
+import org.sightline.formats.peft.LoraPair;
 
 /**
  * The adapters of a model, as training and as PEFT files see them.

@@ -2,8 +2,8 @@ package org.sightline.vla.model;
 
 import java.util.Optional;
 import org.sightline.LoraConfig;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.PeftConfig;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
 
 /** Which modules of a model have an adapter, and with which settings. */
 @FunctionalInterface

@@ -17,7 +17,7 @@ import org.sightline.binding.Scopes;
  * <p>Linear layers get adapters as a {@link LoraPlan} says, listed by module name in the order of
  * construction.
  */
-final class Modules implements AutoCloseable {
+public final class Modules implements AutoCloseable {
   private final Weights weights;
   private final DType dtype;
   private final LoraPlan loraPlan;
@@ -25,18 +25,18 @@ final class Modules implements AutoCloseable {
   private final Map<String, LoraLinear> adapters = new LinkedHashMap<>();
   private final Deque<AutoCloseable> owned = new ArrayDeque<>();
 
-  Modules(Weights weights, DType dtype, LoraPlan loraPlan, long seed) {
+  public Modules(Weights weights, DType dtype, LoraPlan loraPlan, long seed) {
     this.weights = weights;
     this.dtype = dtype;
     this.loraPlan = loraPlan;
     this.seed = seed;
   }
 
-  ScalarType scalarType() {
+  public ScalarType scalarType() {
     return scalarType(dtype);
   }
 
-  static ScalarType scalarType(DType dtype) {
+  public static ScalarType scalarType(DType dtype) {
     return switch (dtype) {
       case FLOAT32 -> ScalarType.Float;
       case BFLOAT16 -> ScalarType.BFloat16;
@@ -44,7 +44,7 @@ final class Modules implements AutoCloseable {
   }
 
   /** A frozen parameter in the model's dtype, owned by this object. */
-  Tensor parameter(String name, long... shape) {
+  public Tensor parameter(String name, long... shape) {
     return own(load(name, shape));
   }
 

@@ -17,12 +17,12 @@ import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.binding.Scopes;
-import org.sightline.formats.LoraPair;
-import org.sightline.train.Checkpointable;
+import org.sightline.formats.peft.LoraPair;
 import org.sightline.train.Policy;
 import org.sightline.train.PolicyOutput;
-import org.sightline.train.RandomPositions;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.RandomPositions;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /**
  * OpenVLA (Kim et al., arXiv 2406.09246): two vision transformers, a projector, a Llama decoder

@@ -1,7 +1,7 @@
 package org.sightline.vla.tabletop;
 
 import java.util.List;
-import org.sightline.vla.data.RgbImage;
+import org.sightline.vla.data.image.RgbImage;
 
 /**
  * A small ray caster: solids on a table, one light with shadows, ambient light with contact

@@ -2,8 +2,8 @@ package org.sightline.vla.tabletop;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.sightline.vla.data.RgbImage;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.image.RgbImage;
+import org.sightline.vla.data.rlds.Step;
 
 /**
  * A kinematic robot at a table. An action moves the gripper by a clipped delta and opens or closes

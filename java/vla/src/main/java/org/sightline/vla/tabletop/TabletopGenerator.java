@@ -7,9 +7,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
-import org.sightline.vla.data.ImageCodec;
-import org.sightline.vla.data.RldsWriter;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.image.ImageCodec;
+import org.sightline.vla.data.rlds.RldsWriter;
+import org.sightline.vla.data.rlds.Step;
 
 /**
  * Writes a dataset of scripted pick-and-place episodes as an RLDS folder with BridgeData's feature

@@ -2,8 +2,8 @@ package org.sightline.vla.teacher;
 
 import java.util.List;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
-import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 
 /** A family of published teachers: its presets, and its {@code config.json}. */
 interface Architecture {

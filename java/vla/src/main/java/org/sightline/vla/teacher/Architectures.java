@@ -3,8 +3,8 @@ package org.sightline.vla.teacher;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
-import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 
 /** All published teachers there are. */
 final class Architectures {

@@ -4,10 +4,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.PositionResampling;
-import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.VisionConfig;
 import org.sightline.vla.teacher.TeacherModel.Variant;
 

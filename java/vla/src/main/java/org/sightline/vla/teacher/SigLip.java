@@ -5,10 +5,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.PositionResampling;
-import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.VisionConfig;
 import org.sightline.vla.teacher.TeacherModel.Variant;
 

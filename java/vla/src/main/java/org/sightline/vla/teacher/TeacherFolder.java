@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 
 /** A teacher on disk: one safetensors file, or a folder as Hugging Face publishes models. */
 final class TeacherFolder {

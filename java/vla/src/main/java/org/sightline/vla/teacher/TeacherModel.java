@@ -2,8 +2,8 @@ package org.sightline.vla.teacher;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ParameterSpec;
-import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.VisionEncoder;
 
 /**

@@ -12,8 +12,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.FormatException;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ParameterSpec;
-import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.Weights;
 
 /**

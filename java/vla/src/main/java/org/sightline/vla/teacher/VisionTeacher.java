@@ -14,10 +14,10 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.kBilinear;
 import org.sightline.DType;
 import org.sightline.binding.Scopes;
-import org.sightline.formats.JsonFields;
+import org.sightline.formats.json.JsonFields;
 import org.sightline.train.Teacher;
-import org.sightline.vla.data.VlaBatch;
-import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
+import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.model.VisionEncoder;
 
 /**

@@ -19,9 +19,9 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Sightline;
-import org.sightline.formats.Safetensors;
-import org.sightline.train.Checkpointable.State;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.Evaluation;
+import org.sightline.train.checkpoint.Checkpointable.State;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** The adapter of the lowest held-out loss, beside the last one. */

@@ -12,8 +12,8 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.AtomicFolder;
-import org.sightline.formats.Sha256;
+import org.sightline.formats.file.AtomicFolder;
+import org.sightline.formats.file.Sha256;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** A run does not go on in silence from what is no longer its own. */

@@ -27,13 +27,13 @@ import org.sightline.AlignmentProjector;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.ProjectorConfig;
-import org.sightline.formats.LoraPair;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.PeftConfig;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.ProjectorFile;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.data.SharedData;
-import org.sightline.vla.model.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.Weights;
 

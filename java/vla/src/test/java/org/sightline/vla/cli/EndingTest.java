@@ -12,7 +12,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
-import org.sightline.vla.model.HuggingFaceCheckpoint;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.Weights;
 

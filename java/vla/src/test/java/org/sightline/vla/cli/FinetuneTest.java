@@ -16,14 +16,14 @@ import java.util.Set;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.vla.data.EpisodeReader;
-import org.sightline.vla.data.EpisodeSplit;
-import org.sightline.vla.data.ImageCodec;
-import org.sightline.vla.data.RgbImage;
-import org.sightline.vla.data.RldsDataset;
+import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.vla.data.SharedData;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.image.ImageCodec;
+import org.sightline.vla.data.image.RgbImage;
+import org.sightline.vla.data.rlds.EpisodeReader;
+import org.sightline.vla.data.rlds.EpisodeSplit;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.rlds.Step;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** The main job, in short, through the command line. */

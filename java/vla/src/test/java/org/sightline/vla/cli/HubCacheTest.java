@@ -14,7 +14,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
-import org.sightline.vla.model.HuggingFaceCheckpoint;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.Weights;
 

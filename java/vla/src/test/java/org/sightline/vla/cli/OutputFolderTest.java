@@ -15,8 +15,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.FolderLock;
-import org.sightline.train.CheckpointStore;
+import org.sightline.formats.file.FolderLock;
+import org.sightline.train.checkpoint.CheckpointStore;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** What {@code --overwrite} may take away, and when. */

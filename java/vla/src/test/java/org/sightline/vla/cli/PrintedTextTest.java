@@ -13,7 +13,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /**

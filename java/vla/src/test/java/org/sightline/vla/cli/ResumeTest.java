@@ -15,8 +15,8 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** A job that is broken off and resumed, through the command line. */

@@ -16,8 +16,20 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
-import org.sightline.formats.JsonFields;
-import org.sightline.formats.MaskedCrc32c;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.formats.tfrecord.DatasetFormatException;
+import org.sightline.formats.tfrecord.MaskedCrc32c;
+import org.sightline.formats.tfrecord.TfExample;
+import org.sightline.formats.tfrecord.TfRecordReader;
+import org.sightline.vla.data.image.ImageCodec;
+import org.sightline.vla.data.image.RgbImage;
+import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.EpisodeReader;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.rlds.RldsSummary;
+import org.sightline.vla.data.rlds.StatisticsJson;
+import org.sightline.vla.data.text.ActionTokenizer;
+import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
 
 /** Spoiled datasets, pictures, statistics. */
 class DataFuzzTest {

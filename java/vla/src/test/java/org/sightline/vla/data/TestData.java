@@ -9,20 +9,28 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
-import org.sightline.formats.TfRecordWriter;
+import org.sightline.formats.tfrecord.TfExample;
+import org.sightline.formats.tfrecord.TfFeature;
+import org.sightline.formats.tfrecord.TfRecordReader;
+import org.sightline.formats.tfrecord.TfRecordWriter;
+import org.sightline.vla.data.image.ImageCodec;
+import org.sightline.vla.data.image.RgbImage;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.rlds.RldsWriter;
+import org.sightline.vla.data.rlds.Step;
 
 /** Small synthetic datasets, and damage done to them. */
-final class TestData {
-  static final int STATE_SIZE = 7;
+public final class TestData {
+  public static final int STATE_SIZE = 7;
 
   private TestData() {}
 
   /** Episode e has lengths[e] steps; the first action value of a step is 100·e + its number. */
-  static RldsDataset write(Path folder, int shards, int... lengths) throws IOException {
+  public static RldsDataset write(Path folder, int shards, int... lengths) throws IOException {
     return write(folder, "toy", shards, lengths);
   }
 
-  static RldsDataset write(Path folder, String name, int shards, int... lengths)
+  public static RldsDataset write(Path folder, String name, int shards, int... lengths)
       throws IOException {
     Random random = new Random(1);
     RldsWriter.Layout layout =
@@ -35,7 +43,7 @@ final class TestData {
     return RldsDataset.open(folder);
   }
 
-  static List<Step> episode(int number, int length, Random random) throws IOException {
+  public static List<Step> episode(int number, int length, Random random) throws IOException {
     List<Step> steps = new ArrayList<>();
     for (int i = 0; i < length; i++) {
       float[] action = new float[Step.ACTION_SIZE];
@@ -62,14 +70,14 @@ final class TestData {
     return steps;
   }
 
-  static RgbImage noise(int width, int height, Random random) {
+  public static RgbImage noise(int width, int height, Random random) {
     byte[] pixels = new byte[width * height * 3];
     random.nextBytes(pixels);
     return new RgbImage(width, height, pixels);
   }
 
   /** Rewrites the only record of a one-episode dataset with one feature replaced, or removed. */
-  static Path replaceFeature(Path folder, String key, TfFeature feature) throws IOException {
+  public static Path replaceFeature(Path folder, String key, TfFeature feature) throws IOException {
     Path shard = folder.resolve("toy-train.tfrecord-00000-of-00001");
     TfExample example;
     try (TfRecordReader reader = new TfRecordReader(shard)) {
@@ -87,7 +95,7 @@ final class TestData {
     return shard;
   }
 
-  static void replaceText(Path file, String from, String to) throws IOException {
+  public static void replaceText(Path file, String from, String to) throws IOException {
     String text = Files.readString(file, StandardCharsets.UTF_8);
     if (!text.contains(from)) {
       throw new AssertionError(file + " does not contain " + from);

@@ -16,7 +16,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.Sightline;
 import org.sightline.TensorBytes;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.TinyModels;

@@ -25,6 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
 import org.sightline.vla.Fixtures;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
 /**
  * Numbers of a configuration are held against the file's tensors before anything is made of them.

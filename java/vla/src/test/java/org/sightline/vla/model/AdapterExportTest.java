@@ -19,11 +19,11 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
-import org.sightline.formats.LoraPair;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.PeftConfig;
-import org.sightline.formats.Safetensors;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** Adapters leave the model as PEFT has them and come back the same. */
 class AdapterExportTest {

@@ -11,7 +11,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.sightline.DType;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** Bad batches are refused with both values in the message. */
 class BatchChecksTest {

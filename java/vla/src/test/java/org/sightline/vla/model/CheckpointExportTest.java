@@ -27,13 +27,15 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.LoraPair;
-import org.sightline.formats.ModuleFilter;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.PeftConfig;
-import org.sightline.formats.PeftTargets;
-import org.sightline.formats.Safetensors;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.formats.peft.ModuleFilter;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.peft.PeftConfig;
+import org.sightline.formats.peft.PeftTargets;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.vla.checkpoint.CheckpointExport;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** Base and adapter become one model that computes the same. */
 class CheckpointExportTest {

@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
 /**
  * A model needs no more memory than its tensors while it is loaded: the process's peak resident set

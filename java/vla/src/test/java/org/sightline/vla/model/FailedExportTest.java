@@ -8,6 +8,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
 import org.sightline.FileSizeLimit;
+import org.sightline.vla.checkpoint.CheckpointExport;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
 /** A folder that cannot be written leaves nothing, whichever write fails. */
 class FailedExportTest {

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** Token by token with a cache, against whole forward passes over ever longer sequences. */
 class GenerationTest {

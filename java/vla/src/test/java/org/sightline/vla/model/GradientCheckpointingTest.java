@@ -15,7 +15,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.train.PolicyOutput;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 class GradientCheckpointingTest {
   private static final LoraConfig DROPOUT = new LoraConfig(3, 6, 0.2, false, LoraInit.GAUSSIAN);

@@ -19,12 +19,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
-import org.sightline.formats.PeftAdapter;
-import org.sightline.formats.Safetensors;
-import org.sightline.formats.ShardedSafetensors;
+import org.sightline.formats.peft.PeftAdapter;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.formats.safetensors.ShardedSafetensors;
 import org.sightline.train.PolicyOutput;
 import org.sightline.vla.Fixtures;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.checkpoint.CheckpointExport;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /**
  * The model against timm, transformers and PEFT on the fixtures of {@code openvla_fixtures.py}.

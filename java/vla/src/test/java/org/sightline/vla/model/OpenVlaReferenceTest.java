@@ -13,9 +13,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
-import org.sightline.formats.LoraPair;
+import org.sightline.formats.peft.LoraPair;
 import org.sightline.train.PolicyOutput;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** The forward pass, and the gradient of the whole graph, against fp64 loops. */
 class OpenVlaReferenceTest {

@@ -22,9 +22,10 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.train.PolicyOutput;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** What the model promises beside its arithmetic. */
 class OpenVlaTest {

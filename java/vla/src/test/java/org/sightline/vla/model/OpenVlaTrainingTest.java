@@ -14,7 +14,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.binding.Scopes;
 import org.sightline.train.PolicyOutput;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /** Training through adapters on seeded random weights: it learns, repeats itself, and leaks not. */
 class OpenVlaTrainingTest {

@@ -10,7 +10,7 @@ import static org.sightline.vla.model.ReferenceMath.rotate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /**
  * OpenVLA in fp64 loops: logits at every position, an explicit padding mask, the loss shifted and

@@ -11,14 +11,14 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.binding.Scopes;
-import org.sightline.formats.LoraPair;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.formats.peft.LoraPair;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /**
  * A model small enough for fp64 loops, with weights that leave no term of the formulas at 0 or 1.
  */
 public final class TinyModels {
-  static final LoraConfig LORA = new LoraConfig(3, 6, 0, false, LoraInit.GAUSSIAN);
+  public static final LoraConfig LORA = new LoraConfig(3, 6, 0, false, LoraInit.GAUSSIAN);
 
   private TinyModels() {}
 
@@ -36,7 +36,7 @@ public final class TinyModels {
   }
 
   /** All parameters of the specification, by name. */
-  static Map<String, Tensor> weights(OpenVlaConfig config, long seed) {
+  public static Map<String, Tensor> weights(OpenVlaConfig config, long seed) {
     var tensors = new LinkedHashMap<String, Tensor>();
     for (ParameterSpec spec : ModelSpec.of(config).parameters()) {
       tensors.put(spec.name(), Scopes.own(weight(spec, seed)));
@@ -58,14 +58,14 @@ public final class TinyModels {
     return torch.tensor(values).view(spec.sizes());
   }
 
-  static Map<String, double[]> doubles(Map<String, Tensor> tensors) {
+  public static Map<String, double[]> doubles(Map<String, Tensor> tensors) {
     var values = new LinkedHashMap<String, double[]>();
     tensors.forEach((name, tensor) -> values.put(name, doubles(tensor)));
     return values;
   }
 
   /** Base parameters with s·BA added, as PEFT merges. */
-  static Map<String, double[]> merged(
+  public static Map<String, double[]> merged(
       Map<String, Tensor> base, Map<String, LoraPair> adapters, double scale) {
     Map<String, double[]> merged = doubles(base);
     adapters.forEach(
@@ -131,7 +131,7 @@ public final class TinyModels {
   }
 
   /** Fills every B with N(0, 1/r), so that the adapters count. */
-  static void shakeAdapters(OpenVla model, long seed) {
+  public static void shakeAdapters(OpenVla model, long seed) {
     model
         .trainableParameters()
         .forEach(
@@ -157,7 +157,7 @@ public final class TinyModels {
     return values;
   }
 
-  static long[] longs(Tensor tensor) {
+  public static long[] longs(Tensor tensor) {
     Tensor copy = tensor.contiguous();
     var values = new long[(int) copy.numel()];
     new LongPointer(copy.data_ptr_long()).get(values);

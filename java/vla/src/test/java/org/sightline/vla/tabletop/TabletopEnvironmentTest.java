@@ -11,7 +11,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
-import org.sightline.vla.data.RgbImage;
+import org.sightline.vla.data.image.RgbImage;
 
 class TabletopEnvironmentTest {
   private static final int SCENES = 400;

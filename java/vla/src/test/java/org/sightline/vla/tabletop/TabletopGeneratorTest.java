@@ -14,15 +14,15 @@ import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.vla.data.ActionStatistics;
-import org.sightline.vla.data.EpisodeReader;
-import org.sightline.vla.data.HuggingFacePromptTokenizer;
-import org.sightline.vla.data.ImageCodec;
-import org.sightline.vla.data.Prompt;
-import org.sightline.vla.data.PromptTokenizer;
-import org.sightline.vla.data.RgbImage;
-import org.sightline.vla.data.RldsDataset;
-import org.sightline.vla.data.Step;
+import org.sightline.vla.data.image.ImageCodec;
+import org.sightline.vla.data.image.RgbImage;
+import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.EpisodeReader;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.rlds.Step;
+import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
+import org.sightline.vla.data.text.Prompt;
+import org.sightline.vla.data.text.PromptTokenizer;
 
 class TabletopGeneratorTest {
   private static final TabletopGenerator.Options SMALL = new TabletopGenerator.Options(4, 2, 48, 7);

@@ -11,9 +11,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.ReferenceMath;
-import org.sightline.vla.model.SafetensorsWeights;
 import org.sightline.vla.model.VisionConfig;
 
 /** DINOv2 against fp64 loops, under the names of its hub, of timm and of Hugging Face. */

@@ -9,7 +9,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.model.Seeds;
 
 /**

@@ -11,8 +11,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ReferenceMath;
-import org.sightline.vla.model.SafetensorsWeights;
 
 /** SigLIP against fp64 loops, under the names of Hugging Face, timm and open_clip. */
 class SigLipTest {

@@ -16,10 +16,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.sightline.formats.Safetensors;
-import org.sightline.vla.data.ImageTransform;
-import org.sightline.vla.data.RgbImage;
-import org.sightline.vla.model.SafetensorsWeights;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
+import org.sightline.vla.data.image.ImageTransform;
+import org.sightline.vla.data.image.RgbImage;
 import org.sightline.vla.model.TinyModels;
 
 /** From a camera image through the policy's transform to each teacher's own input. */

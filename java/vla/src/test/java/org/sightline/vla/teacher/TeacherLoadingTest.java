@@ -27,10 +27,10 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.JsonFields;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ParameterSpec;
-import org.sightline.vla.model.SafetensorsWeights;
 
 /** Folders, presets and what a user reads when a teacher cannot be loaded. */
 class TeacherLoadingTest {

@@ -10,7 +10,7 @@ import java.util.Random;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.model.TinyModels;
 
 /** Compares a teacher with fp64 features of the same batch. */

@@ -9,7 +9,7 @@ import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.sightline.formats.Safetensors;
+import org.sightline.formats.safetensors.Safetensors;
 
 /** A DINOv2 of 8 channels as Hugging Face would publish it, with random weights. */
 public final class TinyTeacher {

@@ -14,8 +14,8 @@ import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.binding.Scopes;
 import org.sightline.train.Teacher;
-import org.sightline.vla.data.ImageKey;
-import org.sightline.vla.data.VlaBatch;
+import org.sightline.vla.data.image.ImageKey;
+import org.sightline.vla.data.loader.VlaBatch;
 
 /**
  * A teacher that is asked only for pictures it has not seen yet.

@@ -8,8 +8,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32C;
-import org.sightline.formats.SharedFile;
-import org.sightline.vla.data.ImageKey;
+import org.sightline.formats.file.SharedFile;
+import org.sightline.vla.data.image.ImageKey;
 
 /**
  * Which picture's features are in which slot. A file of records, appended only after the features

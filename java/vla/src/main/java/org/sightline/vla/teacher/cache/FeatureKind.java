@@ -10,8 +10,8 @@ import java.security.DigestInputStream;
 import java.security.MessageDigest;
 import java.util.List;
 import java.util.stream.Stream;
-import org.sightline.formats.InputFile;
-import org.sightline.formats.Sha256;
+import org.sightline.formats.file.InputFile;
+import org.sightline.formats.file.Sha256;
 
 /**
  * What a file of cached features holds: whose features, of pixels made how. Another teacher or

@@ -6,12 +6,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import org.sightline.formats.AtomicFile;
-import org.sightline.formats.FolderLock;
-import org.sightline.formats.GitLfs;
-import org.sightline.formats.InputFile;
-import org.sightline.formats.SharedFile;
-import org.sightline.vla.data.ImageKey;
+import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.FolderLock;
+import org.sightline.formats.file.GitLfs;
+import org.sightline.formats.file.InputFile;
+import org.sightline.formats.file.SharedFile;
+import org.sightline.vla.data.image.ImageKey;
 
 /**
  * Features on disk, one fixed-size entry a picture, read through a memory map:

@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.sightline.vla.data.ImageKey;
+import org.sightline.vla.data.image.ImageKey;
 
 /** A process of its own that uses a store: {@code DIR hold} or {@code DIR fill FIRST COUNT}. */
 final class StoreProcess {

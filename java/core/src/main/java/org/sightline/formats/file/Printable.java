@@ -1,0 +1,58 @@
+package org.sightline.formats.file;
+
+import java.util.Locale;
+
+/**
+ * Text that others wrote (names in files, names of files) as it may stand on a terminal or in a
+ * log. Raw, it could start lines of its own, move the cursor, colour or retitle the window, or turn
+ * around what stands beside it.
+ */
+public final class Printable {
+  private Printable() {}
+
+  /** On one line: control and format characters, line breaks too, are written as escapes. */
+  public static String of(Object text) {
+    return escaped(String.valueOf(text), false);
+  }
+
+  /** As {@link #of}, of a text whose line breaks and tabs are its own: JSON, a stack trace. */
+  public static String lines(String text) {
+    return escaped(text, true);
+  }
+
+  private static String escaped(String text, boolean lines) {
+    StringBuilder out = new StringBuilder(text.length());
+    text.codePoints()
+        .forEach(
+            c -> {
+              switch (Character.getType(c)) {
+                case Character.CONTROL,
+                    Character.FORMAT,
+                    Character.SURROGATE,
+                    Character.LINE_SEPARATOR,
+                    Character.PARAGRAPH_SEPARATOR -> {
+                  if (lines && (c == '\n' || c == '\t')) {
+                    out.appendCodePoint(c);
+                  } else {
+                    escape(c, out);
+                  }
+                }
+                default -> out.appendCodePoint(c);
+              }
+            });
+    return out.toString();
+  }
+
+  private static void escape(int c, StringBuilder out) {
+    switch (c) {
+      case '\n' -> out.append("\\n");
+      case '\r' -> out.append("\\r");
+      case '\t' -> out.append("\\t");
+      default -> {
+        for (char unit : Character.toChars(c)) {
+          out.append(String.format(Locale.ROOT, "\\u%04x", (int) unit));
+        }
+      }
+    }
+  }
+}

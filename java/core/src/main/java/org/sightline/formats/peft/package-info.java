@@ -1,0 +1,2 @@
+/** LoRA adapters as PEFT saves them. */
+package org.sightline.formats.peft;

@@ -1,0 +1,321 @@
+package org.sightline.formats.safetensors;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeSet;
+import org.bytedeco.pytorch.Tensor;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.file.AtomicFile;
+
+/**
+ * The tensors of a model that lie in one safetensors file or in several, as Hugging Face publishes
+ * them:
+ *
+ * <pre>
+ * model.safetensors                                  all in one, or
+ * model.safetensors.index.json                       which tensor is in which shard, and
+ * model-00001-of-00003.safetensors, …                the shards
+ * </pre>
+ *
+ * <p>Opening reads headers alone. Every defect of index and shards (files that are missing or cut
+ * short, tensors that are not where the index says) is in one error. Tensors are read as {@link
+ * Safetensors} reads them: once, in their own dtype, straight into their own memory.
+ */
+public final class ShardedSafetensors implements AutoCloseable {
+  static final String SINGLE = "model.safetensors";
+  static final String INDEX = "model.safetensors.index.json";
+
+  private final Path path;
+  private final OptionalLong statedSize;
+  private final List<Safetensors> shards = new ArrayList<>();
+  private final Map<String, Safetensors> shardOf = new LinkedHashMap<>();
+
+  private ShardedSafetensors(Path path, OptionalLong statedSize) {
+    this.path = path;
+    this.statedSize = statedSize;
+  }
+
+  /**
+   * Opens a model's tensors.
+   *
+   * @param path a folder with {@code model.safetensors} or {@code model.safetensors.index.json}, or
+   *     one such file, or any one safetensors file
+   * @throws FormatException naming every file that is malformed or missing and every tensor that is
+   *     not where the index says
+   * @throws IOException if nothing of that kind is there: says what is
+   */
+  public static ShardedSafetensors open(Path path) throws IOException {
+    Path file = Files.isDirectory(path) ? find(path) : path;
+    if (!file.getFileName().toString().endsWith(".json")) {
+      return open(path, OptionalLong.empty(), List.of(file), null);
+    }
+    SafetensorsIndex index = SafetensorsIndex.read(file);
+    Path folder = file.toAbsolutePath().getParent();
+    Path named = path.equals(file) ? folder : path;
+    List<Path> files =
+        new LinkedHashSet<>(new TreeSet<>(index.weightMap().values()))
+            .stream().map(named::resolve).toList();
+    return open(path, index.totalSize(), files, index);
+  }
+
+  /**
+   * Opens files that together hold a model's tensors.
+   *
+   * @throws FormatException as {@link #open(Path)}, or if two files hold a tensor of the same name
+   */
+  public static ShardedSafetensors open(List<Path> files) throws IOException {
+    if (files.isEmpty()) {
+      throw new IllegalArgumentException("files: found none, expected at least one");
+    }
+    return files.size() == 1
+        ? open(files.get(0))
+        : open(files.get(0), OptionalLong.empty(), files, null);
+  }
+
+  private static Path find(Path folder) throws IOException {
+    Path single = folder.resolve(SINGLE);
+    Path index = folder.resolve(INDEX);
+    if (Files.exists(single) && Files.exists(index)) {
+      throw new IOException(
+          folder + ": found both " + SINGLE + " and " + INDEX + ", expected one: which is meant?");
+    }
+    if (Files.exists(single)) {
+      return single;
+    }
+    if (Files.exists(index)) {
+      return index;
+    }
+    boolean pickled =
+        Files.exists(folder.resolve("pytorch_model.bin"))
+            || Files.exists(folder.resolve("pytorch_model.bin.index.json"));
+    throw new IOException(
+        folder
+            + ": found neither "
+            + SINGLE
+            + " nor "
+            + INDEX
+            + ", expected one"
+            + (pickled ? " (pickled pytorch_model.bin files are not read)" : ""));
+  }
+
+  private static ShardedSafetensors open(
+      Path path, OptionalLong statedSize, List<Path> files, SafetensorsIndex index)
+      throws IOException {
+    var opened = new ShardedSafetensors(path, statedSize);
+    List<String> defects = new ArrayList<>();
+    try {
+      for (Path file : files) {
+        opened.add(file, index, defects);
+      }
+      if (index != null) {
+        opened.compare(index, defects);
+      }
+      if (!defects.isEmpty()) {
+        throw new FormatException(
+            path,
+            "shards: " + (defects.size() == 1 ? "a defect" : defects.size() + " defects"),
+            defects);
+      }
+      return opened;
+    } catch (IOException | RuntimeException e) {
+      opened.close();
+      throw e;
+    }
+  }
+
+  private void add(Path file, SafetensorsIndex index, List<String> defects) throws IOException {
+    if (index != null && !Files.isRegularFile(file)) {
+      long lost =
+          index.weightMap().values().stream().filter(file.getFileName().toString()::equals).count();
+      defects.add(file + ": no such file; the index puts " + lost + " tensors there");
+      return;
+    }
+    Safetensors shard;
+    try {
+      shard = Safetensors.open(file);
+    } catch (FormatException e) {
+      if (file.equals(path)) {
+        throw e; // The one file that was asked for.
+      }
+      defects.add(e.getMessage());
+      return;
+    }
+    shards.add(shard);
+    for (String name : shard.names()) {
+      Safetensors other = shardOf.putIfAbsent(name, shard);
+      if (other != null) {
+        defects.add(name + ": found in " + other.file() + " and " + file + ", expected in one");
+      }
+    }
+  }
+
+  /** Tensors against the index; those of a shard that could not be opened are not mentioned. */
+  private void compare(SafetensorsIndex index, List<String> defects) {
+    Set<String> readable = new LinkedHashSet<>();
+    shards.forEach(shard -> readable.add(shard.file().getFileName().toString()));
+    index
+        .weightMap()
+        .forEach(
+            (name, file) -> {
+              Safetensors shard = shardOf.get(name);
+              String found = shard == null ? null : shard.file().getFileName().toString();
+              if (readable.contains(file) && !file.equals(found)) {
+                defects.add(
+                    name
+                        + ": found "
+                        + (found == null ? "in no shard" : "in " + found)
+                        + ", expected in "
+                        + file
+                        + " as the index says");
+              }
+            });
+    shardOf.forEach(
+        (name, shard) -> {
+          if (!index.weightMap().containsKey(name)) {
+            defects.add(
+                name + ": found in " + shard.file().getFileName() + ", but not in the index");
+          }
+        });
+  }
+
+  /** What was opened. */
+  public Path path() {
+    return path;
+  }
+
+  /** The files, in the order of their names. */
+  public List<Safetensors> shards() {
+    return Collections.unmodifiableList(shards);
+  }
+
+  /** The names of all tensors, shard by shard in the order of their bytes. */
+  public Set<String> names() {
+    return Collections.unmodifiableSet(shardOf.keySet());
+  }
+
+  /**
+   * Type and shape of a tensor, and its place in its shard.
+   *
+   * @throws IllegalArgumentException if there is no such tensor
+   */
+  public TensorInfo info(String name) {
+    return shard(name).info(name);
+  }
+
+  /**
+   * The shard that holds a tensor.
+   *
+   * @throws IllegalArgumentException if there is no such tensor
+   */
+  public Safetensors shard(String name) {
+    Safetensors shard = shardOf.get(name);
+    if (shard == null) {
+      throw new IllegalArgumentException(
+          path + ": found no tensor '" + name + "' among " + shardOf.size());
+    }
+    return shard;
+  }
+
+  /** As {@link Safetensors#tensor}. */
+  public Tensor tensor(String name) throws IOException {
+    return shard(name).tensor(name);
+  }
+
+  /** Bytes of all tensors. */
+  public long sizeInBytes() {
+    return names().stream().mapToLong(name -> info(name).sizeInBytes()).sum();
+  }
+
+  /** Bytes of all tensors as the index states them; writers count shared tensors differently. */
+  public OptionalLong statedSize() {
+    return statedSize;
+  }
+
+  /**
+   * Writes tensors as Hugging Face's {@code save_pretrained} does: in the given order, a new shard
+   * whenever the next tensor would make the present one larger than {@code maxShardBytes} (a larger
+   * tensor gets a shard of its own); {@value #SINGLE} alone if one shard is enough. Never more than
+   * one tensor is in memory.
+   *
+   * @param folder must exist; files of these names are replaced, each atomically
+   * @param tensors name, type and shape of each; their places are not used
+   * @param source asked once for each
+   * @return the files, the index last if there is one
+   */
+  public static List<Path> write(
+      Path folder, Collection<TensorInfo> tensors, TensorSource source, long maxShardBytes)
+      throws IOException {
+    List<List<TensorInfo>> plan = split(tensors, maxShardBytes);
+    Map<String, String> metadata = Map.of("format", "pt");
+    if (plan.size() == 1) {
+      Path file = folder.resolve(SINGLE);
+      SafetensorsWriter.write(file, plan.get(0), source, metadata);
+      return List.of(file);
+    }
+    List<Path> files = new ArrayList<>();
+    Map<String, String> weightMap = new LinkedHashMap<>();
+    for (int i = 0; i < plan.size(); i++) {
+      String name =
+          String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, plan.size());
+      Path file = folder.resolve(name);
+      SafetensorsWriter.write(file, plan.get(i), source, metadata);
+      plan.get(i).forEach(info -> weightMap.put(info.name(), name));
+      files.add(file);
+    }
+    long total = tensors.stream().mapToLong(TensorInfo::sizeInBytes).sum();
+    Path index = folder.resolve(INDEX);
+    AtomicFile.writeText(index, new SafetensorsIndex(OptionalLong.of(total), weightMap).toJson());
+    files.add(index);
+    return files;
+  }
+
+  /** The shards' tensors. */
+  static List<List<TensorInfo>> split(Collection<TensorInfo> tensors, long maxShardBytes) {
+    if (maxShardBytes < 1) {
+      throw new IllegalArgumentException(
+          "maxShardBytes must be at least 1, found " + maxShardBytes);
+    }
+    if (tensors.isEmpty()) {
+      throw new IllegalArgumentException("tensors: found none, expected at least one");
+    }
+    List<List<TensorInfo>> shards = new ArrayList<>();
+    List<TensorInfo> open = new ArrayList<>();
+    long bytes = 0;
+    for (TensorInfo info : tensors) {
+      long size = info.sizeInBytes();
+      if (size > maxShardBytes) {
+        shards.add(List.of(info));
+        continue;
+      }
+      if (bytes + size > maxShardBytes) {
+        shards.add(open);
+        open = new ArrayList<>();
+        bytes = 0;
+      }
+      open.add(info);
+      bytes += size;
+    }
+    if (!open.isEmpty()) {
+      shards.add(open);
+    }
+    return shards;
+  }
+
+  @Override
+  public void close() throws IOException {
+    for (Safetensors shard : shards) {
+      shard.close();
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** What a run goes on from: checkpoints that are whole or not there. */
+package org.sightline.train.checkpoint;

@@ -1,0 +1,2 @@
+/** OpenVLA in Hugging Face folders: read, written, merged with an adapter. */
+package org.sightline.vla.checkpoint;

@@ -1,0 +1,2 @@
+/** Camera images: decoding, resizing, augmentation. */
+package org.sightline.vla.data.image;
