@@ -9,10 +9,11 @@
 #include <memory>
 
 #include "bench.h"
-#include "cpu/adamw/adamw.h"
+#include "cpu/backend.h"
 #include "cpu/isa.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 

@@ -45,4 +45,4 @@ void check_case(uint64_t seed) {
 
 TEST(random_steps) { fuzz::for_each_seed(200, check_case); }
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

@@ -189,4 +189,4 @@ TEST(a_warm_step_allocates_nothing) {
 }
 #endif
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

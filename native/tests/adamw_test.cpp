@@ -181,7 +181,7 @@ TEST(same_bits_at_any_thread_count) {
 }
 
 TEST(this_isa_path_has_the_bits_of_the_generic_one) {
-  using namespace sightline;
+  using namespace sightline::cpu;
   const ElementwiseKernels& mine = elementwise_kernels(kernels()->isa);
   const ElementwiseKernels& generic = elementwise_kernels(Isa::kGeneric);
   Random random(5);
@@ -200,4 +200,4 @@ TEST(this_isa_path_has_the_bits_of_the_generic_one) {
   }
 }
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

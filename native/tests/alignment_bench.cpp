@@ -11,6 +11,7 @@
 #include "cpu/isa.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 

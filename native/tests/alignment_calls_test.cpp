@@ -107,4 +107,4 @@ TEST(a_query_for_workspace) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

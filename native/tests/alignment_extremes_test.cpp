@@ -113,4 +113,4 @@ TEST(non_finite_inputs_stay_visible) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

@@ -158,4 +158,4 @@ TEST(finite_differences) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

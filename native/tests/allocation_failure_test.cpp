@@ -69,4 +69,4 @@ TEST(every_allocation_fails_once) {
   CHECK_GE(failures, 50);
 }
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

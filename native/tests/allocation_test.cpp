@@ -31,4 +31,4 @@ TEST(a_warm_call_allocates_nothing) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

@@ -4,7 +4,7 @@
 // the logic.
 #include "cpu/kernels/kernels.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 struct Traits {
   static constexpr int kWidth = 16, kMr = 14, kNv = 2;
@@ -17,13 +17,13 @@ struct Traits {
   }
 };
 }  // namespace
-}  // namespace sightline
+}  // namespace sightline::cpu
 
 #include "cpu/kernels/templates.inc"
 
-namespace sightline {
+namespace sightline::cpu {
 extern const Kernels kEmulatedKernels;
 const Kernels kEmulatedKernels = {
     Isa::kAvx512Bf16, "emulated", true, gemm_kernels<Fp32>(), gemm_kernels<Bf16Pairs<Traits>>(),
     kRowKernels};
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -15,6 +15,7 @@
 #include "matrices.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "matrices.h"
 #include "numbers.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 struct Case {
   int64_t m, n, k;
@@ -71,4 +71,4 @@ constexpr DType kF32 = DType::kFloat32, kBf16 = DType::kBFloat16;
 // are compared to exact sums of the operands they see.
 constexpr double kTolerance = 3e-6;
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -6,6 +6,7 @@
 #include "isa_test.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 
@@ -124,4 +125,4 @@ TEST(b_is_packed_again_where_it_changes) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

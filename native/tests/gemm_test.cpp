@@ -3,6 +3,7 @@
 #include "isa_test.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 TEST(orientations_dtypes_and_tails) {
   const int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 7},    {7, 13, 31},  {13, 1, 65},
@@ -232,4 +233,4 @@ TEST(empty_products) {
   CHECK(none.out.bytes == before);
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

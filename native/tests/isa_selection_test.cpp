@@ -9,6 +9,7 @@
 #include "harness.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 #include "cpu/isa.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 extern const Kernels kEmulatedKernels;
 
@@ -20,4 +20,4 @@ inline const char* isa_skip_reason() {
   return kernels() != nullptr ? nullptr : isa_cause();
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

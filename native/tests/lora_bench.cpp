@@ -8,12 +8,13 @@
 #include <cstdlib>
 
 #include "bench.h"
+#include "cpu/backend.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/isa.h"
-#include "cpu/lora/lora.h"
 #include "matrices.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 

@@ -273,4 +273,4 @@ TEST(warm_calls_allocate_nothing) {
 }
 #endif
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

@@ -162,4 +162,4 @@ TEST(same_bits_at_any_thread_count) {
   }
 }
 
-TEST_MAIN_IF(sightline::isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

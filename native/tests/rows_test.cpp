@@ -9,6 +9,7 @@
 #include "matrices.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 namespace {
 
@@ -242,4 +243,4 @@ TEST(combine_and_add) {
   }
 }
 
-TEST_MAIN_IF(isa_skip_reason())
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())

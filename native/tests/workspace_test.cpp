@@ -7,34 +7,35 @@
 #include "harness.h"
 
 using namespace sightline;
+using namespace sightline::cpu;
 
 TEST(pieces_follow_each_other) {
   alignas(64) char memory[256];
   for (void* base : {static_cast<void*>(nullptr), static_cast<void*>(memory)}) {
-    ScratchLayout layout(base);
-    CHECK_EQ(static_cast<void*>(layout.take<float>(3, 5)), base);
-    CHECK_EQ(layout.bytes(), 64);
-    layout.take<char>(65);
-    CHECK_EQ(layout.bytes(), 192);
-    layout.take<double>(0, 7);
-    CHECK_EQ(layout.bytes(), 192);
+    Arena arena(base);
+    CHECK_EQ(static_cast<void*>(arena.take<float>(3, 5)), base);
+    CHECK_EQ(arena.bytes(), 64);
+    arena.take<char>(65);
+    CHECK_EQ(arena.bytes(), 192);
+    arena.take<double>(0, 7);
+    CHECK_EQ(arena.bytes(), 192);
   }
 }
 
 TEST(what_does_not_fit_stays_too_much) {
   const int64_t big = int64_t{1} << 40;
   const auto taken = [](auto... factors) {
-    ScratchLayout layout(nullptr);
-    layout.take<float>(factors...);
-    layout.take<float>(1);
-    return layout.bytes();
+    Arena arena(nullptr);
+    arena.take<float>(factors...);
+    arena.take<float>(1);
+    return arena.bytes();
   };
   CHECK_EQ(taken(big, int64_t{1} << 20), (int64_t{1} << 62) + 64);
   CHECK_EQ(taken(big, int64_t{1} << 21), kTooMuch);  // by the size of an element
   CHECK_EQ(taken(big, big), kTooMuch);               // by the count: 2^80
   CHECK_EQ(taken(big, int64_t{1} << 24), kTooMuch);  // to 0 in 64 bits
   CHECK_EQ(taken(INT64_MAX / 4), kTooMuch);          // by rounding up
-  ScratchLayout sum(nullptr);
+  Arena sum(nullptr);
   for (int i = 0; i < 3; ++i) sum.take<float>(big, int64_t{1} << 20);
   CHECK_EQ(sum.bytes(), kTooMuch);
 }

@@ -5,13 +5,14 @@
 
 #include <cstdint>
 
+#include "common/host_device.h"
+
 namespace sightline {
 
 constexpr uint32_t kNanBits = 0x7fc00000u;  // the upper half in bf16
 
-// Never a function of its own: it is part of code for one instruction set.
 template <class Number>
-inline __attribute__((always_inline)) float one_nan(Number value) {
+SL_HOST_DEVICE float one_nan(Number value) {
   return value == value ? static_cast<float>(value) : __builtin_nanf("");
 }
 

@@ -43,6 +43,8 @@ enum DropoutStream : uint32_t {
   kDropoutProjector2 = 1,  // after its second
   kDropoutLora = 2,
 };
+// Of stochastic rounding: merging with a seed that was also a dropout seed draws other words.
+inline constexpr uint32_t kRoundingStream = 0x726f756e;
 
 // The four words of columns 4*group .. 4*group+3.
 inline constexpr Philox4 dropout_words(uint64_t seed, uint32_t stream, uint64_t row,

@@ -1,16 +1,14 @@
 // The CPU backend's table.
-#include "api/backend.h"
+#include "cpu/backend.h"
 
 #include <omp.h>
 
 #include <cstdio>
 
-#include "cpu/adamw/adamw.h"
-#include "cpu/alignment/alignment.h"
 #include "cpu/isa.h"
-#include "cpu/lora/lora.h"
 
 namespace sightline {
+namespace cpu {
 namespace {
 
 sl_status capabilities(sl_capability* out) {
@@ -28,9 +26,10 @@ sl_status capabilities(sl_capability* out) {
 }
 
 }  // namespace
+}  // namespace cpu
 
 const Backend kCpuBackend = {
-    .capabilities = capabilities,
+    .capabilities = cpu::capabilities,
     .alignment_create = cpu::alignment_create,
     .alignment_update = cpu::alignment_update,
     .alignment_loss = cpu::alignment_loss,

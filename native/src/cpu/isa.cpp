@@ -8,7 +8,7 @@
 #include "api/backend.h"
 #include "common/cpu_features.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 extern const Kernels kGenericKernels;
 #if defined(__x86_64__)
@@ -91,4 +91,4 @@ sl_status require_kernels(const Kernels** out) {
 
 void override_kernels(const Kernels* table) { overriding.store(table, std::memory_order_release); }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -5,7 +5,7 @@
 #include "cpu/kernels/kernels.h"
 #include "sightline/sightline.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 // Null if SIGHTLINE_ISA names an unknown path or one that this CPU lacks; then isa_cause() says so.
 const Kernels* kernels();
@@ -18,4 +18,4 @@ sl_status require_kernels(const Kernels** out);
 // restores it.
 void override_kernels(const Kernels* table);
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -6,7 +6,7 @@
 
 #include "api/backend.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 struct Cache {
@@ -66,4 +66,4 @@ int thread_count(const sl_context& context) {
   return threads > 0 ? threads : 1;
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

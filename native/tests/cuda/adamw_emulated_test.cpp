@@ -203,18 +203,18 @@ TEST(ends_of_the_range_of_a_remainder) {
     std::memcpy(&value, &bits, 4);
     uint16_t parameter;
     int16_t remainder;
-    sightline::cuda::split(value, parameter, remainder);
+    sightline::split_master(value, parameter, remainder);
     CHECK_EQ(parameter, static_cast<uint16_t>((bits >> 16) + (bits >> 15 & 1)));
-    CHECK_EQ(bits_of(sightline::cuda::join(parameter, remainder)), bits);
+    CHECK_EQ(bits_of(sightline::join_master(parameter, remainder)), bits);
   }
   for (uint32_t bits : {0x7fffffffu, 0xffffffffu, 0x7f800001u, 0x7fc00000u}) {
     float value;
     std::memcpy(&value, &bits, 4);
     uint16_t parameter;
     int16_t remainder;
-    sightline::cuda::split(value, parameter, remainder);
+    sightline::split_master(value, parameter, remainder);
     CHECK(std::isnan(from_bf16(parameter)));
-    CHECK(std::isnan(sightline::cuda::join(parameter, remainder)));
+    CHECK(std::isnan(sightline::join_master(parameter, remainder)));
   }
 }
 

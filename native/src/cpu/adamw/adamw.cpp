@@ -7,7 +7,7 @@
 //
 // Tensors are cut into chunks of kChunk elements when the handle is made, whatever the number of
 // threads. The norm is summed in fp64, chunk by chunk in their order: the same bits at any count.
-#include "cpu/adamw/adamw.h"
+#include "cpu/backend.h"
 
 #include <algorithm>
 #include <cmath>
@@ -43,22 +43,6 @@ struct Adamw {
 template <typename T>
 T* at(void* data, DType dtype, int64_t element) {
   return reinterpret_cast<T*>(static_cast<char*>(data) + element * element_size(dtype));
-}
-
-AdamwScalars scalars_of(sl_adamw_group group, const float* lr, int64_t t, double grad_factor) {
-  if (lr != nullptr) group.lr = static_cast<double>(*lr);
-  const double bias_correction1 = 1. - std::pow(group.beta1, static_cast<double>(t));
-  const double bias_correction2 = 1. - std::pow(group.beta2, static_cast<double>(t));
-  AdamwScalars s;
-  s.grad_factor = static_cast<float>(grad_factor);
-  s.decay = static_cast<float>(1. - group.lr * group.weight_decay);
-  s.lerp_weight = static_cast<float>(1. - group.beta1);
-  s.beta2 = static_cast<float>(group.beta2);
-  s.one_minus_beta2 = static_cast<float>(1. - group.beta2);
-  s.bias_correction2_sqrt = static_cast<float>(std::sqrt(bias_correction2));
-  s.eps = static_cast<float>(group.eps);
-  s.minus_step_size = static_cast<float>(-(group.lr / bias_correction1));
-  return s;
 }
 
 GradStatistics total_of(const Adamw& adamw) {
@@ -163,8 +147,7 @@ sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& s
     skip = step.skip_nonfinite && total.nonfinite > 0;
     if (step.max_grad_norm > 0. && !skip) {
       const double norm = std::abs(step.grad_scale) * std::sqrt(total.sum_of_squares);
-      const double factor = step.max_grad_norm / (norm + 1e-6);
-      clip = factor > 1. ? 1. : factor;  // a NaN norm stays NaN, as in torch
+      clip = clip_factor(step.max_grad_norm, norm);
     }
   }
 
@@ -175,9 +158,10 @@ sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& s
   } else {
     for (size_t i = 0; i < adamw.tensors.size(); ++i) {
       if (!step.grads[i]) continue;
-      const int32_t group = adamw.tensors[i].group;
-      adamw.scalars[i] = scalars_of(step.groups[group], step.lr ? step.lr + group : nullptr,
-                                    ++adamw.steps[i], step.grad_scale * clip);
+      const int32_t index = adamw.tensors[i].group;
+      sl_adamw_group group = step.groups[index];
+      if (step.lr != nullptr) group.lr = static_cast<double>(step.lr[index]);
+      adamw.scalars[i] = adamw_scalars(group, ++adamw.steps[i], step.grad_scale * clip);
     }
     const bool measure_now = !measure_first && step.report != nullptr;
     for_each_chunk(adamw, threads, [&](int64_t c) {

@@ -18,7 +18,7 @@
 // which are in the cache when dh is written. Nothing is saved from forward to backward but silu'(u)
 // and silu'(v) of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss
 // sum, and what weight_gradients.h says when weight gradients are asked for.
-#include "cpu/alignment/alignment.h"
+#include "cpu/backend.h"
 
 #include <omp.h>
 
@@ -32,7 +32,7 @@
 #include "cpu/alignment/weight_gradients.h"
 #include "cpu/isa.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 double total_weight(const AlignmentCall& call, int64_t tokens) {
@@ -80,16 +80,16 @@ struct CallScratch {
   BlockScratch* blocks;  // one for each thread
   WeightGradients gradients;
 
-  static CallScratch take(ScratchLayout& layout, const Projector& w, const BlockShape& shape,
-                          int64_t tokens, int threads, bool weights) {
+  static CallScratch take(Arena& arena, const Projector& w, const BlockShape& shape, int64_t tokens,
+                          int threads, bool weights) {
     CallScratch s{};
-    s.token_loss = layout.take<double>(tokens);
-    s.blocks = layout.take<BlockScratch>(threads);
+    s.token_loss = arena.take<double>(tokens);
+    s.blocks = arena.take<BlockScratch>(threads);
     for (int i = 0; i < threads; ++i) {
-      const BlockScratch block = BlockScratch::take(layout, w, shape);
+      const BlockScratch block = BlockScratch::take(arena, w, shape);
       if (s.blocks) s.blocks[i] = block;
     }
-    if (weights) s.gradients = WeightGradients::take(layout, w, shape, tokens, threads);
+    if (weights) s.gradients = WeightGradients::take(arena, w, shape, tokens, threads);
     return s;
   }
 };
@@ -105,8 +105,6 @@ void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScra
 }
 
 }  // namespace
-
-namespace cpu {
 
 sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
                            void** out) {
@@ -140,15 +138,11 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   const bool chunked = gradients && weights_wanted;
   const BlockShape shape(w, chunked ? std::min(kChunkTokens, tokens) : tokens, threads);
 
-  void* workspace = nullptr;
-  ScratchLayout measure(nullptr);
-  CallScratch::take(measure, w, shape, tokens, threads, chunked);
-  if (const sl_status status = acquire_workspace(context, measure.bytes(), &workspace);
-      status != SL_OK) {
-    return status;
-  }
-  ScratchLayout layout(workspace);
-  CallScratch scratch = CallScratch::take(layout, w, shape, tokens, threads, chunked);
+  CallScratch scratch;
+  const sl_status status = lay_out_workspace(context, [&](Arena& arena) {
+    scratch = CallScratch::take(arena, w, shape, tokens, threads, chunked);
+  });
+  if (status != SL_OK) return status;
 
   AlignmentRun run{};
   run.projector = &w;
@@ -181,5 +175,4 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   return SL_OK;
 }
 
-}  // namespace cpu
-}  // namespace sightline
+}  // namespace sightline::cpu

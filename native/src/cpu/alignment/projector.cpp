@@ -4,7 +4,7 @@
 
 #include "cpu/gemm/pack.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 struct Projector::Storage {
   char *w1, *w2, *w3, *w1_backward, *w2_backward, *w3_backward;
@@ -37,20 +37,20 @@ Operand folded_operand(const Folded& folded, bool along_k) {
 }  // namespace
 
 Projector::Storage Projector::layout(void* base) const {
-  ScratchLayout take(base);
+  Arena arena(base);
   const DType c = options.compute;
   const auto packed = [&](int64_t k, int64_t n) {
-    return take.take<char>(packed_b_bytes(*kernels, c, k, n));
+    return arena.take<char>(packed_b_bytes(*kernels, c, k, n));
   };
-  const auto vector = [&](int64_t n) { return take.take<float>(round_up(n, kRowPad)); };
+  const auto vector = [&](int64_t n) { return arena.take<float>(round_up(n, kRowPad)); };
   Storage s{};
   s.w1 = packed(d, p), s.w2 = packed(p, p), s.w3 = packed(p, z);
   s.w1_backward = packed(p, d), s.w2_backward = packed(p, p), s.w3_backward = packed(z, p);
   s.gamma = vector(d), s.beta = vector(d);
   s.b1 = vector(p), s.b2 = vector(p), s.b3 = vector(z);
   s.w1_plain =
-      options.trainable ? take.take<float>(checked_sum(checked_product(p, d), kRowPad)) : nullptr;
-  s.bytes = take.bytes();
+      options.trainable ? arena.take<float>(checked_sum(checked_product(p, d), kRowPad)) : nullptr;
+  s.bytes = arena.bytes();
   return s;
 }
 
@@ -104,4 +104,4 @@ void Projector::read(const ProjectorViews& weights, int threads) {
   if (options.trainable) gamma = s.gamma, beta = s.beta, w1_plain = s.w1_plain;
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

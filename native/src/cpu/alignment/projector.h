@@ -10,7 +10,7 @@
 #include "api/backend.h"
 #include "cpu/gemm/gemm.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 struct Projector {
   const Kernels* kernels = nullptr;
@@ -44,4 +44,4 @@ struct Projector {
   void* memory_ = nullptr;
 };
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -7,7 +7,7 @@
 #include "common/philox.h"
 #include "cpu/gemm/pack.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 constexpr double kNormFloor = 1e-12;  // of F.normalize
@@ -222,22 +222,21 @@ BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) 
   out_ld = std::max(row_ld, z_ld);
 }
 
-BlockScratch BlockScratch::take(ScratchLayout& layout, const Projector& projector,
-                                const BlockShape& shape) {
+BlockScratch BlockScratch::take(Arena& arena, const Projector& projector, const BlockShape& shape) {
   const GemmKernels& gemm = projector.kernels->gemm(projector.options.compute);
   BlockScratch s;
   int64_t packed = 0;
   for (int64_t k : {projector.d, projector.p, projector.z}) {
     packed = std::max(packed, packed_bytes(gemm, shape.rows, k));
   }
-  s.packed = layout.take<char>(packed);
-  s.q1 = layout.take<float>(shape.rows, shape.p_ld);
-  s.q2 = layout.take<float>(shape.rows, shape.p_ld);
-  s.out = layout.take<float>(shape.rows, shape.out_ld);
-  s.rows = layout.take<float>(gemm.mr, shape.row_ld);
-  s.target = layout.take<float>(shape.z_ld);
+  s.packed = arena.take<char>(packed);
+  s.q1 = arena.take<float>(shape.rows, shape.p_ld);
+  s.q2 = arena.take<float>(shape.rows, shape.p_ld);
+  s.out = arena.take<float>(shape.rows, shape.out_ld);
+  s.rows = arena.take<float>(gemm.mr, shape.row_ld);
+  s.target = arena.take<float>(shape.z_ld);
   for (float** column : {&s.mean_high, &s.mean_low, &s.rstd}) {
-    *column = layout.take<float>(shape.rows);
+    *column = arena.take<float>(shape.rows);
   }
   return s;
 }
@@ -249,4 +248,4 @@ void run_block(const AlignmentRun& run, const BlockShape& shape, const BlockScra
   if (run.backward) block.backward();
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -7,7 +7,7 @@
 #include "api/backend.h"
 #include "cpu/alignment/projector.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 // What the weight gradients need of a chunk of tokens, one row each, fp32: written by the blocks.
 struct ChunkActivations {
@@ -48,12 +48,11 @@ struct BlockScratch {
   float *rows, *target;  // [register tile, row_ld] rows on their way into `packed`; one teacher row
   float *mean_high, *mean_low, *rstd;  // [rows]
 
-  static BlockScratch take(ScratchLayout& layout, const Projector& projector,
-                           const BlockShape& shape);
+  static BlockScratch take(Arena& arena, const Projector& projector, const BlockShape& shape);
 };
 
 // Tokens [first, first + count), count <= shape.rows.
 void run_block(const AlignmentRun& run, const BlockShape& shape, const BlockScratch& scratch,
                int64_t first, int64_t count);
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -4,7 +4,7 @@
 
 #include "cpu/gemm/pack.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 View2 matrix(float* data, int64_t rows, int64_t cols, int64_t ld) {
@@ -63,13 +63,13 @@ void write_out(const Projector& w, const View2& out, const float* values, bool a
 
 }  // namespace
 
-WeightGradients WeightGradients::take(ScratchLayout& layout, const Projector& w,
-                                      const BlockShape& shape, int64_t tokens, int threads) {
+WeightGradients WeightGradients::take(Arena& arena, const Projector& w, const BlockShape& shape,
+                                      int64_t tokens, int threads) {
   WeightGradients g{};
   const int64_t rows = std::min(kChunkTokens, tokens);
   // store() and add() read whole vectors of the last row
   const auto floats = [&](int64_t rows_of, int64_t of = 1) {
-    return layout.take<float>(checked_sum(checked_product(rows_of, of), kRowPad));
+    return arena.take<float>(checked_sum(checked_product(rows_of, of), kRowPad));
   };
   g.p_ld = shape.p_ld, g.z_ld = shape.z_ld;
   for (float** buffer : {&g.chunk.a1, &g.chunk.a2, &g.chunk.dv, &g.chunk.du}) {
@@ -81,7 +81,7 @@ WeightGradients WeightGradients::take(ScratchLayout& layout, const Projector& w,
   }
   g.g1 = floats(w.p, w.d), g.g2 = floats(w.p, w.p), g.g3 = floats(w.z, w.p);
   g.s1 = floats(w.p), g.s2 = floats(w.p), g.s3 = floats(w.z);
-  g.gemm_scratch = layout.take<char>(gemm_workspace_bytes(*w.kernels, w.options.compute, threads));
+  g.gemm_scratch = arena.take<char>(gemm_workspace_bytes(*w.kernels, w.options.compute, threads));
   return g;
 }
 
@@ -142,4 +142,4 @@ void WeightGradients::finish(const Projector& w, const AlignmentCall& call, int 
   }
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -12,7 +12,7 @@
 
 #include "cpu/alignment/row_block.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 constexpr int64_t kChunkTokens = 1024;
 
@@ -23,12 +23,12 @@ struct WeightGradients {
   float *s1, *s2, *s3;  // [P] [P] [Z]
   void* gemm_scratch;
 
-  static WeightGradients take(ScratchLayout& layout, const Projector& projector,
-                              const BlockShape& shape, int64_t tokens, int threads);
+  static WeightGradients take(Arena& arena, const Projector& projector, const BlockShape& shape,
+                              int64_t tokens, int threads);
   // Adds tokens [chunk.first, chunk.first + count); the first chunk overwrites.
   void add_chunk(const Projector& projector, const AlignmentCall& call, int64_t count, int threads);
   // Writes or accumulates call.grad_weights.
   void finish(const Projector& projector, const AlignmentCall& call, int threads);
 };
 
-}  // namespace sightline
+}  // namespace sightline::cpu

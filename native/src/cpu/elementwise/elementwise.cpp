@@ -3,7 +3,7 @@
 #include "common/cpu_features.h"
 #include "cpu/elementwise/tables.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 const ElementwiseKernels& elementwise_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
@@ -15,4 +15,4 @@ const ElementwiseKernels& elementwise_kernels([[maybe_unused]] Isa isa) {
   return kElementwiseGeneric;
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -5,22 +5,11 @@
 
 #include <cstdint>
 
+#include "common/adamw_math.h"
 #include "common/views.h"
 #include "cpu/kernels/kernels.h"
 
-namespace sightline {
-
-// One tensor's scalars in one step, rounded to fp32 from double as PyTorch does.
-struct AdamwScalars {
-  float grad_factor;  // gradient scale times clipping factor
-  float decay;        // 1 - lr weight_decay
-  float lerp_weight;  // 1 - beta1
-  float beta2;
-  float one_minus_beta2;
-  float bias_correction2_sqrt;  // sqrt(1 - beta2^t)
-  float eps;
-  float minus_step_size;  // -lr / (1 - beta1^t)
-};
+namespace sightline::cpu {
 
 // `size` consecutive elements of one tensor. Without `master` the parameter itself is updated; with
 // it, the master is, and `param` receives its rounding to bf16. With `remainder` the two together
@@ -54,10 +43,6 @@ struct ElementwiseKernels {
                          uint64_t seed, uint64_t row, uint64_t column);
 };
 
-// Beside dropout_words' streams (common/philox.h): merging with a seed that was also a dropout
-// seed draws other words.
-inline constexpr uint32_t kRoundingStream = 0x726f756e;
-
 const ElementwiseKernels& elementwise_kernels(Isa isa);
 
-}  // namespace sightline
+}  // namespace sightline::cpu

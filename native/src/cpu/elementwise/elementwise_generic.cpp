@@ -4,7 +4,7 @@
 #include "common/philox.h"
 #include "cpu/elementwise/tables.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 #include "cpu/elementwise/elementwise.inc"
@@ -13,4 +13,4 @@ namespace {
 
 const ElementwiseKernels kElementwiseGeneric = {adamw, grad_statistics, add_stochastic};
 
-}  // namespace sightline
+}  // namespace sightline::cpu

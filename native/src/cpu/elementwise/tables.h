@@ -3,7 +3,7 @@
 
 #include "cpu/elementwise/elementwise.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 extern const ElementwiseKernels kElementwiseGeneric;
 #if defined(__x86_64__)
@@ -11,4 +11,4 @@ extern const ElementwiseKernels kElementwiseAvx2;
 extern const ElementwiseKernels kElementwiseAvx512;
 #endif
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -11,7 +11,7 @@
 
 #include "cpu/gemm/pack.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 // A block of A (mc x kc) stays in L2, a panel of B (kc x nr) in L1, the tile of C passes once per
@@ -35,16 +35,16 @@ int64_t b_capacity(const GemmKernels& gemm) {
 }
 
 // The scratch of thread `thread`; every thread's lies after the one before.
-Scratch take_scratch(ScratchLayout& layout, const GemmKernels& gemm, int thread) {
+Scratch take_scratch(Arena& arena, const GemmKernels& gemm, int thread) {
   Scratch scratch{};
   for (int i = 0; i <= thread; ++i) {
     const int64_t mc = round_up(gemm.mc, gemm.mr), nc = round_up(gemm.nc, gemm.nr);
     const int64_t tile_rows = round_up(kTileBlocks * gemm.mc, gemm.mr);
-    scratch.a = layout.take<char>(mc / gemm.mr, a_panel_bytes(gemm, kGemmKc));
-    scratch.b = layout.take<char>(b_capacity(gemm));
-    scratch.c = layout.take<float>(tile_rows, scratch_row(nc));
-    scratch.fetch = layout.take<float>(kFetchFloats);
-    scratch.rows = layout.take<const void*>(tile_rows);
+    scratch.a = arena.take<char>(mc / gemm.mr, a_panel_bytes(gemm, kGemmKc));
+    scratch.b = arena.take<char>(b_capacity(gemm));
+    scratch.c = arena.take<float>(tile_rows, scratch_row(nc));
+    scratch.fetch = arena.take<float>(kFetchFloats);
+    scratch.rows = arena.take<const void*>(tile_rows);
   }
   return scratch;
 }
@@ -283,18 +283,18 @@ int useful_threads(const Gemm* sequence, int count, int threads) {
 }  // namespace
 
 int64_t gemm_workspace_bytes(const Kernels& kernels, DType compute, int threads, int count) {
-  ScratchLayout layout(nullptr);
-  layout.take<Job>(count);
-  take_scratch(layout, kernels.gemm(compute), threads - 1);
-  return layout.bytes();
+  Arena arena(nullptr);
+  arena.take<Job>(count);
+  take_scratch(arena, kernels.gemm(compute), threads - 1);
+  return arena.bytes();
 }
 
 void gemm(const Kernels& kernels, const Gemm* sequence, int count, void* workspace, int threads) {
   if (count == 0) return;
   const GemmKernels& gemm = kernels.gemm(sequence->compute);
   threads = useful_threads(sequence, count, threads);
-  ScratchLayout layout(workspace);
-  Job* jobs = layout.take<Job>(count);
+  Arena arena(workspace);
+  Job* jobs = arena.take<Job>(count);
   int64_t tiles = 0;
   for (int i = 0; i < count; ++i) {
     const Job* job = new (&jobs[i]) Job(sequence[i], gemm, threads, tiles);
@@ -305,7 +305,7 @@ void gemm(const Kernels& kernels, const Gemm* sequence, int count, void* workspa
   std::atomic<int64_t> next_tile{0};
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    ScratchLayout own = layout;
+    Arena own = arena;
     const Scratch scratch = take_scratch(own, gemm, omp_get_thread_num());
     ResidentB resident;
     Job* job = jobs;
@@ -319,4 +319,4 @@ void gemm(const Kernels& kernels, const Gemm* sequence, int count, void* workspa
   }
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

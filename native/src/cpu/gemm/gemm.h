@@ -18,7 +18,7 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/workspace.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 constexpr int64_t kGemmKc = 256;  // k per cache block, and length of one fp32 summation chain
 // Multiplications (about 50 us of one core) below which a thread that sleeps would wake up too late
@@ -114,4 +114,4 @@ struct StoreEpilogue {
 };
 void store_tile(const void* store_epilogue, const Kernels&, const GemmTile&);
 
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 
 // The addresses of columns [column, column + columns) of storage rows [row, row + rows). Rows that
@@ -101,4 +101,4 @@ PackedB pack_b(const Kernels& kernels, DType compute, const Operand& b, int64_t 
   return {data, k, n, compute};
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

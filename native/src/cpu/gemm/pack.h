@@ -3,7 +3,7 @@
 
 #include "cpu/gemm/gemm.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -34,4 +34,4 @@ ALayout pack_a_block(const GemmKernels& gemm, const Operand& a, int64_t lane, in
 void pack_b_block(const GemmKernels& gemm, const Operand& b, int64_t lane, int64_t lanes,
                   int64_t k0, int64_t k, void* panels, float* fetch_scratch);
 
-}  // namespace sightline
+}  // namespace sightline::cpu

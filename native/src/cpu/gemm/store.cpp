@@ -1,7 +1,7 @@
 // The usual epilogue of gemm.h: from a tile in scratch to rows of the output.
 #include "cpu/gemm/gemm.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 void store_tile(const void* user, const Kernels& kernels, const GemmTile& tile) {
   const auto& store = *static_cast<const StoreEpilogue*>(user);
@@ -20,4 +20,4 @@ void store_tile(const void* user, const Kernels& kernels, const GemmTile& tile) 
   }
 }
 
-}  // namespace sightline
+}  // namespace sightline::cpu

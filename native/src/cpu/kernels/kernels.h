@@ -12,7 +12,7 @@
 
 #include "common/views.h"
 
-namespace sightline {
+namespace sightline::cpu {
 
 enum class Isa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 
@@ -114,4 +114,4 @@ struct Kernels {
   const GemmKernels& gemm(DType compute) const { return compute == DType::kFloat32 ? fp32 : bf16; }
 };
 
-}  // namespace sightline
+}  // namespace sightline::cpu

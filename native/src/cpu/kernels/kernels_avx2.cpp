@@ -3,7 +3,7 @@
 
 #include "cpu/kernels/kernels.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 struct Traits {
   static constexpr int kWidth = 8, kMr = 6, kNv = 2;
@@ -45,12 +45,12 @@ struct Traits {
   }
 };
 }  // namespace
-}  // namespace sightline
+}  // namespace sightline::cpu
 
 #include "cpu/kernels/templates.inc"
 
-namespace sightline {
+namespace sightline::cpu {
 extern const Kernels kAvx2Kernels;
 const Kernels kAvx2Kernels = {
     Isa::kAvx2, "avx2", false, gemm_kernels<Fp32>(), gemm_kernels<Bf16AsFp32>(), kRowKernels};
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -2,7 +2,7 @@
 // rounds each fp32 sum to nearest even and treats denormals as zero.
 #include "cpu/kernels/avx512.inc"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 struct Traits : Avx512 {
   template <class F, class U>
@@ -20,13 +20,13 @@ struct Traits : Avx512 {
   }
 };
 }  // namespace
-}  // namespace sightline
+}  // namespace sightline::cpu
 
 #include "cpu/kernels/templates.inc"
 
-namespace sightline {
+namespace sightline::cpu {
 extern const Kernels kAvx512Bf16Kernels;
 const Kernels kAvx512Bf16Kernels = {
     Isa::kAvx512Bf16, "avx512bf16", true, gemm_kernels<Fp32>(), gemm_kernels<Bf16Pairs<Traits>>(),
     kRowKernels};
-}  // namespace sightline
+}  // namespace sightline::cpu

@@ -2,19 +2,19 @@
 // registers.
 #include "cpu/kernels/kernels.h"
 
-namespace sightline {
+namespace sightline::cpu {
 namespace {
 struct Traits {
   static constexpr int kWidth = 4, kMr = 4, kNv = 3;
   static constexpr int64_t kMc = 192, kNc = 512;
 };
 }  // namespace
-}  // namespace sightline
+}  // namespace sightline::cpu
 
 #include "cpu/kernels/templates.inc"
 
-namespace sightline {
+namespace sightline::cpu {
 extern const Kernels kGenericKernels;
 const Kernels kGenericKernels = {
     Isa::kGeneric, "generic", false, gemm_kernels<Fp32>(), gemm_kernels<Bf16AsFp32>(), kRowKernels};
-}  // namespace sightline
+}  // namespace sightline::cpu

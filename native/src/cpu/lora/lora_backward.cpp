@@ -11,11 +11,12 @@
 // every output is rounded once. Scratch: T, S where it is missing, and tiles.
 #include <algorithm>
 #include <new>
+#include <optional>
 
 #include "common/philox.h"
+#include "cpu/backend.h"
 #include "cpu/gemm/pack.h"
 #include "cpu/isa.h"
-#include "cpu/lora/lora.h"
 #include "cpu/lora/products.h"
 #include "cpu/workspace.h"
 
@@ -31,23 +32,14 @@ int64_t total_rank(const LoraCall& call) {
 struct Scratch {
   Products products;
   GemmTerm* dx_terms;
-  float* t;                                 // [M, rank of all linears], side by side
-  std::array<float*, kMaxLoraLinears> s{};  // null where it is given or not needed
+  float* t;  // [M, rank of all linears], side by side
 
   // Products: S, T, db and da of each linear, and dx.
-  Scratch(ScratchLayout layout, const Kernels& kernels, const LoraCall& call, int threads,
-          int64_t* bytes)
-      : products(layout, kernels, call, 4 * call.count + 1, threads),
-        dx_terms(layout.take<GemmTerm>(call.count + 1)),
-        t(layout.take<float>(call.x.total_rows(), total_rank(call))) {
-    for (int64_t i = 0; i < call.count; ++i) {
-      const LoraViews& linear = call.linears[i];
-      if (linear.db && !linear.s) {
-        s[i] = layout.take<float>(call.x.total_rows(), linear.a.rows);
-      }
-    }
-    if (bytes != nullptr) *bytes = layout.bytes();
-  }
+  Scratch(Arena& arena, const Kernels& kernels, const LoraCall& call, int threads)
+      : products(arena, kernels, call, 4 * call.count + 1, threads,
+                 [](const LoraViews& linear) { return linear.db && !linear.s; }),
+        dx_terms(arena.take<GemmTerm>(call.count + 1)),
+        t(arena.take<float>(call.x.total_rows(), total_rank(call))) {}
 };
 
 // Adds the products of a call, in the order S, T, db, dx, da: what one needs lies far enough back
@@ -222,33 +214,16 @@ sl_status lora_backward(const sl_context& context, const LoraCall& call) {
   const Kernels* kernels = nullptr;
   if (const sl_status status = require_kernels(&kernels); status != SL_OK) return status;
   const int threads = thread_count(context);
-  int64_t bytes = 0;
-  Scratch(ScratchLayout(nullptr), *kernels, call, threads, &bytes);
-  void* memory = nullptr;
-  if (const sl_status status = acquire_workspace(context, bytes, &memory); status != SL_OK) {
-    return status;
-  }
-  Scratch scratch(ScratchLayout(memory), *kernels, call, threads, nullptr);
-  Products& products = scratch.products;
-  const int64_t m = call.x.total_rows();
-
-  std::array<LoraViews, kMaxLoraLinears> linears;
-  for (int64_t i = 0; i < call.count; ++i) {
-    linears[i] = call.linears[i];
-    const int64_t rank = linears[i].a.rows;
-    if (!linears[i].s) linears[i].s = {scratch.s[i], DType::kFloat32, m, rank, rank};
-  }
-  Backward backward{*kernels,  call, linears.data(),   products, scratch.dx_terms,
-                    scratch.t, m,    total_rank(call), {}};
-  for (int64_t first = 0; first < call.count;) {
-    const int64_t end = end_of_mask(call, first);
-    Stack missing_s(*kernels);
-    for (int64_t i = first; i < end; ++i) {
-      if (scratch.s[i] != nullptr) missing_s.add(linears[i]);
-    }
-    products.add_s(missing_s, {kernels, &call.x, call.dropout, linears[first].dropout_seed});
-    first = end;
-  }
+  std::optional<Scratch> scratch;
+  const sl_status status = lay_out_workspace(
+      context, [&](Arena& arena) { scratch.emplace(arena, *kernels, call, threads); });
+  if (status != SL_OK) return status;
+  Products& products = scratch->products;
+  const LoraViews* linears = products.linears();
+  Backward backward{
+      *kernels,         call, linears, products, scratch->dx_terms, scratch->t, call.x.total_rows(),
+      total_rank(call), {}};
+  products.add_s();
   const int s_products = products.count();
   int64_t t_column = 0;
   for (int64_t i = 0; i < call.count; t_column += linears[i++].a.rows) {

@@ -7,28 +7,15 @@
 //
 // Products run in x's dtype: with bf16, S is kept in fp32 and rounded while step 2 packs it, like
 // every other operand. Scratch: one S per linear that has none from the caller, and tiles.
+#include <optional>
+
+#include "cpu/backend.h"
 #include "cpu/isa.h"
-#include "cpu/lora/lora.h"
 #include "cpu/lora/products.h"
 #include "cpu/workspace.h"
 
 namespace sightline::cpu {
 namespace {
-
-struct Scratch {
-  Products products;
-  std::array<float*, kMaxLoraLinears> s{};  // null where the caller keeps it
-
-  Scratch(ScratchLayout layout, const Kernels& kernels, const LoraCall& call, int threads,
-          int64_t* bytes)
-      : products(layout, kernels, call, 2 * call.count, threads) {
-    for (int64_t i = 0; i < call.count; ++i) {
-      const LoraViews& linear = call.linears[i];
-      if (!linear.s) s[i] = layout.take<float>(call.x.total_rows(), linear.a.rows);
-    }
-    if (bytes != nullptr) *bytes = layout.bytes();
-  }
-};
 
 void fetch_scaled_s(const void* user, int64_t row, int64_t column, int64_t n, float* dst) {
   const LoraViews& linear = *static_cast<const LoraViews*>(user);
@@ -67,33 +54,18 @@ sl_status lora_forward(const sl_context& context, const LoraCall& call) {
   if (call.x.total_rows() == 0) return SL_OK;
   const int threads = thread_count(context);
 
-  int64_t bytes = 0;
-  Scratch(ScratchLayout(nullptr), *kernels, call, threads, &bytes);
-  void* memory = nullptr;
-  if (const sl_status status = acquire_workspace(context, bytes, &memory); status != SL_OK) {
-    return status;
-  }
-  Scratch scratch(ScratchLayout(memory), *kernels, call, threads, nullptr);
-  Products& products = scratch.products;
-
-  std::array<LoraViews, kMaxLoraLinears> linears;
+  std::optional<Products> products;
+  const sl_status status = lay_out_workspace(context, [&](Arena& arena) {
+    products.emplace(arena, *kernels, call, 2 * call.count, threads,
+                     [](const LoraViews&) { return true; });
+  });
+  if (status != SL_OK) return status;
+  products->add_s();
+  const int s_products = products->count();
   for (int64_t i = 0; i < call.count; ++i) {
-    linears[i] = call.linears[i];
-    const int64_t rank = linears[i].a.rows;
-    if (!linears[i].s) {
-      linears[i].s = {scratch.s[i], DType::kFloat32, call.x.total_rows(), rank, rank};
-    }
+    add_y(*products, call.x, products->linears()[i], s_products);
   }
-  for (int64_t first = 0; first < call.count;) {
-    const int64_t end = end_of_mask(call, first);
-    Stack stack(*kernels);
-    for (int64_t i = first; i < end; ++i) stack.add(linears[i]);
-    products.add_s(stack, {kernels, &call.x, call.dropout, linears[first].dropout_seed});
-    first = end;
-  }
-  const int s_products = products.count();
-  for (int64_t i = 0; i < call.count; ++i) add_y(products, call.x, linears[i], s_products);
-  products.run();
+  products->run();
   return SL_OK;
 }
 

@@ -4,10 +4,10 @@
 //   rounded once. The product has the same bits when merged and when unmerged, so a return errs by
 //   its two roundings alone: in fp32 and in bf16 by nearest rounding at most 1 ulp of the larger of
 //   |weight| and |weight + delta|.
+#include "cpu/backend.h"
 #include "cpu/elementwise/elementwise.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/isa.h"
-#include "cpu/lora/lora.h"
 #include "cpu/workspace.h"
 
 namespace sightline::cpu {

@@ -1,5 +1,6 @@
 #include "cpu/lora/products.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -22,15 +23,17 @@ void scatter_s(const void* user, const Kernels&, const GemmTile& tile) {
 
 }  // namespace
 
-Products::Products(ScratchLayout& layout, const Kernels& kernels, const LoraCall& call,
-                   int64_t limit, int threads)
+Products::Products(Arena& arena, const Kernels& kernels, const LoraCall& call, int64_t limit,
+                   int threads)
     : kernels_(kernels),
       call_(call),
-      products_(layout.take<Product>(limit)),
-      sequence_(layout.take<Gemm>(limit)),
-      workspace_(layout.take<char>(
+      products_(arena.take<Product>(limit)),
+      sequence_(arena.take<Gemm>(limit)),
+      workspace_(arena.take<char>(
           gemm_workspace_bytes(kernels, call.x.dtype, threads, static_cast<int>(limit)))),
-      threads_(threads) {}
+      threads_(threads) {
+  std::copy_n(call.linears, call.count, linears_.begin());
+}
 
 Product& Products::next() { return *new (&products_[taken_++]) Product(kernels_); }
 
@@ -40,15 +43,22 @@ void Products::add(int64_t m, int64_t n, const GemmTerm* terms, int term_count,
       Gemm{m, n, call_.x.dtype, terms, term_count, epilogue, user, needs, waits_at};
 }
 
-void Products::add_s(const Stack& stack, const DroppedX& x) {
-  if (stack.count == 0) return;
-  Product& product = next();
-  product.stack = stack;
-  product.x = x;
-  product.terms[0].a = dropped_x(product.x, true);
-  product.terms[0].b = stacked_a(product.stack, true);
-  product.terms[0].k = x.x->cols;
-  add(x.x->total_rows(), stack.rank(), product.terms, 1, scatter_s, &product.stack);
+void Products::add_s() {
+  for (int64_t i = 0; i < call_.count;) {
+    const int64_t first = i, end = end_of_mask(call_, first);
+    Stack stack(kernels_);
+    for (; i < end; ++i) {
+      if (makes_s_[i]) stack.add(linears_[i]);
+    }
+    if (stack.count == 0) continue;
+    Product& product = next();
+    product.stack = stack;
+    product.x = {&kernels_, &call_.x, call_.dropout, linears_[first].dropout_seed};
+    product.terms[0].a = dropped_x(product.x, true);
+    product.terms[0].b = stacked_a(product.stack, true);
+    product.terms[0].k = call_.x.cols;
+    add(call_.x.total_rows(), stack.rank(), product.terms, 1, scatter_s, &product.stack);
+  }
 }
 
 }  // namespace sightline::cpu

@@ -14,8 +14,8 @@
 // element (36 with measuring), 128 bits at a time.
 #pragma once
 
+#include "common/adamw_math.h"
 #include "cuda/adamw/table.cuh"
-#include "cuda/adamw/update.h"
 #include "cuda/ptx/grid_sync.cuh"
 
 namespace sightline::cuda {
@@ -96,14 +96,14 @@ SL_DEVICE void load4_joined(const AdamwEntry& entry, int64_t at, int count, floa
     }
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) x[i] = join(parameter[i], remainder[i]);
+  for (int i = 0; i < 4; ++i) x[i] = join_master(parameter[i], remainder[i]);
 }
 
 SL_DEVICE void store4_split(const AdamwEntry& entry, int64_t at, int count, const float (&x)[4]) {
   uint16_t parameter[4];
   int16_t remainder[4];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) split(x[i], parameter[i], remainder[i]);
+  for (int i = 0; i < 4; ++i) split_master(x[i], parameter[i], remainder[i]);
   uint16_t* high = static_cast<uint16_t*>(entry.param) + at;
   int16_t* low = entry.remainder + at;
   if (entry.vector && count == 4) {

@@ -6,13 +6,11 @@
 #include <cstring>
 
 #include "common/philox.h"
+#include "common/rounded_arithmetic.h"
 #include "cuda/gemm/row_epilogue.cuh"
-#include "cuda/math/rounded_arithmetic.h"
 #include "cuda/tensor/vector8.h"
 
 namespace sightline::cuda {
-
-inline constexpr uint32_t kRoundingStream = 0x726f756e;  // as cpu/elementwise/elementwise.h
 
 // The fp32 value of the bf16 that `value` becomes. Infinities and NaNs have no neighbour to round
 // to.

@@ -7,10 +7,10 @@
 #include <cstdint>
 
 #include "common/arena.h"
+#include "common/host_device.h"
 #include "common/views.h"
 
 #define SL_DEVICE __device__ __forceinline__
-#define SL_HOST_DEVICE __host__ __device__ __forceinline__
 
 namespace sightline {
 

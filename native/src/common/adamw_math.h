@@ -1,16 +1,18 @@
-// One element's step and the scalars of one tensor's, in PyTorch's order of operations and with the
-// roundings of the CPU backend (cpu/elementwise/elementwise.inc): the same bits, but for pow(),
-// whose last bit may differ between host and device before the scalars are rounded to fp32.
+// AdamW (arXiv 1711.05101) of one element and the scalars of one tensor's step, in PyTorch's order
+// of operations. Both backends compute the same bits, but for pow(), whose last bit may differ
+// between host and device before the scalars are rounded to fp32, and for the bits of a NaN.
 #pragma once
 
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 
-#include "cuda/math/rounded_arithmetic.h"
+#include "common/nan.h"
+#include "common/rounded_arithmetic.h"
 #include "sightline/sightline.h"
 
-namespace sightline::cuda {
+namespace sightline {
 
+// Prepared in double and rounded once.
 struct AdamwScalars {
   float grad_factor;  // gradient scale times clipping factor
   float decay;        // 1 - lr weight_decay
@@ -38,18 +40,19 @@ SL_HOST_DEVICE AdamwScalars adamw_scalars(const sl_adamw_group& group, int64_t t
   return s;
 }
 
-// An fp32 master as a bf16 parameter and a remainder: cpu/elementwise/elementwise.inc, join_block.
-SL_HOST_DEVICE float join(uint16_t parameter, int16_t remainder) {
-  const uint32_t bits = (static_cast<uint32_t>(parameter) << 16) +
-                        static_cast<uint32_t>(static_cast<int32_t>(remainder));
+// An fp32 master as a bf16 parameter and the 16 bits that it has more: 65536 x parameter +
+// remainder. The parameter is the master rounded to nearest, ties away from 0, as only that can be
+// undone.
+SL_HOST_DEVICE float join_master(uint16_t parameter, int16_t remainder) {
+  const uint32_t bits = (static_cast<uint32_t>(parameter) << 16) + static_cast<uint32_t>(remainder);
   float master;
-  memcpy(&master, &bits, 4);
+  __builtin_memcpy(&master, &bits, 4);
   return master;
 }
-SL_HOST_DEVICE void split(float master, uint16_t& parameter, int16_t& remainder) {
+SL_HOST_DEVICE void split_master(float master, uint16_t& parameter, int16_t& remainder) {
   uint32_t bits;
-  memcpy(&bits, &master, 4);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) bits = 0x7fc00000u;  // its rounding could carry past NaN
+  __builtin_memcpy(&bits, &master, 4);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) bits = kNanBits;  // its rounding could carry past NaN
   parameter = static_cast<uint16_t>((bits + 0x8000u) >> 16);
   remainder = static_cast<int16_t>(bits);
 }
@@ -73,4 +76,4 @@ SL_HOST_DEVICE double clip_factor(double max_norm, double norm) {
   return factor > 1. ? 1. : factor;
 }
 
-}  // namespace sightline::cuda
+}  // namespace sightline

@@ -1,13 +1,11 @@
-// Single operations rounded on their own, never contracted into a fused multiply-add: what the CPU
-// backend computes without contraction has the same bits here. (The host test is compiled with
-// -ffp-contract=off.)
+// Single operations rounded on their own, never contracted into a fused multiply-add, so that both
+// backends compute the same bits. (nvcc contracts unless told so by intrinsics; host code that
+// includes this is compiled with -ffp-contract=off.)
 #pragma once
 
-#include <cmath>
+#include "common/host_device.h"
 
-#include "cuda/tensor/types.cuh"
-
-namespace sightline::cuda {
+namespace sightline {
 
 SL_HOST_DEVICE float multiply_rn(float a, float b) {
 #ifdef __CUDA_ARCH__
@@ -35,8 +33,8 @@ SL_HOST_DEVICE float root_rn(float a) {
 #ifdef __CUDA_ARCH__
   return __fsqrt_rn(a);
 #else
-  return std::sqrt(a);
+  return __builtin_sqrtf(a);
 #endif
 }
 
-}  // namespace sightline::cuda
+}  // namespace sightline
