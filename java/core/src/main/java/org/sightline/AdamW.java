@@ -14,7 +14,6 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.binding.Scopes;
 
 /**
  * AdamW (Loshchilov &amp; Hutter, arXiv 1711.05101) over any number of tensors, in PyTorch's order
@@ -122,14 +121,9 @@ public final class AdamW implements AutoCloseable {
   public record Report(double gradNorm, double clipFactor, long nonFinite, boolean skipped) {}
 
   private final Config config;
-  private final List<Tensor> parameters = new ArrayList<>();
-  private final List<Integer> groupOf = new ArrayList<>();
+  private final List<AdamWParameter> parameters = new ArrayList<>();
   private final double[] learningRates;
   private final double[] weightDecays;
-  private final List<Tensor> expAvg = new ArrayList<>();
-  private final List<Tensor> expAvgSq = new ArrayList<>();
-  private final List<Tensor> masters = new ArrayList<>();
-  private final List<Tensor> remainders = new ArrayList<>();
   private final NativeAdamW kernel;
   private final Lifetime lifetime = new Lifetime("AdamW");
 
@@ -154,30 +148,25 @@ public final class AdamW implements AutoCloseable {
     this.config = Objects.requireNonNull(config, "config");
     this.learningRates = groups.stream().mapToDouble(Group::learningRate).toArray();
     this.weightDecays = groups.stream().mapToDouble(Group::weightDecay).toArray();
-    for (int g = 0; g < groups.size(); g++) {
-      for (Tensor parameter : groups.get(g).parameters()) {
-        check(parameters.size(), parameter);
-        // A handle of our own: the caller's may be closed by its scope.
-        parameters.add(Scopes.own(new Tensor(parameter)));
-        groupOf.add(g);
+    int count = 0;
+    for (Group group : groups) {
+      for (Tensor parameter : group.parameters()) {
+        check(count++, parameter);
       }
     }
-    if (parameters.isEmpty()) {
+    if (count == 0) {
       throw new IllegalArgumentException("parameters must hold at least 1 tensor, found none");
     }
     try (PointerScope scope = new PointerScope();
         InferenceMode normal = new InferenceMode(false);
         NoGradGuard noGrad = new NoGradGuard()) {
-      for (Tensor parameter : parameters) {
-        expAvg.add(zeros(parameter));
-        expAvgSq.add(zeros(parameter));
-        boolean narrow = Tensors.dtype(parameter) == ScalarType.BFloat16;
-        boolean split = config.precision() == Precision.REMAINDER;
-        masters.add(narrow && !split ? Scopes.own(zeros(parameter).copy_(parameter)) : null);
-        remainders.add(narrow && split ? zeros(parameter, ScalarType.Short) : null);
+      for (int g = 0; g < groups.size(); g++) {
+        for (Tensor parameter : groups.get(g).parameters()) {
+          parameters.add(AdamWParameter.of(parameter, config.precision(), g));
+        }
       }
     }
-    kernel = new NativeAdamW(parameters, expAvg, expAvgSq, masters, remainders, groupOf);
+    kernel = new NativeAdamW(parameters);
   }
 
   private static void check(int index, Tensor parameter) {
@@ -192,16 +181,6 @@ public final class AdamW implements AutoCloseable {
     if (!parameter.is_contiguous()) {
       throw new IllegalArgumentException(name + " must be contiguous");
     }
-  }
-
-  private static Tensor zeros(Tensor parameter) {
-    return zeros(parameter, ScalarType.Float);
-  }
-
-  private static Tensor zeros(Tensor parameter, ScalarType dtype) {
-    Tensor zeros = Scopes.own(Tensors.empty(parameter, dtype, Tensors.shape(parameter)));
-    zeros.zero_();
-    return zeros;
   }
 
   /** Uses and zeroes {@code .grad} of every parameter; parameters without one are left alone. */
@@ -316,14 +295,7 @@ public final class AdamW implements AutoCloseable {
   private Map<String, Tensor> buffers() {
     Map<String, Tensor> buffers = new LinkedHashMap<>();
     for (int i = 0; i < parameters.size(); i++) {
-      buffers.put("exp_avg." + i, expAvg.get(i));
-      buffers.put("exp_avg_sq." + i, expAvgSq.get(i));
-      if (masters.get(i) != null) {
-        buffers.put("master." + i, masters.get(i));
-      }
-      if (remainders.get(i) != null) {
-        buffers.put("remainder." + i, remainders.get(i));
-      }
+      parameters.get(i).putBuffers(i, buffers);
     }
     return buffers;
   }
@@ -333,11 +305,7 @@ public final class AdamW implements AutoCloseable {
     lifetime.close(
         () -> {
           kernel.close();
-          parameters.forEach(Tensor::close);
-          expAvg.forEach(Tensor::close);
-          expAvgSq.forEach(Tensor::close);
-          masters.stream().filter(Objects::nonNull).forEach(Tensor::close);
-          remainders.stream().filter(Objects::nonNull).forEach(Tensor::close);
+          parameters.forEach(AdamWParameter::close);
         });
   }
 

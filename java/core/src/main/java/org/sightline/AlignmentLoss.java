@@ -4,7 +4,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.autograd.HasRngState;
 
 /**
  * The visual alignment loss: −Σ m cos(projector(h), t) / Σ m over image tokens, with cos(z, t) =
@@ -19,19 +18,17 @@ import org.sightline.autograd.HasRngState;
  * frozen one's once, and again after an operation in place has changed them, which libtorch's
  * version counters tell.
  */
-public final class AlignmentLoss implements HasRngState, AutoCloseable {
+public final class AlignmentLoss extends DropoutModule {
   private final AlignmentProjector projector;
   private final List<Tensor> parameters;
   private final long[] versions;
   private final NativeAlignment kernel;
-  private final Seeds dropoutSeeds;
-  private final Lifetime lifetime = new Lifetime("AlignmentLoss");
-  private volatile boolean training = true;
 
   /** Uses {@code projector}, which stays the caller's to close, and must outlive this object. */
   public AlignmentLoss(AlignmentProjector projector) {
+    super("AlignmentLoss", Objects.requireNonNull(projector, "projector").config().seed());
     Sightline.load();
-    this.projector = Objects.requireNonNull(projector, "projector");
+    this.projector = projector;
     projector.lifetime().enter();
     try {
       parameters = NativeAlignment.PARAMETERS.stream().map(projector::parameter).toList();
@@ -40,7 +37,6 @@ public final class AlignmentLoss implements HasRngState, AutoCloseable {
     } finally {
       projector.lifetime().leave();
     }
-    dropoutSeeds = new Seeds(projector.config().seed());
   }
 
   /**
@@ -72,7 +68,7 @@ public final class AlignmentLoss implements HasRngState, AutoCloseable {
     List<Tensor> trainable = projector.config().trainable() ? parameters : List.of();
     AlignmentFunction function =
         new AlignmentFunction(
-            kernel, trainable, firstToken, teacher, tokenWeight, training, dropoutSeeds.next());
+            kernel, trainable, firstToken, teacher, tokenWeight, isTraining(), nextDropoutSeed());
     enter();
     try {
       return function.apply(hidden);
@@ -135,8 +131,8 @@ public final class AlignmentLoss implements HasRngState, AutoCloseable {
           cosine,
           gradHidden,
           null,
-          training,
-          dropoutSeeds.next());
+          isTraining(),
+          nextDropoutSeed());
     } finally {
       leave();
     }
@@ -145,25 +141,6 @@ public final class AlignmentLoss implements HasRngState, AutoCloseable {
     if (cosine != null) {
       Tensors.bumpVersion(cosine);
     }
-  }
-
-  /** Switches the dropout of a trainable projector on (as it is at first) or off. */
-  public void train(boolean training) {
-    lifetime.check();
-    this.training = training;
-  }
-
-  /** How many dropout masks were drawn: with the seed, all there is to know of the next one. */
-  @Override
-  public long rngState() {
-    lifetime.check();
-    return dropoutSeeds.calls();
-  }
-
-  @Override
-  public void setRngState(long position) {
-    lifetime.check();
-    dropoutSeeds.setCalls(position);
   }
 
   /** Begins a use of both objects, with weights that are prepared. */

@@ -8,19 +8,13 @@ import java.util.List;
 import java.util.Objects;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.Generator;
-import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.autograd.HasRngState;
 import org.sightline.binding.Scopes;
-import org.sightline.binding.sightline;
-import org.sightline.binding.sl_context;
-import org.sightline.binding.sl_tensor;
 
 /**
  * A frozen linear layer with a trained low-rank adapter: y = xWᵀ + b + s·(drop(x)Aᵀ)Bᵀ (Hu et al.,
@@ -31,15 +25,12 @@ import org.sightline.binding.sl_tensor;
  *
  * <p>Thread-safe, but for {@link #merge} and {@link #unmerge}, which change the weight in place.
  */
-public final class LoraLinear implements HasRngState, AutoCloseable {
+public final class LoraLinear extends DropoutModule {
   private final Tensor weight;
   private final Tensor bias;
   private final Tensor loraA;
   private final Tensor loraB;
   private final LoraConfig config;
-  private final Seeds dropoutSeeds;
-  private final Lifetime lifetime = new Lifetime("LoraLinear");
-  private volatile boolean training = true;
   private volatile boolean merged;
 
   /**
@@ -53,6 +44,7 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
    * @throws IllegalArgumentException if a tensor has the wrong shape or dtype
    */
   public LoraLinear(Tensor weight, Tensor bias, LoraConfig config, DType adapterDtype, long seed) {
+    super("LoraLinear", seed);
     Sightline.load();
     this.config = Objects.requireNonNull(config, "config");
     Objects.requireNonNull(adapterDtype, "adapterDtype");
@@ -73,32 +65,15 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
         NoGradGuard noGrad = new NoGradGuard()) {
       this.weight = Scopes.own(weight.detach());
       this.bias = bias == null ? null : Scopes.own(bias.detach());
-      this.loraA = Scopes.own(initialA(weight, config, adapterDtype, seed));
-      this.loraB =
-          Scopes.own(
-              Tensors.empty(weight, adapterDtype.scalarType(), weight.size(0), config.rank())
-                  .zero_());
+      ScalarType dtype = adapterDtype.scalarType();
+      long rows = weight.size(0);
+      long columns = weight.size(1);
+      Tensor a = config.init().draw(config.rank(), columns, seed);
+      loraA = Scopes.own(Tensors.empty(weight, dtype, config.rank(), columns).copy_(a));
+      loraB = Scopes.own(Tensors.empty(weight, dtype, rows, config.rank()).zero_());
     }
     loraA.set_requires_grad(true);
     loraB.set_requires_grad(true);
-    dropoutSeeds = new Seeds(seed);
-  }
-
-  private static Tensor initialA(Tensor weight, LoraConfig config, DType dtype, long seed) {
-    long columns = weight.size(1);
-    // Drawn on the CPU in fp32, so that a seed means the same for every device and dtype.
-    Tensor a = torch.empty(config.rank(), columns);
-    Generator generator = torch.createCPUGenerator(seed);
-    GeneratorOptional from = new GeneratorOptional(generator);
-    switch (config.init()) {
-      case KAIMING_UNIFORM -> {
-        double bound = 1 / Math.sqrt(columns);
-        a.uniform_(-bound, bound, from);
-      }
-      case GAUSSIAN -> a.normal_(0, 1.0 / config.rank(), from);
-    }
-    Tensor result = Tensors.empty(weight, dtype.scalarType(), config.rank(), columns);
-    return result.copy_(a);
   }
 
   /**
@@ -170,7 +145,7 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
       LoraLinear linear = linears.get(i);
       layers.add(
           new LoraFunction.Frozen(
-              linear.weight, linear.bias, linear.config.scale(), linear.dropoutSeeds.next()));
+              linear.weight, linear.bias, linear.config.scale(), linear.nextDropoutSeed()));
       inputs[1 + 2 * i] = linear.loraA;
       inputs[2 + 2 * i] = linear.loraB;
     }
@@ -198,7 +173,7 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
   }
 
   private double dropout() {
-    return training ? config.dropout() : 0;
+    return isTraining() ? config.dropout() : 0;
   }
 
   /** The frozen weight [N,K]; with the adapter added to it while merged. */
@@ -229,25 +204,6 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
     return config;
   }
 
-  /** Switches dropout on (as it is at first) or off. */
-  public void train(boolean training) {
-    lifetime.check();
-    this.training = training;
-  }
-
-  /** How many dropout masks were drawn: with the seed, all there is to know of the next one. */
-  @Override
-  public long rngState() {
-    lifetime.check();
-    return dropoutSeeds.calls();
-  }
-
-  @Override
-  public void setRngState(long position) {
-    lifetime.check();
-    dropoutSeeds.setCalls(position);
-  }
-
   /**
    * Adds s·BA to the weight, in place and rounded to nearest; {@link #forward} then runs the plain
    * layer.
@@ -272,7 +228,7 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
       Tensor before = weight.clone();
-      addDelta(sightline::sl_lora_merge);
+      NativeLora.merge(weight, loraA, loraB, config.scale());
       try {
         Finite.require("weight + s·BA", weight);
       } catch (IllegalArgumentException e) {
@@ -295,39 +251,9 @@ public final class LoraLinear implements HasRngState, AutoCloseable {
             throw new IllegalStateException("the adapter is not merged into the weight");
           }
           Tensors.requireWritable("weight", weight);
-          addDelta(sightline::sl_lora_unmerge);
+          NativeLora.unmerge(weight, loraA, loraB, config.scale());
           merged = false;
         });
-  }
-
-  /** {@code sl_lora_merge} or {@code sl_lora_unmerge}. */
-  private interface MergeCall {
-    int run(
-        sl_context context,
-        sl_tensor weight,
-        sl_tensor a,
-        sl_tensor b,
-        double scale,
-        int rounding,
-        long seed);
-  }
-
-  private void addDelta(MergeCall call) {
-    try (TensorDescriptor w = new TensorDescriptor();
-        TensorDescriptor a = new TensorDescriptor();
-        TensorDescriptor b = new TensorDescriptor()) {
-      NativeCalls.check(
-          call.run(
-              CallContext.of(weight),
-              w.of("weight", weight),
-              a.of("loraA", loraA),
-              b.of("loraB", loraB),
-              config.scale(),
-              sightline.SL_ROUND_NEAREST,
-              0));
-    }
-    // Also what saved the weight for its backward pass must hear of it.
-    Tensors.bumpVersion(weight);
   }
 
   public boolean isMerged() {

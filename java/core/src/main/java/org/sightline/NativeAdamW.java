@@ -21,9 +21,7 @@ final class NativeAdamW implements AutoCloseable {
   /** Norm, clipping factor, count of non-finite elements, whether skipped. */
   private static final int REPORT_SIZE = 4;
 
-  private final List<Tensor> parameters;
-  private final List<Tensor> masters;
-  private final List<Tensor> remainders;
+  private final List<AdamWParameter> parameters;
   private final long[] addresses;
   private final long[] versions;
   private final int groupCount;
@@ -37,27 +35,21 @@ final class NativeAdamW implements AutoCloseable {
   private final sl_adamw_group groups;
   private final sl_adamw_step_args args = Scopes.own(new sl_adamw_step_args());
 
-  NativeAdamW(
-      List<Tensor> parameters,
-      List<Tensor> expAvg,
-      List<Tensor> expAvgSq,
-      List<Tensor> masters,
-      List<Tensor> remainders,
-      List<Integer> groupOf) {
+  NativeAdamW(List<AdamWParameter> parameters) {
     this.parameters = parameters;
-    this.masters = masters;
-    this.remainders = remainders;
     int count = parameters.size();
-    addresses = parameters.stream().mapToLong(NativeAdamW::address).toArray();
-    versions = parameters.stream().mapToLong(Tensor::_version).toArray();
-    groupCount = 1 + groupOf.stream().mapToInt(Integer::intValue).max().getAsInt();
+    addresses = parameters.stream().mapToLong(p -> address(p.value())).toArray();
+    versions = parameters.stream().mapToLong(p -> p.value()._version()).toArray();
+    groupCount = 1 + parameters.get(count - 1).group();
     gradientArray = Scopes.own(new sl_tensor(count));
     shapes =
-        Scopes.own(new LongPointer(Math.max(1, parameters.stream().mapToLong(Tensor::dim).sum())));
+        Scopes.own(
+            new LongPointer(
+                Math.max(1, parameters.stream().mapToLong(p -> p.value().dim()).sum())));
     gradients = new sl_tensor[count];
     long offset = 0;
     for (int i = 0; i < count; i++) {
-      Tensor parameter = parameters.get(i);
+      Tensor parameter = parameters.get(i).value();
       gradients[i] = gradientArray.getPointer(i);
       LongPointer shape = shapes.getPointer(offset);
       for (int d = 0; d < parameter.dim(); d++) {
@@ -67,11 +59,11 @@ final class NativeAdamW implements AutoCloseable {
     }
     groups = Scopes.own(new sl_adamw_group(groupCount));
     // Where the parameters are: reading it is what would wait for a GPU.
-    report = Scopes.own(Tensors.empty(parameters.get(0), ScalarType.Float, REPORT_SIZE));
-    create(expAvg, expAvgSq, groupOf);
+    report = Scopes.own(Tensors.empty(parameters.get(0).value(), ScalarType.Float, REPORT_SIZE));
+    create();
   }
 
-  private void create(List<Tensor> expAvg, List<Tensor> expAvgSq, List<Integer> groupOf) {
+  private void create() {
     int count = parameters.size();
     TensorDescriptor[] described = new TensorDescriptor[5 * count];
     try (sl_adamw_param array = new sl_adamw_param(count)) {
@@ -79,20 +71,19 @@ final class NativeAdamW implements AutoCloseable {
         described[i] = new TensorDescriptor();
       }
       for (int i = 0; i < count; i++) {
-        Tensor master = masters.get(i);
-        Tensor remainder = remainders.get(i);
+        AdamWParameter p = parameters.get(i);
         // Not closed: a pointer into an array would take the array with it.
         array
             .getPointer(i)
-            .param(described[5 * i].of("parameter " + i, parameters.get(i)))
-            .exp_avg(described[5 * i + 1].of("exp_avg." + i, expAvg.get(i)))
-            .exp_avg_sq(described[5 * i + 2].of("exp_avg_sq." + i, expAvgSq.get(i)))
-            .master(master == null ? null : described[5 * i + 3].of("master." + i, master))
+            .param(described[5 * i].of("parameter " + i, p.value()))
+            .exp_avg(described[5 * i + 1].of("exp_avg." + i, p.expAvg()))
+            .exp_avg_sq(described[5 * i + 2].of("exp_avg_sq." + i, p.expAvgSq()))
+            .master(p.master() == null ? null : described[5 * i + 3].of("master." + i, p.master()))
             .remainder(
-                remainder == null
+                p.remainder() == null
                     ? null
-                    : described[5 * i + 4].ofInt16("remainder." + i, remainder))
-            .group(groupOf.get(i));
+                    : described[5 * i + 4].ofInt16("remainder." + i, p.remainder()))
+            .group(p.group());
       }
       // The handle keeps the addresses of the memory described, not the descriptors.
       NativeCalls.check(sightline.sl_adamw_create(array, count, handle));
@@ -133,7 +124,8 @@ final class NativeAdamW implements AutoCloseable {
           .skip_nonfinite(config.skipNonFinite() ? 1 : 0)
           .zero_grads(1)
           .report(reportDescriptor.of("report", report));
-      NativeCalls.check(sightline.sl_adamw_step(handle, CallContext.of(parameters.get(0)), args));
+      NativeCalls.check(
+          sightline.sl_adamw_step(handle, CallContext.of(parameters.get(0).value()), args));
       for (Tensor gradient : strided) {
         if (gradient != null) {
           gradient.zero_();
@@ -154,7 +146,7 @@ final class NativeAdamW implements AutoCloseable {
   /** The kernel writes to the addresses it was given; a parameter must still live there. */
   private void checkMemory() {
     for (int i = 0; i < addresses.length; i++) {
-      if (address(parameters.get(i)) != addresses[i]) {
+      if (address(parameters.get(i).value()) != addresses[i]) {
         throw new IllegalStateException(
             "parameter "
                 + i
@@ -170,8 +162,8 @@ final class NativeAdamW implements AutoCloseable {
    */
   private void refreshMasters() {
     for (int i = 0; i < versions.length; i++) {
-      Tensor master = masters.get(i);
-      Tensor parameter = parameters.get(i);
+      Tensor master = parameters.get(i).master();
+      Tensor parameter = parameters.get(i).value();
       if (master != null
           && parameter._version() != versions[i]
           && !torch.equal(master.to(ScalarType.BFloat16), parameter)) {
@@ -184,9 +176,9 @@ final class NativeAdamW implements AutoCloseable {
   void noteChanges() {
     for (int i = 0; i < versions.length; i++) {
       if (gradients[i].ndim() >= 0) {
-        Tensors.bumpVersion(parameters.get(i));
+        Tensors.bumpVersion(parameters.get(i).value());
       }
-      versions[i] = parameters.get(i)._version();
+      versions[i] = parameters.get(i).value()._version();
     }
   }
 
@@ -195,7 +187,7 @@ final class NativeAdamW implements AutoCloseable {
    */
   private void describeGradients(Tensor[] strided) {
     for (int i = 0; i < gradients.length; i++) {
-      Tensor gradient = parameters.get(i).grad();
+      Tensor gradient = parameters.get(i).value().grad();
       if (!gradient.defined()) {
         gradients[i].ndim(-1);
         continue;

@@ -4,10 +4,11 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
+import org.sightline.binding.sl_context;
 import org.sightline.binding.sl_lora_linear;
 import org.sightline.binding.sl_tensor;
 
-/** Calls of {@code sl_lora_forward} and {@code sl_lora_backward} on libtorch tensors. */
+/** Calls of {@code sl_lora_*} on libtorch tensors. */
 final class NativeLora {
   /** One adapted linear layer in a call: what does not change between forward and backward. */
   record Adapter(Tensor weight, Tensor bias, Tensor a, Tensor b, double scale, long dropoutSeed) {}
@@ -107,6 +108,45 @@ final class NativeLora {
             optional(frame.inputGradient, "dx", dx),
             0,
             0));
+  }
+
+  /** {@code sl_lora_merge} or {@code sl_lora_unmerge}. */
+  private interface MergeCall {
+    int run(
+        sl_context context,
+        sl_tensor weight,
+        sl_tensor a,
+        sl_tensor b,
+        double scale,
+        int rounding,
+        long seed);
+  }
+
+  /** Adds scale·BA to the weight, rounded to nearest. */
+  static void merge(Tensor weight, Tensor a, Tensor b, double scale) {
+    addDelta(sightline::sl_lora_merge, weight, a, b, scale);
+  }
+
+  /** Takes scale·BA out of the weight again, rounded to nearest. */
+  static void unmerge(Tensor weight, Tensor a, Tensor b, double scale) {
+    addDelta(sightline::sl_lora_unmerge, weight, a, b, scale);
+  }
+
+  private static void addDelta(MergeCall call, Tensor weight, Tensor a, Tensor b, double scale) {
+    NativeLora frame = FRAMES.get();
+    frame.reserve(1);
+    Slot slot = frame.slots[0];
+    NativeCalls.check(
+        call.run(
+            CallContext.of(weight),
+            slot.weight.of("weight", weight),
+            slot.a.of("loraA", a),
+            slot.b.of("loraB", b),
+            scale,
+            sightline.SL_ROUND_NEAREST,
+            0));
+    // Also what saved the weight for its backward pass must hear of it.
+    Tensors.bumpVersion(weight);
   }
 
   private static sl_tensor optional(TensorDescriptor descriptor, String name, Tensor tensor) {

@@ -1,39 +1,32 @@
 package org.sightline;
 
-import java.util.concurrent.atomic.AtomicLong;
+import java.nio.charset.StandardCharsets;
 
-/** A reproducible sequence of dropout seeds: one per call, a function of the seed and its index. */
-final class Seeds {
-  private static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
+/** Seeds made of others: equal ones from equal parts on every machine, else independent. */
+public final class Seeds {
+  /** The steps in which SplitMix64 counts. */
+  public static final long GOLDEN_RATIO = 0x9e3779b97f4a7c15L;
 
-  private final long seed;
-  private final AtomicLong calls = new AtomicLong();
+  private Seeds() {}
 
-  Seeds(long seed) {
-    this.seed = seed;
+  /** A seed for what is called {@code name}, which depends on no other name. */
+  public static long of(long seed, String name) {
+    return mix(hash(seed, name));
   }
 
-  long next() {
-    return mix(mix(seed) + calls.incrementAndGet() * GOLDEN_RATIO);
-  }
-
-  /** How many have been drawn. */
-  long calls() {
-    return calls.get();
-  }
-
-  /** Goes to where {@code calls} have been drawn. */
-  void setCalls(long calls) {
-    if (calls < 0) {
-      throw new IllegalArgumentException("position must be at least 0, found " + calls);
+  /** FNV-1a over {@code name} in UTF-8, begun at its offset basis XOR {@code seed}. */
+  public static long hash(long seed, String name) {
+    long hash = 0xcbf29ce484222325L ^ seed;
+    for (byte b : name.getBytes(StandardCharsets.UTF_8)) {
+      hash = (hash ^ (b & 0xff)) * 0x100000001b3L;
     }
-    this.calls.set(calls);
+    return hash;
   }
 
   /** The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
-  private static long mix(long z) {
-    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
+  public static long mix(long z) {
+    z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
+    z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
     return z ^ (z >>> 31);
   }
 }

@@ -1,7 +1,5 @@
 package org.sightline.vla.model;
 
-import static org.bytedeco.pytorch.global.torch.createCPUGenerator;
-import static org.bytedeco.pytorch.global.torch.empty;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
 import java.util.Arrays;
@@ -10,13 +8,12 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.Finite;
 import org.sightline.LoraConfig;
-import org.sightline.LoraInit;
 import org.sightline.LoraLinear;
+import org.sightline.Seeds;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.peft.LoraPair;
 
@@ -57,20 +54,10 @@ final class AdapterSet implements AutoCloseable {
 
   /** A fresh adapter as PEFT initialises it: random A, zero B. */
   private static LoraPair initial(LoraTarget target, LoraConfig lora, ScalarType type, long seed) {
-    Tensor a =
-        Scopes.scoped(
-            () -> {
-              var generator =
-                  new GeneratorOptional(createCPUGenerator(Seeds.of(seed, target.module())));
-              Tensor fresh = empty(lora.rank(), target.inputs());
-              double bound = 1 / Math.sqrt(target.inputs());
-              return (lora.init() == LoraInit.GAUSSIAN
-                      ? fresh.normal_(0, 1.0 / lora.rank(), generator)
-                      : fresh.uniform_(-bound, bound, generator))
-                  .to(type);
-            });
-    Tensor b = Scopes.scoped(() -> zeros(target.outputs(), lora.rank()).to(type));
-    return new LoraPair(Scopes.own(a), Scopes.own(b));
+    long of = Seeds.of(seed, target.module());
+    return new LoraPair(
+        Scopes.own(lora.init().draw(lora.rank(), target.inputs(), of).to(type)),
+        Scopes.own(zeros(target.outputs(), lora.rank()).to(type)));
   }
 
   Map<String, Tensor> trainable() {

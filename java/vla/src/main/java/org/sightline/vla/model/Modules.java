@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
+import org.sightline.Seeds;
 import org.sightline.binding.Scopes;
 
 /**

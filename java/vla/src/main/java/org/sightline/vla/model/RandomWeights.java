@@ -7,6 +7,7 @@ import static org.bytedeco.pytorch.global.torch.zeros;
 
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Seeds;
 import org.sightline.binding.Scopes;
 
 /**

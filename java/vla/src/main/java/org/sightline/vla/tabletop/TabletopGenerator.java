@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
+import org.sightline.Seeds;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.rlds.RldsWriter;
 import org.sightline.vla.data.rlds.Step;
@@ -116,10 +117,7 @@ public final class TabletopGenerator {
 
   /** The seed of an episode's scene; neighbouring episodes share nothing. */
   static long sceneSeed(long seed, int episode) {
-    long z = seed * 0x9e3779b97f4a7c15L + episode + 1;
-    z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
-    z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-    return z ^ (z >>> 31);
+    return Seeds.mix(seed * Seeds.GOLDEN_RATIO + episode + 1);
   }
 
   private static Step step(

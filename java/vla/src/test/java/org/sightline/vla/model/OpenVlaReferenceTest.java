@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
+import org.sightline.Seeds;
 import org.sightline.formats.peft.LoraPair;
 import org.sightline.train.PolicyOutput;
 import org.sightline.vla.data.loader.VlaBatch;

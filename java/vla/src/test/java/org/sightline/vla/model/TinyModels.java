@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
+import org.sightline.Seeds;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.peft.LoraPair;
 import org.sightline.vla.data.loader.VlaBatch;

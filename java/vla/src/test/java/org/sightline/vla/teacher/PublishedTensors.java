@@ -9,8 +9,8 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Seeds;
 import org.sightline.formats.safetensors.Safetensors;
-import org.sightline.vla.model.Seeds;
 
 /**
  * A checkpoint with random values, put down tensor by tensor under the names and shapes of the

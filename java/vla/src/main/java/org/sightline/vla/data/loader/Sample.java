@@ -1,5 +1,6 @@
 package org.sightline.vla.data.loader;
 
+import org.sightline.Seeds;
 import org.sightline.vla.data.image.CounterRandom;
 import org.sightline.vla.data.image.ImageKey;
 import org.sightline.vla.data.rlds.Step;
@@ -38,7 +39,7 @@ public record Sample(EpisodeSet set, int episode, long epoch, Step step) {
 
   /** The key of the augmentation's random numbers. */
   long augmentationKey(long seed, long view) {
-    long dataset = CounterRandom.number(set.dataset().name());
+    long dataset = Seeds.hash(0, set.dataset().name());
     return CounterRandom.key(seed, dataset, episode, step.origin().step(), view);
   }
 }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.sightline.Seeds;
 import org.sightline.formats.tfrecord.CorruptRecordException;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 import org.sightline.vla.data.image.CounterRandom;
@@ -42,7 +43,7 @@ final class SetCursor implements Closeable {
   private void start(long newEpoch) {
     epoch = newEpoch;
     drawn = 0;
-    long key = CounterRandom.key(seed, CounterRandom.number(set.dataset().name()), newEpoch);
+    long key = CounterRandom.key(seed, Seeds.hash(0, set.dataset().name()), newEpoch);
     order = new StepOrder(set.steps(), shuffleBuffer, key);
     remaining = set.steps().clone();
     loaded.clear();
