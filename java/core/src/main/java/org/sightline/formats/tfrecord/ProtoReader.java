@@ -84,13 +84,12 @@ final class ProtoReader {
     throw malformed(start, "varint longer than 10 bytes");
   }
 
-  float fixed32() throws DatasetFormatException {
+  int fixed32() throws DatasetFormatException {
     int start = require(4, "32-bit value");
-    return Float.intBitsToFloat(
-        bytes[start] & 0xff
-            | (bytes[start + 1] & 0xff) << 8
-            | (bytes[start + 2] & 0xff) << 16
-            | (bytes[start + 3] & 0xff) << 24);
+    return bytes[start] & 0xff
+        | (bytes[start + 1] & 0xff) << 8
+        | (bytes[start + 2] & 0xff) << 16
+        | (bytes[start + 3] & 0xff) << 24;
   }
 
   byte[] byteString() throws DatasetFormatException {
@@ -116,9 +115,6 @@ final class ProtoReader {
 
   /** A reader over the nested message or packed list at the current field. */
   ProtoReader message() throws DatasetFormatException {
-    if (wireType != BYTES) {
-      throw malformed(position, "field " + field + " has wire type " + wireType + ", expected 2");
-    }
     int length = length();
     int start = require(length, "message");
     return new ProtoReader(bytes, start, start + length);
@@ -127,6 +123,7 @@ final class ProtoReader {
   /** Skips the value of the current field. */
   void skip() throws DatasetFormatException {
     int depth = 0;
+    int[] open = new int[MAX_GROUP_DEPTH];
     do {
       switch (wireType) {
         case VARINT -> varint();
@@ -134,12 +131,13 @@ final class ProtoReader {
         case BYTES -> require(length(), "field " + field);
         case FIXED32 -> require(4, "32-bit value");
         case START_GROUP -> {
-          if (++depth > MAX_GROUP_DEPTH) {
+          if (depth == MAX_GROUP_DEPTH) {
             throw malformed(position, "groups nested deeper than " + MAX_GROUP_DEPTH);
           }
+          open[depth++] = field;
         }
         case END_GROUP -> {
-          if (--depth < 0) {
+          if (--depth < 0 || open[depth] != field) {
             throw malformed(position, "end of a group that never began");
           }
         }

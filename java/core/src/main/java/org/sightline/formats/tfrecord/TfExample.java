@@ -2,12 +2,13 @@ package org.sightline.formats.tfrecord;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /**
  * A {@code tf.train.Example}: named lists of bytes, floats or integers, the payload of a TFRecord.
@@ -24,9 +25,9 @@ import java.util.TreeMap;
  * Int64List  { repeated int64 value = 1 [packed] }
  * </pre>
  *
- * Parsing follows protobuf's rules: unknown fields are skipped, a repeated key or a changed oneof
- * takes the last value, repeated lists are concatenated. Serialisation sorts the keys, so equal
- * examples have equal bytes.
+ * Parsing follows protobuf's rules: unknown fields, and known ones of another wire type, are
+ * skipped, a repeated key or a changed oneof takes the last value, repeated lists are concatenated.
+ * Serialisation sorts the keys, so equal examples have equal bytes.
  */
 public final class TfExample {
   private final SortedMap<String, TfFeature> features;
@@ -50,10 +51,10 @@ public final class TfExample {
     Map<String, TfFeature> features = new TreeMap<>();
     ProtoReader example = new ProtoReader(bytes);
     while (example.nextField()) {
-      if (example.field() == 1) {
+      if (example.field() == 1 && example.wireType() == ProtoReader.BYTES) {
         ProtoReader map = example.message();
         while (map.nextField()) {
-          if (map.field() == 1) {
+          if (map.field() == 1 && map.wireType() == ProtoReader.BYTES) {
             parseEntry(map.message(), features);
           } else {
             map.skip();
@@ -83,92 +84,92 @@ public final class TfExample {
   private static void parseEntry(ProtoReader entry, Map<String, TfFeature> features)
       throws DatasetFormatException {
     String key = "";
-    TfFeature value = new TfFeature.Unset();
+    Values values = new Values();
     while (entry.nextField()) {
       if (entry.field() == 1 && entry.wireType() == ProtoReader.BYTES) {
         key = entry.utf8();
-      } else if (entry.field() == 2) {
-        value = parseFeature(entry.message(), value);
+      } else if (entry.field() == 2 && entry.wireType() == ProtoReader.BYTES) {
+        values.parse(entry.message());
       } else {
         entry.skip();
       }
     }
-    features.put(key, value);
+    features.put(key, values.feature());
   }
 
-  private static TfFeature parseFeature(ProtoReader feature, TfFeature before)
-      throws DatasetFormatException {
-    TfFeature value = before;
-    while (feature.nextField()) {
-      switch (feature.field()) {
-        case 1 -> value = parseByteStrings(feature.message(), value);
-        case 2 -> value = parseFloats(feature.message(), value);
-        case 3 -> value = parseInts(feature.message(), value);
-        default -> feature.skip();
+  /** A feature while it is read, in time that is linear however many pieces it comes in. */
+  private static final class Values {
+    private static final int BYTES_LIST = 1;
+    private static final int FLOAT_LIST = 2;
+    private static final int INT64_LIST = 3;
+
+    private int kind;
+    private List<byte[]> byteStrings;
+    private IntStream.Builder floatBits;
+    private LongStream.Builder ints;
+
+    void parse(ProtoReader feature) throws DatasetFormatException {
+      while (feature.nextField()) {
+        int field = feature.field();
+        if (field > INT64_LIST || feature.wireType() != ProtoReader.BYTES) {
+          feature.skip();
+          continue;
+        }
+        if (kind != field) {
+          kind = field;
+          byteStrings = new ArrayList<>();
+          floatBits = IntStream.builder();
+          ints = LongStream.builder();
+        }
+        ProtoReader list = feature.message();
+        while (list.nextField()) {
+          parseValue(list);
+        }
       }
     }
-    return value;
-  }
 
-  private static TfFeature parseByteStrings(ProtoReader list, TfFeature before)
-      throws DatasetFormatException {
-    List<byte[]> values =
-        new ArrayList<>(before instanceof TfFeature.ByteStrings b ? b.values() : List.of());
-    while (list.nextField()) {
-      if (list.field() == 1 && list.wireType() == ProtoReader.BYTES) {
-        values.add(list.byteString());
-      } else {
-        list.skip();
-      }
-    }
-    return new TfFeature.ByteStrings(values);
-  }
-
-  private static TfFeature parseFloats(ProtoReader list, TfFeature before)
-      throws DatasetFormatException {
-    float[] values = before instanceof TfFeature.Floats f ? f.values() : new float[0];
-    int count = values.length;
-    while (list.nextField()) {
-      if (list.field() == 1 && list.wireType() == ProtoReader.BYTES) {
+    private void parseValue(ProtoReader list) throws DatasetFormatException {
+      int single =
+          switch (kind) {
+            case FLOAT_LIST -> ProtoReader.FIXED32;
+            case INT64_LIST -> ProtoReader.VARINT;
+            default -> ProtoReader.BYTES;
+          };
+      if (list.field() == 1 && list.wireType() == single) {
+        add(list);
+      } else if (list.field() == 1 && list.wireType() == ProtoReader.BYTES) {
         ProtoReader packed = list.message();
-        values = Arrays.copyOf(values, Math.addExact(count, (packed.remaining() + 3) / 4));
         while (packed.hasMore()) {
-          values[count++] = packed.fixed32();
+          add(packed);
         }
-      } else if (list.field() == 1 && list.wireType() == ProtoReader.FIXED32) {
-        if (count == values.length) {
-          values = Arrays.copyOf(values, 2 * count + 8);
-        }
-        values[count++] = list.fixed32();
       } else {
         list.skip();
       }
     }
-    return new TfFeature.Floats(Arrays.copyOf(values, count));
-  }
 
-  private static TfFeature parseInts(ProtoReader list, TfFeature before)
-      throws DatasetFormatException {
-    long[] values = before instanceof TfFeature.Ints i ? i.values() : new long[0];
-    int count = values.length;
-    while (list.nextField()) {
-      if (list.field() == 1 && list.wireType() == ProtoReader.BYTES) {
-        ProtoReader packed = list.message();
-        // A varint takes at least one byte, so the remaining bytes bound the number of values.
-        values = Arrays.copyOf(values, Math.addExact(count, packed.remaining()));
-        while (packed.hasMore()) {
-          values[count++] = packed.varint();
-        }
-      } else if (list.field() == 1 && list.wireType() == ProtoReader.VARINT) {
-        if (count == values.length) {
-          values = Arrays.copyOf(values, 2 * count + 8);
-        }
-        values[count++] = list.varint();
-      } else {
-        list.skip();
+    private void add(ProtoReader values) throws DatasetFormatException {
+      switch (kind) {
+        case FLOAT_LIST -> floatBits.add(values.fixed32());
+        case INT64_LIST -> ints.add(values.varint());
+        default -> byteStrings.add(values.byteString());
       }
     }
-    return new TfFeature.Ints(Arrays.copyOf(values, count));
+
+    TfFeature feature() {
+      return switch (kind) {
+        case BYTES_LIST -> new TfFeature.ByteStrings(byteStrings);
+        case FLOAT_LIST -> {
+          int[] bits = floatBits.build().toArray();
+          float[] values = new float[bits.length];
+          for (int i = 0; i < bits.length; i++) {
+            values[i] = Float.intBitsToFloat(bits[i]);
+          }
+          yield new TfFeature.Floats(values);
+        }
+        case INT64_LIST -> new TfFeature.Ints(ints.build().toArray());
+        default -> new TfFeature.Unset();
+      };
+    }
   }
 
   private static byte[] serialize(TfFeature feature) {

@@ -93,6 +93,7 @@ class TfExampleTest {
     assertArrayEquals(new long[] {7}, ((TfFeature.Ints) parseK(unknown + "1a03 0a0107")).values());
     assertArrayEquals(
         new long[] {7}, ((TfFeature.Ints) parseK("1a05 1005 0a0107")).values(), "inside a list");
+    assertInstanceOf(TfFeature.Unset.class, parseK("0801"), "a list of another wire type");
   }
 
   @Test
@@ -102,17 +103,34 @@ class TfExampleTest {
     assertInstanceOf(TfFeature.Floats.class, parseK("1a03 0a0101 1206 0a040000003f"));
   }
 
+  /** Less than a second where each piece costs the same, minutes where it costs all before it. */
+  @Test
+  void manyPiecesTakeNoLongerThanOne() {
+    int pieces = 1 << 20;
+    assertTimeoutPreemptively(
+        Duration.ofSeconds(60),
+        () -> {
+          for (String piece :
+              List.of("0a030a0178", "12060a040000803f", "12050d0000803f", "1a030a0101")) {
+            assertEquals(pieces, parseK(piece.repeat(pieces)).size(), piece);
+          }
+          String packedOnes = "0a0101".repeat(pieces);
+          String length = "80 80 c0 01"; // 3 << 20
+          assertEquals(pieces, parseK("1a" + length + packedOnes).size(), "lists within a list");
+        });
+  }
+
   @Test
   void malformedInputIsExplained() {
     assertMalformed("1a03 0a0501", "length 5, only 1 bytes left");
     assertMalformed("1a03 0a0f01", "length 15, only 1 bytes left");
     assertMalformed("1206 0a03000000 00", "truncated 32-bit value: 4 bytes wanted, 3 left");
     assertMalformed("1a02 0c00", "end of a group that never began");
-    assertMalformed("0f", "field 1 has wire type 7, expected 2");
+    assertMalformed("0f", "unknown wire type 7");
+    assertMalformed("6b 74", "end of a group that never began");
     assertMalformed("4f", "unknown wire type 7");
     assertMalformed("00", "invalid field tag 0");
     assertMalformed("6b 0801", "unfinished group");
-    assertMalformed("0801", "field 1 has wire type 0, expected 2");
     DatasetFormatException varint =
         assertThrows(
             DatasetFormatException.class, () -> TfExample.parse(hex("0affffffffffffffffffff01")));

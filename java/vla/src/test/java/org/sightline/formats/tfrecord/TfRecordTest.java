@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.formats.file.SharedFile;
 import org.sightline.vla.data.SharedData;
 
 class TfRecordTest {
@@ -135,8 +138,7 @@ class TfRecordTest {
     Path file = write(new byte[5]);
     byte[] bytes = Files.readAllBytes(file);
     for (long length : new long[] {6, Integer.MAX_VALUE, 1L << 40, -1}) {
-      java.nio.ByteBuffer header =
-          java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+      ByteBuffer header = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
       header.putLong(0, length);
       header.putInt(8, MaskedCrc32c.of(bytes, 0, 8));
       Files.write(file, bytes);
@@ -145,6 +147,31 @@ class TfRecordTest {
         assertTrue(
             e.getMessage().contains("says " + Long.toUnsignedString(length) + " bytes"),
             e.getMessage());
+      }
+    }
+  }
+
+  /** The file holds what the length says, in holes that take no room on the disk. */
+  @Test
+  void aSparseRecordIsRefusedAndTheNextIsFound() throws IOException {
+    Path file = folder.resolve("sparse.tfrecord");
+    for (long length : new long[] {TfRecordReader.MAX_RECORD_BYTES + 1L, 1L << 31, 1L << 36}) {
+      ByteBuffer header = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN).putLong(length);
+      header.putInt(MaskedCrc32c.of(header.array(), 0, 8));
+      Files.write(file, header.array());
+      long next = length + TfRecordReader.HEADER_BYTES + TfRecordReader.FOOTER_BYTES;
+      try (SharedFile sparse = SharedFile.toWrite(file)) {
+        sparse.write(ByteBuffer.wrap(HexFormat.of().parseHex(HELLO)), next);
+      }
+      try (TfRecordReader reader = new TfRecordReader(file)) {
+        assertArrayEquals(new long[] {0, next}, reader.index().offsets());
+        assertEquals(
+            file
+                + ": record 0 at byte offset 0: found a record of "
+                + length
+                + " bytes, expected at most 536870912",
+            assertThrows(CorruptRecordException.class, reader::next).getMessage());
+        assertEquals("hello", new String(reader.read(next, 1), StandardCharsets.US_ASCII));
       }
     }
   }
