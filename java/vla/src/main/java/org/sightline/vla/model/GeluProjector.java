@@ -3,10 +3,9 @@ package org.sightline.vla.model;
 import static org.bytedeco.pytorch.global.torch.gelu;
 
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.binding.Scopes;
 
 /** From vision features to decoder tokens: fc3(gelu(fc2(gelu(fc1 x)))), erf-GELU, with biases. */
-final class GeluProjector {
+final class GeluProjector implements Module {
   private final Linear fc1;
   private final Linear fc2;
   private final Linear fc3;
@@ -21,7 +20,8 @@ final class GeluProjector {
   }
 
   /** Image tokens [B,N,D] of vision features [B,N,F]. */
-  Tensor forward(Tensor features) {
-    return Scopes.scoped(() -> fc3.forward(gelu(fc2.forward(gelu(fc1.forward(features))))));
+  @Override
+  public Tensor forward(Tensor features) {
+    return fc3.forward(gelu(fc2.forward(gelu(fc1.forward(features)))));
   }
 }

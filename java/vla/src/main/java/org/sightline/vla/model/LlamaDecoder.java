@@ -76,13 +76,13 @@ final class LlamaDecoder {
         states.put(i, x);
       }
       Block layer = layers.get(i);
-      Tensor next = gradientCheckpointing ? layer.checkpointed.forward(x) : layer.forward(x);
+      Tensor next = gradientCheckpointing ? layer.checkpointed.forward(x) : layer.apply(x);
       if (i > 0 && !wanted.contains(i)) {
         x.close();
       }
       x = next;
     }
-    states.put(layers.size(), norm.forward(x));
+    states.put(layers.size(), norm.apply(x));
     x.close();
     return states;
   }
@@ -101,7 +101,7 @@ final class LlamaDecoder {
         () -> {
           Tensor x = embeddings;
           for (int i = 0; i < layers.size(); i++) {
-            x = layers.get(i).forward(x, i, cache);
+            x = layers.get(i).remembering(i, cache).apply(x);
           }
           cache.advance(tokens);
           return norm.forward(x);
@@ -116,7 +116,7 @@ final class LlamaDecoder {
     }
   }
 
-  private static final class Block {
+  private static final class Block implements Module {
     private final int heads;
     private final RotaryEmbedding rope;
     private final RmsNorm inputNorm;
@@ -154,24 +154,26 @@ final class LlamaDecoder {
               .toList();
       List<Tensor> parameters =
           adapters.stream().flatMap(each -> Stream.of(each.loraA(), each.loraB())).toList();
-      checkpointed = new GradientCheckpoint(this::forward, parameters, adapters);
+      checkpointed = new GradientCheckpoint(this::apply, parameters, adapters);
     }
 
-    Tensor forward(Tensor input) {
+    @Override
+    public Tensor forward(Tensor input) {
       return forward(input, 0, null);
     }
 
+    /** The block as layer {@code layer}, at the positions that follow those in {@code cache}. */
+    Module remembering(int layer, KeyValueCache cache) {
+      return input -> forward(input, layer, cache);
+    }
+
     /** With {@code cache} null: positions from 0 on, and nothing is remembered. */
-    Tensor forward(Tensor input, int layer, KeyValueCache cache) {
-      return Scopes.scoped(
-          () -> {
-            // A node of its own adds up what the block sends back, before what others do (an
-            // aligned
-            // layer's loss): then it makes no difference to the sum whether the block runs again.
-            Tensor own = input.view_as(input);
-            Tensor x = own.add(attention(inputNorm.forward(own), layer, cache));
-            return x.add(mlp(postAttentionNorm.forward(x)));
-          });
+    private Tensor forward(Tensor input, int layer, KeyValueCache cache) {
+      // A node of its own adds up what the block sends back, before what others do (an aligned
+      // layer's loss): then it makes no difference to the sum whether the block runs again.
+      Tensor own = input.view_as(input);
+      Tensor x = own.add(attention(inputNorm.apply(own), layer, cache));
+      return x.add(mlp(postAttentionNorm.apply(x)));
     }
 
     private Tensor attention(Tensor x, int layer, KeyValueCache cache) {

@@ -7,9 +7,7 @@ import org.bytedeco.pytorch.Tensor;
 
 /** The feed-forward half of a block: [B,S,D] to [B,S,D]. */
 @FunctionalInterface
-interface Mlp {
-  Tensor forward(Tensor x);
-
+interface Mlp extends Module {
   /** The MLP a configuration asks for; {@code name} with its trailing dot. */
   static Mlp of(Modules modules, String name, VisionConfig config) {
     long width = config.width();

@@ -6,7 +6,6 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.binding.Scopes;
 
 /** The two normalisations of the model; both keep the dtype of their input. */
 final class Norms {
@@ -33,19 +32,17 @@ final class Norms {
   }
 
   /** Llama's RMSNorm: x·rsqrt(mean(x²) + ε) in fp32, rounded to the dtype of x, then weighted. */
-  record RmsNorm(Tensor weight, double eps) {
+  record RmsNorm(Tensor weight, double eps) implements Module {
     static RmsNorm of(Modules modules, String name, long width, double eps) {
       return new RmsNorm(modules.parameter(name + ".weight", width), eps);
     }
 
-    Tensor forward(Tensor x) {
-      return Scopes.scoped(
-          () -> {
-            Tensor x32 = x.to(ScalarType.Float);
-            Tensor meanSquare = x32.mul(x32).mean(new long[] {-1}, true, new ScalarTypeOptional());
-            Tensor normalised = x32.mul(meanSquare.add(new Scalar(eps)).rsqrt());
-            return normalised.to(x.scalar_type()).mul(weight);
-          });
+    @Override
+    public Tensor forward(Tensor x) {
+      Tensor x32 = x.to(ScalarType.Float);
+      Tensor meanSquare = x32.mul(x32).mean(new long[] {-1}, true, new ScalarTypeOptional());
+      Tensor normalised = x32.mul(meanSquare.add(new Scalar(eps)).rsqrt());
+      return normalised.to(x.scalar_type()).mul(weight);
     }
   }
 }

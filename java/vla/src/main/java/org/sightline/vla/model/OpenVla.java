@@ -1,20 +1,14 @@
 package org.sightline.vla.model;
 
 import static org.bytedeco.pytorch.global.torch.cat;
-import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
-import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.peft.LoraPair;
@@ -47,14 +41,13 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
 
   private static final String VISION = "vision_backbone.";
   private static final String DROPOUT = "dropout";
-  private static final String LOGITS = "the model's logits";
 
   private final OpenVlaConfig config;
   private final Modules modules;
   private final VisionBackbone vision;
   private final GeluProjector projector;
   private final LlamaDecoder decoder;
-  private final ActionMetrics metrics;
+  private final ActionHead head;
   private final AdapterSet adapters;
   private Throwable closedAt;
 
@@ -78,7 +71,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
       vision = new VisionBackbone(modules, config);
       projector = new GeluProjector(modules, config);
       decoder = new LlamaDecoder(modules, config.text());
-      metrics = new ActionMetrics(config);
+      head = new ActionHead(decoder, config);
       adapters = AdapterSet.of(config, modules, lora, seed);
     } catch (RuntimeException e) {
       modules.close();
@@ -105,31 +98,14 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
     BatchChecks.check(batch, config, hiddenLayers);
     Map<Integer, Tensor> states = decode(batch, hiddenLayers);
     Tensor last = states.get(config.text().layers());
-    var metricValues = new LinkedHashMap<String, Tensor>();
-    List<Tensor> scalars =
-        Scopes.scopedAll(
-            () -> {
-              var supervised = SupervisedTokens.of(batch.labels(), config.imageTokens());
-              Tensor targets = supervised.targets().to(last.device(), ScalarType.Long);
-              Tensor logits = supervisedLogits(last, supervised);
-              var results = new ArrayList<Tensor>();
-              results.add(cross_entropy_loss(logits, targets));
-              metrics
-                  .of(logits, targets)
-                  .forEach(
-                      (name, value) -> {
-                        metricValues.put(name, value);
-                        results.add(value);
-                      });
-              return results;
-            });
+    Map<String, Tensor> scores = head.scores(last, batch.labels());
     if (!hiddenLayers.contains(config.text().layers())) {
       last.close();
     }
     var wanted = new LinkedHashMap<Integer, Tensor>();
     hiddenLayers.stream().sorted().forEach(layer -> wanted.put(layer, states.get(layer)));
-    return new PolicyOutput(
-        scalars.get(0), wanted, FIRST_IMAGE_TOKEN, config.imageTokens(), metricValues);
+    Tensor loss = scores.remove(ActionHead.LOSS);
+    return new PolicyOutput(loss, wanted, FIRST_IMAGE_TOKEN, config.imageTokens(), scores);
   }
 
   /**
@@ -146,14 +122,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
         () -> {
           try (PointerScope scope = new PointerScope()) {
             Tensor last = decode(batch, Set.of()).get(config.text().layers());
-            var supervised = SupervisedTokens.of(batch.labels(), config.imageTokens());
-            Tensor targets = supervised.targets().to(last.device(), ScalarType.Long);
-            Tensor logits = Finite.require(LOGITS, supervisedLogits(last, supervised));
-            Tensor predicted = logits.argmax(new LongOptional(1), false);
-            return new TokenPredictions(
-                cross_entropy_loss(logits, targets).item_double(),
-                BatchChecks.values(predicted.cpu()),
-                BatchChecks.values(targets.cpu()));
+            return head.predictions(last, batch.labels());
           }
         });
   }
@@ -172,7 +141,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   private Tensor embed(Tensor pixelValues, Tensor inputIds) {
     return Scopes.scoped(
         () -> {
-          Tensor imageTokens = projector.forward(encode(pixelValues));
+          Tensor imageTokens = projector.apply(encode(pixelValues));
           Tensor text = decoder.embed(inputIds);
           Tensor bos = text.narrow(1, 0, FIRST_IMAGE_TOKEN);
           Tensor rest = text.narrow(1, FIRST_IMAGE_TOKEN, text.size(1) - FIRST_IMAGE_TOKEN);
@@ -204,10 +173,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
               KeyValueCache cache = new KeyValueCache(config.text().layers())) {
             Tensor embeddings = embed(pixelValues, inputIds);
             for (int i = 0; i < count; i++) {
-              Tensor states = decoder.forward(embeddings, cache);
-              Tensor last = states.select(1, states.size(1) - 1);
-              Tensor logits = Finite.require(LOGITS, decoder.logits(last));
-              Tensor next = logits.argmax(new LongOptional(1), false);
+              Tensor next = head.next(decoder.forward(embeddings, cache));
               long[] values = BatchChecks.values(next.cpu());
               for (int b = 0; b < batch; b++) {
                 ids[b][i] = values[b];
@@ -222,23 +188,14 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
 
   /** Vision features [B,N,F]; autograd records nothing here while no vision adapter is trained. */
   Tensor encode(Tensor pixels) {
-    return Scopes.scoped(() -> vision.forward(pixels.to(modules.scalarType())));
+    return vision.apply(pixels);
   }
 
   /** Logits [n,V] fp32 of the supervised tokens, row by row of the batch. */
   Tensor logits(VlaBatch batch) {
     BatchChecks.check(batch, config, Set.of());
     return Scopes.scoped(
-        () ->
-            supervisedLogits(
-                decode(batch, Set.of()).get(config.text().layers()),
-                SupervisedTokens.of(batch.labels(), config.imageTokens())));
-  }
-
-  private Tensor supervisedLogits(Tensor last, SupervisedTokens supervised) {
-    Tensor rows = supervised.rows().to(last.device(), ScalarType.Long);
-    Tensor hidden = last.flatten(0, 1).index_select(0, rows);
-    return decoder.logits(hidden).to(ScalarType.Float);
+        () -> head.logits(decode(batch, Set.of()).get(config.text().layers()), batch.labels()));
   }
 
   /**

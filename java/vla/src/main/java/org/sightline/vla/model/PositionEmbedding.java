@@ -2,7 +2,6 @@ package org.sightline.vla.model;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.binding.Scopes;
 
 /** The position embedding of patches, for any grid of them that its configuration can give. */
 final class PositionEmbedding {
@@ -17,7 +16,7 @@ final class PositionEmbedding {
     resampling = config.resampling();
     table = modules.own(rows.view(1, grid, grid, config.width()).permute(0, 3, 1, 2).contiguous());
     usualGrid = config.grid();
-    usual = modules.own(Scopes.scoped(() -> at(usualGrid, usualGrid, modules.scalarType())));
+    usual = modules.own(at(usualGrid, usualGrid, modules.scalarType()));
   }
 
   /** [1,height·width,D], row by row, for images of that many patches. */
@@ -25,7 +24,7 @@ final class PositionEmbedding {
     if (height == usualGrid && width == usualGrid) {
       return usual;
     }
-    return Scopes.scoped(() -> at(height, width, usual.scalar_type()));
+    return at(height, width, usual.scalar_type());
   }
 
   private Tensor at(long height, long width, ScalarType dtype) {

@@ -8,7 +8,6 @@ import static org.bytedeco.pytorch.global.torch.zeros;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.Seeds;
-import org.sightline.binding.Scopes;
 
 /**
  * Seeded random weights with which an untrained model can be fine-tuned through LoRA alone.
@@ -55,11 +54,8 @@ public final class RandomWeights implements Weights {
     if (name.endsWith(".scale_factor") || name.endsWith("norm.weight") || isViTNorm(name)) {
       return ones(shape);
     }
-    return Scopes.scoped(
-        () -> {
-          var generator = new GeneratorOptional(createCPUGenerator(Seeds.of(seed, name)));
-          return empty(shape).normal_(0, standardDeviation(name, shape), generator);
-        });
+    var generator = new GeneratorOptional(createCPUGenerator(Seeds.of(seed, name)));
+    return empty(shape).normal_(0, standardDeviation(name, shape), generator);
   }
 
   private static boolean isViTNorm(String name) {

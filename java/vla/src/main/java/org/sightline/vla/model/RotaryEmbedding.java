@@ -2,6 +2,7 @@ package org.sightline.vla.model;
 
 import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.cat;
+import static org.bytedeco.pytorch.global.torch.tensor;
 
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -42,14 +43,10 @@ final class RotaryEmbedding {
   }
 
   private Table tableOf(long positions) {
+    Tensor angles = arange(new Scalar((float) positions)).outer(tensor(inverse));
     return new Table(
-        modules.own(Scopes.scoped(() -> angles(positions).cos().to(modules.scalarType()))),
-        modules.own(Scopes.scoped(() -> angles(positions).sin().to(modules.scalarType()))));
-  }
-
-  private Tensor angles(long positions) {
-    return arange(new Scalar((float) positions))
-        .outer(org.bytedeco.pytorch.global.torch.tensor(inverse));
+        modules.own(angles.cos().to(modules.scalarType())),
+        modules.own(angles.sin().to(modules.scalarType())));
   }
 
   /** A table of this many positions at least; earlier ones stay, for who is using them. */

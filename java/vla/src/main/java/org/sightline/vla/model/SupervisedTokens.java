@@ -1,7 +1,9 @@
 package org.sightline.vla.model;
 
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Where a batch is supervised, and with what: the only places logits are worth computing.
@@ -37,5 +39,10 @@ record SupervisedTokens(Tensor rows, Tensor targets) {
     Tensor rows = batchRow.mul(new Scalar(sequence)).add(column).add(new Scalar(imageTokens));
     Tensor flat = batchRow.mul(new Scalar(labels.size(1))).add(column).add(new Scalar(1L));
     return new SupervisedTokens(rows, labels.reshape(-1).index_select(0, flat));
+  }
+
+  SupervisedTokens to(Device device) {
+    return new SupervisedTokens(
+        rows.to(device, ScalarType.Long), targets.to(device, ScalarType.Long));
   }
 }

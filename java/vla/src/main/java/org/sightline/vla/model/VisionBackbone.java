@@ -4,13 +4,12 @@ import static org.bytedeco.pytorch.global.torch.cat;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
-import org.sightline.binding.Scopes;
 
 /**
  * The fused vision encoder: DINOv2 reads pixel channels 0–2, SigLIP reads 3–5, and the patch
  * features of their second-to-last blocks are joined along the channels, DINOv2 first.
  */
-final class VisionBackbone {
+final class VisionBackbone implements Module {
   private final VisionTransformer dino;
   private final VisionTransformer sigLip;
 
@@ -22,12 +21,10 @@ final class VisionBackbone {
   }
 
   /** Features [B,N,D_dino+D_sigLip] of pixels [B,6,H,W]. */
-  Tensor forward(Tensor pixels) {
-    return Scopes.scoped(
-        () -> {
-          Tensor d = dino.forward(pixels.narrow(1, 0, 3));
-          Tensor s = sigLip.forward(pixels.narrow(1, 3, 3));
-          return cat(new TensorVector(d, s), 2);
-        });
+  @Override
+  public Tensor forward(Tensor pixels) {
+    Tensor d = dino.apply(pixels.narrow(1, 0, 3));
+    Tensor s = sigLip.apply(pixels.narrow(1, 3, 3));
+    return cat(new TensorVector(d, s), 2);
   }
 }

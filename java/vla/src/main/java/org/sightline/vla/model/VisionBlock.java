@@ -1,14 +1,13 @@
 package org.sightline.vla.model;
 
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.binding.Scopes;
 import org.sightline.vla.model.Norms.LayerNorm;
 
 /**
  * A pre-norm block: {@code x += ls1 ⊙ Attn(LN1 x); x += ls2 ⊙ MLP(LN2 x)}, the LayerScale factors
  * where the configuration has them.
  */
-final class VisionBlock {
+final class VisionBlock implements Module {
   private final int heads;
   private final LayerNorm norm1;
   private final Linear qkv;
@@ -37,12 +36,10 @@ final class VisionBlock {
   }
 
   /** [B,S,D] to [B,S,D]. */
-  Tensor forward(Tensor input) {
-    return Scopes.scoped(
-        () -> {
-          Tensor x = input.add(scaled(attention(norm1.forward(input)), ls1));
-          return x.add(scaled(mlp.forward(norm2.forward(x)), ls2));
-        });
+  @Override
+  public Tensor forward(Tensor input) {
+    Tensor x = input.add(scaled(attention(norm1.forward(input)), ls1));
+    return x.add(scaled(mlp.forward(norm2.forward(x)), ls2));
   }
 
   private Tensor attention(Tensor x) {

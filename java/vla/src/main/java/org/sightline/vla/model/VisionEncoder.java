@@ -43,8 +43,7 @@ public final class VisionEncoder implements AutoCloseable {
    *     the configuration's where positions are not resampled
    */
   public Tensor forward(Tensor images) {
-    return Scopes.withoutGradient(
-        () -> Scopes.scoped(() -> transformer.forward(images.to(modules.scalarType()))));
+    return Scopes.withoutGradient(() -> transformer.apply(images));
   }
 
   @Override

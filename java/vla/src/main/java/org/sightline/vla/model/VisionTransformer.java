@@ -7,7 +7,6 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.sightline.binding.Scopes;
 import org.sightline.vla.model.Norms.LayerNorm;
 
 /**
@@ -17,8 +16,9 @@ import org.sightline.vla.model.Norms.LayerNorm;
  * <p>Only the first {@code blocks} blocks exist here: OpenVLA reads the second-to-last one, so the
  * last is never loaded nor run.
  */
-final class VisionTransformer {
+final class VisionTransformer implements Module {
   private final VisionConfig config;
+  private final ScalarType dtype;
   private final Linear patchEmbedding;
   private final Tensor prefix; // [1, class + registers, D] or null
   private final PositionEmbedding positions;
@@ -33,10 +33,10 @@ final class VisionTransformer {
   VisionTransformer(
       Modules modules, String name, VisionConfig config, int blocks, boolean withFinalNorm) {
     this.config = config;
+    dtype = modules.scalarType();
     long width = config.width();
-    var dtype =
-        config.resampling() == PositionResampling.NONE ? modules.scalarType() : ScalarType.Float;
-    Tensor rows = modules.load(name + "pos_embed", dtype, 1, config.positions(), width);
+    var stored = config.resampling() == PositionResampling.NONE ? dtype : ScalarType.Float;
+    Tensor rows = modules.load(name + "pos_embed", stored, 1, config.positions(), width);
     prefix = prefix(modules, name, config, rows);
     int first = config.classPosition() ? 1 : 0;
     positions = new PositionEmbedding(modules, config, rows.narrow(1, first, rows.size(1) - first));
@@ -68,27 +68,26 @@ final class VisionTransformer {
   }
 
   /**
-   * Patch features [B,N,D] of images [B,3,H,W]; patches row by row, prefix tokens dropped.
+   * Patch features [B,N,D] in the model's dtype of images [B,3,H,W]; patches row by row, prefix
+   * tokens dropped.
    *
    * @throws IllegalArgumentException if H or W is not a multiple of the patch size, or another than
    *     the configuration's where positions are not resampled
    */
-  Tensor forward(Tensor images) {
+  @Override
+  public Tensor forward(Tensor images) {
     long p = config.patchSize();
     if (images.size(2) % p != 0 || images.size(3) % p != 0) {
       throw new IllegalArgumentException(
           "images must have sides that are multiples of the patch size %d, found %d×%d"
               .formatted(p, images.size(2), images.size(3)));
     }
-    return Scopes.scoped(
-        () -> {
-          Tensor x = embed(images);
-          for (VisionBlock block : blocks) {
-            x = block.forward(x);
-          }
-          x = x.narrow(1, config.prefixTokens(), x.size(1) - config.prefixTokens());
-          return finalNorm == null ? x : finalNorm.forward(x);
-        });
+    Tensor x = embed(images.to(dtype));
+    for (VisionBlock block : blocks) {
+      x = block.apply(x);
+    }
+    x = x.narrow(1, config.prefixTokens(), x.size(1) - config.prefixTokens());
+    return finalNorm == null ? x : finalNorm.forward(x);
   }
 
   private Tensor embed(Tensor images) {
