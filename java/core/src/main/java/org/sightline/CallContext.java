@@ -40,14 +40,15 @@ final class CallContext {
     }
     CallContext frame = FRAMES.get();
     try (Device device = like.device()) {
-      frame.context.stream(frame.currentStream(device.index()));
+      frame.context.stream(currentStream(device.index()));
     }
     return frame.context.fp32_precision(fp32Precision());
   }
 
   /** libtorch's current stream on a CUDA device; null is the default stream. */
-  private Pointer currentStream(int device) {
-    int failure = TorchCudaStream.current(device, stream);
+  static Pointer currentStream(int device) {
+    CallContext frame = FRAMES.get();
+    int failure = TorchCudaStream.current(device, frame.stream);
     if (failure != 0) {
       throw new UnsupportedOperationException(
           "cuda:"
@@ -57,11 +58,7 @@ final class CallContext {
                   ? "no CUDA build of libtorch is loaded, expected that of -Pgpu"
                   : "libtorch failed to tell its current stream"));
     }
-    return stream.get(0);
-  }
-
-  static Pointer currentStreamOf(int device) {
-    return FRAMES.get().currentStream(device);
+    return frame.stream.get(0);
   }
 
   static int fp32Precision() {

@@ -270,11 +270,11 @@ class DeviceTest extends ScopedTest {
   void contextsAreForGpusAlone() {
     assertEquals(null, CallContext.of(torch.empty(1)));
     if (torch.cuda_is_available()) {
-      CallContext.currentStreamOf(0); // null is the default stream
+      CallContext.currentStream(0); // null is the default stream
       return;
     }
     UnsupportedOperationException e =
-        assertThrows(UnsupportedOperationException.class, () -> CallContext.currentStreamOf(3));
+        assertThrows(UnsupportedOperationException.class, () -> CallContext.currentStream(3));
     assertEquals(
         "cuda:3: no CUDA build of libtorch is loaded, expected that of -Pgpu", e.getMessage());
   }
