@@ -19,7 +19,7 @@ set(SIGHTLINE_KERNEL_FLAGS -ffp-contract=fast -fno-math-errno -fno-trapping-math
 
 # sightline_isa_object(<target> <isa> <source>...): an object library compiled for one ISA. Its
 # sources may define nothing but internal-linkage functions and one table: an inline function that
-# the linker merged from here into baseline code would crash older CPUs (tests/isolation.cmake).
+# the linker merged from here into baseline code would crash older CPUs (tests/cpu/isolation.cmake).
 function(sightline_isa_object target isa)
   add_library(${target} OBJECT ${ARGN})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdlib>
 
-#include "abi.h"
+#include "abi/tensor.h"
 #include "harness.h"
 
 namespace fuzz {

@@ -10,7 +10,7 @@ struct Traits : Avx512 {
     return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
   }
   // Denormals become zeros, which is how dot_pairs reads them. VCVTNE2PS2BF16 would be one step
-  // less, but the emulator that these paths are tested on (tests/emulate) gets its upper half
+  // less, but the emulator that these paths are tested on (tests/cpu/emulate) gets its upper half
   // wrong.
   template <class U, class F>
   static inline __attribute__((always_inline)) U round_pairs(F first, F second) {

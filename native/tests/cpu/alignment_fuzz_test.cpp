@@ -1,0 +1,143 @@
+// Random calls of the alignment loss through the C ABI: sizes, dtypes, values, threads, beside the
+// fp64 reference and the same call on one thread.
+#include "alignment_checks.h"
+#include "fuzz.h"
+#include "isa_test.h"
+
+using namespace sightline;
+
+namespace {
+
+struct AbiTensor {
+  int64_t shape[3], strides[3];
+  sl_tensor tensor;
+
+  AbiTensor(TestTensor& t, int32_t dims)
+      : shape{t.batch, t.rows, t.cols}, strides{t.batch_stride, t.row_stride, 1} {
+    tensor = {t.bytes.data(),
+              {SL_CPU, 0},
+              dims,
+              t.dtype == kF32 ? abi::kFloat32 : abi::kBFloat16,
+              shape + (3 - dims),
+              strides + (3 - dims),
+              0};
+  }
+};
+
+struct AbiProjector {
+  std::vector<AbiTensor> tensors;
+  sl_projector projector;
+
+  explicit AbiProjector(std::vector<TestTensor>& all) {
+    tensors.reserve(8);  // they point into themselves
+    for (size_t i = 0; i < 8; ++i) tensors.emplace_back(all[i], i >= 2 && i % 2 == 0 ? 2 : 1);
+    const auto at = [this](size_t i) { return &tensors[i].tensor; };
+    projector = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};
+  }
+};
+
+sl_status run(AlignmentProblem& p, int threads) {
+  const AlignmentOptions& o = p.options;
+  AbiProjector weights(p.weights), gradients(p.gradients);
+  const sl_alignment_config config{p.types.compute == kF32 ? abi::kFloat32 : abi::kBFloat16,
+                                   o.trainable, o.ln_eps, o.dropout};
+  sl_alignment* handle = nullptr;
+  CHECK_EQ(sl_alignment_create(&weights.projector, &config, &handle), SL_OK);
+  AbiTensor hidden(p.hidden, 3), teacher(p.teacher, 3), mask(p.mask, 2), cosine(p.cosine, 2),
+      grad_hidden(p.grad_hidden, 3);
+  const sl_tensor loss{&p.loss, {SL_CPU, 0}, 0, abi::kFloat32, nullptr, nullptr, 0};
+  sl_tensor scale = loss;
+  scale.data = &p.grad_scale;
+  sl_alignment_args args{};
+  args.hidden = &hidden.tensor;
+  args.teacher = &teacher.tensor;
+  args.token_weight = p.with_mask ? &mask.tensor : nullptr;
+  args.grad_scale = &scale;
+  args.loss = const_cast<sl_tensor*>(&loss);
+  args.cosine = &cosine.tensor;
+  args.grad_hidden = p.with_gradient ? &grad_hidden.tensor : nullptr;
+  args.grad_weights = p.with_weight_gradients ? &gradients.projector : nullptr;
+  args.accumulate_hidden = p.accumulate_hidden;
+  args.accumulate_weights = p.accumulate_weights;
+  args.training = p.training;
+  args.dropout_seed = p.seed;
+  sl_context context{};
+  context.num_threads = threads;
+  const sl_status status = sl_alignment_loss(handle, &context, &args);
+  sl_alignment_destroy(handle);
+  return status;
+}
+
+// A view of a matrix's elements as fuzz::spoil() writes them.
+struct Elements {
+  TestTensor& t;
+  int64_t size() const { return t.batch * t.rows * t.cols; }
+  void set(int64_t i, double value) { t.set(i / t.cols, i % t.cols, value); }
+};
+
+void check_finite_alike(const TestTensor& actual, const Values& expected) {
+  const Values values = actual.values();
+  for (size_t i = 0; i < values.size(); ++i) {
+    CHECK_EQ(std::isfinite(values[i]), std::isfinite(expected[i]));
+    if (std::isnan(values[i])) CHECK_EQ(std::bit_cast<uint64_t>(values[i]), fuzz::kOneNan);
+  }
+}
+
+void check_case(uint64_t seed) {
+  abi::Random r(seed);
+  const auto type = [&r] { return r.below(2) ? kF32 : kBf16; };
+  const int64_t tokens = r.below(15) == 0 ? 0 : fuzz::odd_size(r, 130);
+  AlignmentProblem problem({1 + r.below(3), tokens, fuzz::odd_size(r, 200), fuzz::odd_size(r, 130),
+                            fuzz::odd_size(r, 70)},
+                           {type(), type(), type(), type(), type()}, r.bits() >> 8);
+  problem.options.trainable = r.below(2) == 1;
+  problem.with_weight_gradients = problem.options.trainable && r.below(3) != 0;
+  problem.with_gradient = r.below(4) != 0;
+  if (problem.options.trainable && r.below(2) == 1) {
+    problem.options.dropout = static_cast<float>(0.8 * r.uniform());
+    problem.training = true;
+  }
+  problem.with_mask = r.below(2) == 1;
+  problem.grad_scale = r.below(2) ? 1.f : -0.75f;
+  // NaN in an output that is not added to does not count.
+  problem.accumulate_hidden = r.below(2) == 1;
+  problem.accumulate_weights = r.below(2) == 1;
+  if (!problem.accumulate_hidden) problem.grad_hidden.fill([] { return NAN; });
+  const bool wild = r.below(2) == 1;
+  for (TestTensor* t : {&problem.hidden, &problem.teacher, &problem.mask}) {
+    Elements elements{*t};
+    if (r.below(3) == 0) fuzz::spoil(r, elements, wild && t != &problem.mask);
+  }
+
+  const AlignmentProblem start = problem;
+  AlignmentProblem one = problem;
+  CHECK_EQ(run(problem, static_cast<int>(2 + r.below(6))), SL_OK);
+  CHECK_EQ(run(one, 1), SL_OK);
+  CHECK_EQ(std::bit_cast<uint32_t>(problem.loss), std::bit_cast<uint32_t>(one.loss));
+  CHECK(problem.cosine.bytes == one.cosine.bytes);
+  CHECK(problem.grad_hidden.bytes == one.grad_hidden.bytes);
+  for (size_t i = 0; i < 8; ++i) CHECK(problem.gradients[i].bytes == one.gradients[i].bytes);
+  CHECK(problem.hidden.bytes == start.hidden.bytes);
+  CHECK(problem.grad_hidden.gaps_untouched());
+
+  const ReferenceResult reference = problem.reference();
+  CHECK_EQ(std::isfinite(problem.loss), std::isfinite(reference.loss));
+  check_finite_alike(problem.cosine, reference.cosine);
+  if (problem.with_gradient) check_finite_alike(problem.grad_hidden, reference.hidden);
+  if (problem.with_weight_gradients && !std::isfinite(reference.loss)) {
+    for (double value : problem.gradients[7].values()) CHECK(!std::isfinite(value));
+  }
+  // The bounds are of sums of many terms; what few come to after they cancel says nothing.
+  const AlignmentProblem::Shape& s = problem.shape;
+  const int64_t few = problem.types.compute == kF32 ? 13 : 61;
+  if (!std::isfinite(reference.loss) || std::min({s.d, s.p, s.z}) < few) return;
+  AlignmentBefore before{start.grad_hidden.values(), {}};
+  for (const TestTensor& g : start.gradients) before.gradients.push_back(g.values());
+  check_problem(problem, before);
+}
+
+}  // namespace
+
+TEST(random_calls_match_the_oracle) { fuzz::for_each_seed(200, check_case); }
+
+TEST_MAIN_IF(sightline::cpu::isa_skip_reason())
