@@ -78,12 +78,12 @@ public final class AdamW implements AutoCloseable {
      * @throws IllegalArgumentException naming the argument, the value found and the value expected
      */
     public Config {
-      require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
-      require("beta1", beta1, beta1 >= 0 && beta1 < 1, "in [0, 1)");
-      require("beta2", beta2, beta2 >= 0 && beta2 < 1, "in [0, 1)");
-      require("epsilon", epsilon, epsilon > 0, "finite and above 0");
-      require("weightDecay", weightDecay, weightDecay >= 0, "finite and at least 0");
-      require("maxGradNorm", maxGradNorm, maxGradNorm >= 0, "finite and at least 0");
+      Checks.notNegative("learningRate", learningRate);
+      Checks.belowOne("beta1", beta1);
+      Checks.belowOne("beta2", beta2);
+      Checks.positive("epsilon", epsilon);
+      Checks.notNegative("weightDecay", weightDecay);
+      Checks.notNegative("maxGradNorm", maxGradNorm);
       Objects.requireNonNull(precision, "precision");
     }
 
@@ -105,8 +105,8 @@ public final class AdamW implements AutoCloseable {
         Objects.requireNonNull(parameters.get(i), "parameter " + i);
       }
       parameters = List.copyOf(parameters);
-      require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
-      require("weightDecay", weightDecay, weightDecay >= 0, "finite and at least 0");
+      Checks.notNegative("learningRate", learningRate);
+      Checks.notNegative("weightDecay", weightDecay);
     }
   }
 
@@ -172,8 +172,8 @@ public final class AdamW implements AutoCloseable {
   private static void check(int index, Tensor parameter) {
     String name = "parameter " + index;
     Objects.requireNonNull(parameter, name);
-    Tensors.requireKernelDType(name, parameter);
-    Tensors.requireWritable(name, parameter);
+    Checks.kernelDType(name, parameter);
+    Checks.writable(name, parameter);
     if (!parameter.is_leaf()) {
       throw new IllegalArgumentException(
           name + " must be a leaf of the graph, found the result of an operation");
@@ -227,13 +227,13 @@ public final class AdamW implements AutoCloseable {
 
   /** Sets the learning rate of every group, from the next step on. */
   public void setLearningRate(double learningRate) {
-    require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
+    Checks.notNegative("learningRate", learningRate);
     lifetime.useAlone(() -> Arrays.fill(learningRates, learningRate));
   }
 
   /** Sets the learning rate of one group, by its index, from the next step on. */
   public void setLearningRate(int group, double learningRate) {
-    require("learningRate", learningRate, learningRate >= 0, "finite and at least 0");
+    Checks.notNegative("learningRate", learningRate);
     Objects.checkIndex(group, learningRates.length);
     lifetime.useAlone(() -> learningRates[group] = learningRate);
   }
@@ -289,7 +289,7 @@ public final class AdamW implements AutoCloseable {
       throw new IllegalArgumentException(
           "optimizer state must hold " + name + ", found " + state.keySet());
     }
-    Tensors.requireShape(name, tensor, shape);
+    Checks.shape(name, tensor, shape);
   }
 
   private Map<String, Tensor> buffers() {
@@ -307,11 +307,5 @@ public final class AdamW implements AutoCloseable {
           kernel.close();
           parameters.forEach(AdamWParameter::close);
         });
-  }
-
-  private static void require(String name, double value, boolean valid, String expected) {
-    if (!valid || !Double.isFinite(value)) {
-      throw new IllegalArgumentException(name + " must be " + expected + ", found " + value);
-    }
   }
 }

@@ -106,18 +106,18 @@ public final class AlignmentLoss extends DropoutModule {
     checkShapes(hidden, firstToken, teacher, tokenWeight);
     Objects.requireNonNull(loss, "loss");
     Objects.requireNonNull(gradHidden, "gradHidden");
-    Tensors.requireStored("hidden", hidden);
-    Tensors.requireStored("teacher", teacher);
-    Tensors.requireWritable("loss", loss);
-    Tensors.requireWritable("gradHidden", gradHidden);
+    Checks.stored("hidden", hidden);
+    Checks.stored("teacher", teacher);
+    Checks.writable("loss", loss);
+    Checks.writable("gradHidden", gradHidden);
     if (loss.dim() != 0) {
-      Tensors.requireShape("loss", loss);
+      Checks.shape("loss", loss);
     }
-    Tensors.requireShapeOf(hidden, "gradHidden", gradHidden);
+    Checks.sameShape(hidden, "gradHidden", gradHidden);
     long batch = hidden.size(0);
     long tokens = teacher.size(1);
     if (cosine != null) {
-      Tensors.requireWritable("cosine", cosine);
+      Checks.writable("cosine", cosine);
       requireTokens("cosine", cosine, batch, tokens);
     }
     enter();
@@ -193,10 +193,10 @@ public final class AlignmentLoss extends DropoutModule {
   private void checkShapes(Tensor hidden, long firstToken, Tensor teacher, Tensor weights) {
     Objects.requireNonNull(hidden, "hidden");
     Objects.requireNonNull(teacher, "teacher");
-    Tensors.requireDims("hidden", hidden, 3, "[B,S,D]");
-    Tensors.requireDims("teacher", teacher, 3, "[B,N,Z]");
-    Tensors.requireStrided("hidden", hidden);
-    Tensors.requireStrided("teacher", teacher);
+    Checks.dims("hidden", hidden, 3, "[B,S,D]");
+    Checks.dims("teacher", teacher, 3, "[B,N,Z]");
+    Checks.strided("hidden", hidden);
+    Checks.strided("teacher", teacher);
     long batch = hidden.size(0);
     long tokens = teacher.size(1);
     requireSize("hidden", hidden, 2, projector.config().hiddenSize(), "hiddenSize");
@@ -214,14 +214,14 @@ public final class AlignmentLoss extends DropoutModule {
     }
     if (weights != null) {
       requireTokens("tokenWeight", weights, batch, tokens);
-      Tensors.requireStored("tokenWeight", weights);
+      Checks.stored("tokenWeight", weights);
     }
   }
 
   private static void requireTokens(String name, Tensor t, long batch, long tokens) {
     // Asked first, as the list of what is expected is garbage.
     if (t.dim() != 2 || t.size(0) != batch || t.size(1) != tokens) {
-      Tensors.requireShape(name, t, batch, tokens);
+      Checks.shape(name, t, batch, tokens);
     }
   }
 

@@ -68,9 +68,9 @@ public final class AlignmentProjector implements AutoCloseable {
                   + " is missing; found "
                   + parameters.keySet());
         }
-        Tensors.requireShape(entry.getKey(), given, entry.getValue());
-        Tensors.requireKernelDType(entry.getKey(), given);
-        Tensors.requireStrided(entry.getKey(), given);
+        Checks.shape(entry.getKey(), given, entry.getValue());
+        Checks.kernelDType(entry.getKey(), given);
+        Checks.strided(entry.getKey(), given);
         Finite.require(entry.getKey(), given);
         copies.put(entry.getKey(), Tensors.copyOf(given));
       }

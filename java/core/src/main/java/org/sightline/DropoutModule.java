@@ -31,9 +31,7 @@ abstract class DropoutModule implements HasRngState, AutoCloseable {
   @Override
   public void setRngState(long state) {
     lifetime.check();
-    if (state < 0) {
-      throw new IllegalArgumentException("RNG state must be at least 0, found " + state);
-    }
+    Checks.atLeast("RNG state", state, 0);
     masks.set(state);
   }
 

@@ -20,15 +20,11 @@ public record LoraConfig(
    * @throws IllegalArgumentException naming the argument, the value found and the value expected
    */
   public LoraConfig {
-    if (rank < 1) {
-      throw new IllegalArgumentException("rank must be at least 1, found " + rank);
-    }
+    Checks.atLeast("rank", rank, 1);
     if (!Double.isFinite(alpha)) {
       throw new IllegalArgumentException("alpha must be finite, found " + alpha);
     }
-    if (!(dropout >= 0 && dropout < 1)) {
-      throw new IllegalArgumentException("dropout must be in [0, 1), found " + dropout);
-    }
+    Checks.belowOne("dropout", dropout);
     Objects.requireNonNull(init, "init");
   }
 

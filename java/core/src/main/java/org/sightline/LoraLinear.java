@@ -48,17 +48,17 @@ public final class LoraLinear extends DropoutModule {
     Sightline.load();
     this.config = Objects.requireNonNull(config, "config");
     Objects.requireNonNull(adapterDtype, "adapterDtype");
-    Tensors.requireDims("weight", Objects.requireNonNull(weight, "weight"), 2, "[N,K]");
-    Tensors.requireKernelDType("weight", weight);
-    Tensors.requireStored("weight", weight);
+    Checks.dims("weight", Objects.requireNonNull(weight, "weight"), 2, "[N,K]");
+    Checks.kernelDType("weight", weight);
+    Checks.stored("weight", weight);
     if (weight.numel() == 0) {
       throw new IllegalArgumentException(
           "weight must have elements, found shape " + Arrays.toString(Tensors.shape(weight)));
     }
     if (bias != null) {
-      Tensors.requireShape("bias", bias, weight.size(0));
-      Tensors.requireKernelDType("bias", bias);
-      Tensors.requireStored("bias", bias);
+      Checks.shape("bias", bias, weight.size(0));
+      Checks.kernelDType("bias", bias);
+      Checks.stored("bias", bias);
     }
     try (PointerScope scope = new PointerScope();
         InferenceMode normal = new InferenceMode(false);
@@ -103,8 +103,8 @@ public final class LoraLinear extends DropoutModule {
     if (linears.isEmpty()) {
       throw new IllegalArgumentException("linears must have at least 1 layer, found none");
     }
-    Tensors.requireKernelDType("x", x);
-    Tensors.requireStrided("x", x);
+    Checks.kernelDType("x", x);
+    Checks.strided("x", x);
     List<LoraLinear> ordered =
         linears.stream().sorted(comparingLong(linear -> linear.lifetime.number())).toList();
     return using(ordered, 0, () -> forwardOpen(x, linears));
@@ -224,7 +224,7 @@ public final class LoraLinear extends DropoutModule {
   }
 
   private void mergeIfFinite() {
-    Tensors.requireWritable("weight", weight);
+    Checks.writable("weight", weight);
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
       Tensor before = weight.clone();
@@ -250,7 +250,7 @@ public final class LoraLinear extends DropoutModule {
           if (!merged) {
             throw new IllegalStateException("the adapter is not merged into the weight");
           }
-          Tensors.requireWritable("weight", weight);
+          Checks.writable("weight", weight);
           NativeLora.unmerge(weight, loraA, loraB, config.scale());
           merged = false;
         });

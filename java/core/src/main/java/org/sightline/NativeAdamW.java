@@ -193,9 +193,9 @@ final class NativeAdamW implements AutoCloseable {
         continue;
       }
       String name = "gradient " + i;
-      Tensors.requireKernelDType(name, gradient);
-      Tensors.requireStrided(name, gradient);
-      Tensors.requireNormal(name, gradient);
+      Checks.kernelDType(name, gradient);
+      Checks.strided(name, gradient);
+      Checks.normal(name, gradient);
       if (gradient.is_neg() || !gradient.is_contiguous()) {
         strided[i] = gradient;
         gradient = gradient.resolve_neg().contiguous();

@@ -29,13 +29,11 @@ public record ProjectorConfig(
    * @throws IllegalArgumentException naming the argument, the value found and the value expected
    */
   public ProjectorConfig {
-    requirePositive("hiddenSize", hiddenSize);
-    requirePositive("projectorSize", projectorSize);
-    requirePositive("teacherSize", teacherSize);
+    Checks.atLeast("hiddenSize", hiddenSize, 1);
+    Checks.atLeast("projectorSize", projectorSize, 1);
+    Checks.atLeast("teacherSize", teacherSize, 1);
     Objects.requireNonNull(compute, "compute");
-    if (!(dropout >= 0 && dropout < 1)) {
-      throw new IllegalArgumentException("dropout must be in [0, 1), found " + dropout);
-    }
+    Checks.belowOne("dropout", dropout);
     if (dropout > 0 && !trainable) {
       throw new IllegalArgumentException(
           "dropout must be 0 in a frozen projector, found " + dropout);
@@ -45,11 +43,5 @@ public record ProjectorConfig(
   /** A frozen fp32 projector with seed 0. */
   public static ProjectorConfig of(long hiddenSize, long projectorSize, long teacherSize) {
     return new ProjectorConfig(hiddenSize, projectorSize, teacherSize, false, 0, DType.FLOAT32, 0);
-  }
-
-  private static void requirePositive(String name, long value) {
-    if (value < 1) {
-      throw new IllegalArgumentException(name + " must be at least 1, found " + value);
-    }
   }
 }

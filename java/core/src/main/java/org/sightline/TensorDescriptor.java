@@ -101,7 +101,7 @@ final class TensorDescriptor implements AutoCloseable {
   }
 
   static void setDType(String name, Tensor t, sl_dtype out) {
-    switch (Tensors.requireKernelDType(name, t)) {
+    switch (Checks.kernelDType(name, t)) {
       case FLOAT32 -> out.code((byte) sightline.SL_FLOAT).bits((byte) 32);
       case BFLOAT16 -> out.code((byte) sightline.SL_BFLOAT).bits((byte) 16);
     }

@@ -5,6 +5,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.ProjectorConfig;
 import org.sightline.train.checkpoint.CheckpointStore;
 
@@ -77,16 +78,14 @@ public record FineTuneConfig(
     Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(schedule, "schedule");
     alignedLayers = List.copyOf(alignedLayers);
-    requireAtLeast("steps", steps, 1);
-    requireAtLeast("gradientAccumulation", gradientAccumulation, 1);
-    requireAtLeast("logInterval", logInterval, 1);
-    requireAtLeast("evaluationInterval", evaluationInterval, 0);
-    requireAtLeast("checkpointInterval", checkpointInterval, 0);
-    if (!(lambda >= 0 && Double.isFinite(lambda))) {
-      throw new IllegalArgumentException("lambda must be finite and at least 0, found " + lambda);
-    }
+    Checks.atLeast("steps", steps, 1);
+    Checks.atLeast("gradientAccumulation", gradientAccumulation, 1);
+    Checks.atLeast("logInterval", logInterval, 1);
+    Checks.atLeast("evaluationInterval", evaluationInterval, 0);
+    Checks.atLeast("checkpointInterval", checkpointInterval, 0);
+    Checks.notNegative("lambda", lambda);
     for (int layer : alignedLayers) {
-      requireAtLeast("alignedLayers", layer, 0);
+      Checks.atLeast("alignedLayers", layer, 0);
     }
     if (new TreeSet<>(alignedLayers).size() != alignedLayers.size()) {
       throw new IllegalArgumentException("alignedLayers must be distinct, found " + alignedLayers);
@@ -108,12 +107,6 @@ public record FineTuneConfig(
   /** A builder; what is not set takes the default its setter names. */
   public static Builder builder(Mode mode, int steps) {
     return new Builder(mode, steps);
-  }
-
-  private static void requireAtLeast(String name, int value, int least) {
-    if (value < least) {
-      throw new IllegalArgumentException(name + " must be at least " + least + ", found " + value);
-    }
   }
 
   /** Collects the settings of a {@link FineTuneConfig}. */

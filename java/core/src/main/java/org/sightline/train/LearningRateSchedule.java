@@ -1,5 +1,7 @@
 package org.sightline.train;
 
+import org.sightline.Checks;
+
 /**
  * The learning rate over a run, as a factor of {@link org.sightline.AdamW.Config#learningRate}.
  *
@@ -37,7 +39,7 @@ public sealed interface LearningRateSchedule {
   record Constant(int warmupSteps) implements LearningRateSchedule {
     /** Checks the number of steps. */
     public Constant {
-      requireWarmup(warmupSteps);
+      Checks.atLeast("warmupSteps", warmupSteps, 0);
     }
 
     @Override
@@ -50,7 +52,7 @@ public sealed interface LearningRateSchedule {
   record Cosine(int warmupSteps) implements LearningRateSchedule {
     /** Checks the number of steps. */
     public Cosine {
-      requireWarmup(warmupSteps);
+      Checks.atLeast("warmupSteps", warmupSteps, 0);
     }
 
     @Override
@@ -64,18 +66,12 @@ public sealed interface LearningRateSchedule {
   record Linear(int warmupSteps) implements LearningRateSchedule {
     /** Checks the number of steps. */
     public Linear {
-      requireWarmup(warmupSteps);
+      Checks.atLeast("warmupSteps", warmupSteps, 0);
     }
 
     @Override
     public double afterWarmup(int step, int steps) {
       return Math.max(0, (double) (steps - step) / Math.max(1, steps - warmupSteps));
-    }
-  }
-
-  private static void requireWarmup(int warmupSteps) {
-    if (warmupSteps < 0) {
-      throw new IllegalArgumentException("warmupSteps must be at least 0, found " + warmupSteps);
     }
   }
 }

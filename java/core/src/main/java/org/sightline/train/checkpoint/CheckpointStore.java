@@ -16,6 +16,7 @@ import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.sightline.Checks;
 import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.AtomicFolder;
 import org.sightline.formats.file.FolderLock;
@@ -58,9 +59,7 @@ public final class CheckpointStore {
     this.lock = lock;
     this.identity = identity;
     this.changesAccepted = changesAccepted;
-    if (keep < 1) {
-      throw new IllegalArgumentException("keep must be at least 1, found " + keep);
-    }
+    Checks.atLeast("keep", keep, 1);
   }
 
   /**

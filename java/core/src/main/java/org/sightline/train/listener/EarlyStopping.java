@@ -4,6 +4,7 @@ import com.google.gson.Gson;
 import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
+import org.sightline.Checks;
 import org.sightline.train.Evaluation;
 import org.sightline.train.TrainingListener;
 import org.sightline.train.checkpoint.Checkpointable;
@@ -44,13 +45,8 @@ public final class EarlyStopping implements TrainingListener, Checkpointable {
     this.goal = Objects.requireNonNull(goal, "goal");
     this.patience = patience;
     this.minDelta = minDelta;
-    if (patience < 0) {
-      throw new IllegalArgumentException("patience must be at least 0, found " + patience);
-    }
-    if (!(minDelta >= 0 && Double.isFinite(minDelta))) {
-      throw new IllegalArgumentException(
-          "minDelta must be finite and at least 0, found " + minDelta);
-    }
+    Checks.atLeast("patience", patience, 0);
+    Checks.notNegative("minDelta", minDelta);
   }
 
   @Override

@@ -3,6 +3,7 @@ package org.sightline.vla.memory;
 import java.util.List;
 import java.util.Objects;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.teacher.TeacherConfig;
@@ -44,10 +45,10 @@ public record StepSettings(
     Objects.requireNonNull(dtype, "dtype");
     Objects.requireNonNull(precision, "precision");
     alignedLayers = alignedLayers.stream().sorted().distinct().toList();
-    requirePositive("batchSize", batchSize);
-    requirePositive("labelledTokens", labelledTokens);
-    requirePositive("rank", rank);
-    requirePositive("projectorSize", projectorSize);
+    Checks.atLeast("batchSize", batchSize, 1);
+    Checks.atLeast("labelledTokens", labelledTokens, 1);
+    Checks.atLeast("rank", rank, 1);
+    Checks.atLeast("projectorSize", projectorSize, 1);
     if (textTokens <= labelledTokens) {
       throw new IllegalArgumentException(
           "textTokens must exceed labelledTokens %d, found %d"
@@ -65,20 +66,11 @@ public record StepSettings(
                   textTokens));
     }
     for (int layer : alignedLayers) {
-      if (layer < 0 || layer > model.text().layers()) {
-        throw new IllegalArgumentException(
-            "alignedLayers must be in 0..%d, found %d".formatted(model.text().layers(), layer));
-      }
+      Checks.index("alignedLayers", layer, model.text().layers());
     }
     if (!alignedLayers.isEmpty() && teacher == null) {
       throw new IllegalArgumentException(
           "teacher must be given for alignedLayers %s, found null".formatted(alignedLayers));
-    }
-  }
-
-  private static void requirePositive(String name, int value) {
-    if (value < 1) {
-      throw new IllegalArgumentException(name + " must be positive, found " + value);
     }
   }
 

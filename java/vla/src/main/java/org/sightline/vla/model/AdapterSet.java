@@ -2,7 +2,6 @@ package org.sightline.vla.model;
 
 import static org.bytedeco.pytorch.global.torch.zeros;
 
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -10,6 +9,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Checks;
 import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.LoraLinear;
@@ -137,12 +137,7 @@ final class AdapterSet implements AutoCloseable {
   }
 
   private static void requireFits(ParameterSpec spec, Tensor tensor, Tensor own) {
-    long[] found = tensor.shape();
-    if (!Arrays.equals(found, spec.sizes())) {
-      throw new IllegalArgumentException(
-          "%s must have shape %s, found %s"
-              .formatted(spec.name(), spec.shape(), Arrays.toString(found)));
-    }
+    Checks.shape(spec.name(), tensor, spec.sizes());
     // In the model's dtype, whose range the value may leave.
     Scopes.run(() -> Finite.require(spec.name(), tensor.to(own.scalar_type())));
   }

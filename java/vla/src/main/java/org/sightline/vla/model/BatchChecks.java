@@ -1,10 +1,10 @@
 package org.sightline.vla.model;
 
-import java.util.Arrays;
 import java.util.Set;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Checks;
 import org.sightline.binding.Scopes;
 import org.sightline.vla.data.loader.VlaBatch;
 
@@ -34,9 +34,9 @@ final class BatchChecks {
   private static void input(Tensor pixelValues, Tensor inputIds, OpenVlaConfig config) {
     long rows = inputIds.dim() == 2 ? inputIds.size(0) : 0;
     long tokens = inputIds.dim() == 2 ? inputIds.size(1) : 0;
-    shape("inputIds", inputIds, rows, tokens);
+    Checks.shape("inputIds", inputIds, rows, tokens);
     long side = config.dino().imageSize();
-    shape("pixelValues", pixelValues, rows, 6, side, side);
+    Checks.shape("pixelValues", pixelValues, rows, 6, side, side);
     if (rows < 1 || tokens < 2) {
       throw new IllegalArgumentException(
           "inputIds must have at least 1 row of 2 tokens, found %d of %d".formatted(rows, tokens));
@@ -48,27 +48,15 @@ final class BatchChecks {
     input(batch.pixelValues(), batch.inputIds(), config);
     long rows = batch.inputIds().size(0);
     long tokens = batch.inputIds().size(1);
-    shape("attentionMask", batch.attentionMask(), rows, tokens);
-    shape("labels", batch.labels(), rows, tokens);
+    Checks.shape("attentionMask", batch.attentionMask(), rows, tokens);
+    Checks.shape("labels", batch.labels(), rows, tokens);
     integers("attentionMask", batch.attentionMask());
     integers("labels", batch.labels());
     for (int layer : hiddenLayers) {
-      if (layer < 0 || layer > config.text().layers()) {
-        throw new IllegalArgumentException(
-            "hiddenLayers must be in 0..%d, found %d".formatted(config.text().layers(), layer));
-      }
+      Checks.index("hiddenLayers", layer, config.text().layers());
     }
     if (batch.inputIds().is_cpu() && batch.attentionMask().is_cpu()) {
       tokens(batch, config, (int) rows, (int) tokens);
-    }
-  }
-
-  private static void shape(String name, Tensor tensor, long... expected) {
-    long[] found = tensor.shape();
-    if (!Arrays.equals(found, expected)) {
-      throw new IllegalArgumentException(
-          "%s must have shape %s, found %s"
-              .formatted(name, Arrays.toString(expected), Arrays.toString(found)));
     }
   }
 

@@ -1,5 +1,7 @@
 package org.sightline.vla.model;
 
+import org.sightline.Checks;
+
 /**
  * Shape of the Llama decoder (no biases, multi-head attention, untied output head).
  *
@@ -29,10 +31,10 @@ public record LlamaConfig(
       throw new IllegalArgumentException(
           "head width hiddenSize / heads must be even, found " + hiddenSize / heads);
     }
-    Checks.positive("intermediateSize", intermediateSize);
-    Checks.positive("layers", layers);
-    Checks.positive("vocabularySize", vocabularySize);
-    Checks.positive("maxPositions", maxPositions);
+    Checks.atLeast("intermediateSize", intermediateSize, 1);
+    Checks.atLeast("layers", layers, 1);
+    Checks.atLeast("vocabularySize", vocabularySize, 1);
+    Checks.atLeast("maxPositions", maxPositions, 1);
     Checks.positive("rmsNormEps", rmsNormEps);
     Checks.positive("ropeTheta", ropeTheta);
   }

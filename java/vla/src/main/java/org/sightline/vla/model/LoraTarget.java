@@ -1,6 +1,7 @@
 package org.sightline.vla.model;
 
 import java.util.List;
+import org.sightline.Checks;
 
 /**
  * One module that PEFT's {@code all-linear} wraps with an adapter.
@@ -16,7 +17,7 @@ public record LoraTarget(String module, long inputs, long outputs, int kernel, b
 
   /** The pair of tensors of this module's adapter, with the shapes of PEFT's file. */
   public List<ParameterSpec> parameters(int rank) {
-    Checks.positive("rank", rank);
+    Checks.atLeast("rank", rank, 1);
     if (kernel == 0) {
       return List.of(
           ParameterSpec.of(module + ".lora_A.weight", rank, inputs),

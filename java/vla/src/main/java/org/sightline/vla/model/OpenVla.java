@@ -8,6 +8,7 @@ import java.util.Set;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.binding.Scopes;
@@ -162,9 +163,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   public long[][] generate(Tensor pixelValues, Tensor inputIds, int count) {
     requireOpen();
     BatchChecks.checkPrompt(pixelValues, inputIds, config);
-    if (count < 1) {
-      throw new IllegalArgumentException("count must be at least 1, found " + count);
-    }
+    Checks.atLeast("count", count, 1);
     int batch = Math.toIntExact(inputIds.size(0));
     var ids = new long[batch][count];
     Scopes.withoutGradient(

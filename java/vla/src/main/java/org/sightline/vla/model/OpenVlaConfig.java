@@ -1,6 +1,7 @@
 package org.sightline.vla.model;
 
 import java.util.Locale;
+import org.sightline.Checks;
 
 /**
  * Shape of an OpenVLA model.
@@ -48,11 +49,9 @@ public record OpenVlaConfig(
     }
     requireSecondToLast("dino", dino);
     requireSecondToLast("sigLip", sigLip);
-    Checks.positive("projectorWidth", projectorWidth);
-    Checks.notNegative("vocabularyPadding", vocabularyPadding);
-    if (actionBins < 2) {
-      throw new IllegalArgumentException("actionBins must be at least 2, found " + actionBins);
-    }
+    Checks.atLeast("projectorWidth", projectorWidth, 1);
+    Checks.atLeast("vocabularyPadding", vocabularyPadding, 0);
+    Checks.atLeast("actionBins", actionBins, 2);
     long notText = (long) actionBins + vocabularyPadding;
     if (notText >= text.vocabularySize()) {
       throw new IllegalArgumentException(
@@ -65,11 +64,7 @@ public record OpenVlaConfig(
     if (bosToken < 0 || bosToken >= text.vocabularySize() - vocabularyPadding - actionBins) {
       throw new IllegalArgumentException("bosToken must be a text id, found " + bosToken);
     }
-    if (alignedLayer < 0 || alignedLayer > text.layers()) {
-      throw new IllegalArgumentException(
-          String.format(
-              Locale.ROOT, "alignedLayer must be in 0..%d, found %d", text.layers(), alignedLayer));
-    }
+    Checks.index("alignedLayer", alignedLayer, text.layers());
   }
 
   private static void requireSecondToLast(String name, VisionConfig vision) {

@@ -1,6 +1,7 @@
 package org.sightline.vla.model;
 
 import java.util.Objects;
+import org.sightline.Checks;
 
 /**
  * Shape of one vision transformer (pre-norm, fused qkv with bias).
@@ -49,19 +50,19 @@ public record VisionConfig(
     Checks.divides("patchSize", patchSize, "imageSize", imageSize);
     Checks.atMost("imageSize", imageSize, MAX_SIDE);
     Checks.divides("heads", heads, "width", width);
-    Checks.positive("depth", depth);
-    Checks.positive("mlpWidth", mlpWidth);
+    Checks.atLeast("depth", depth, 1);
+    Checks.atLeast("mlpWidth", mlpWidth, 1);
     if (classTokens < 0 || classTokens > 1) {
       throw new IllegalArgumentException("classTokens must be 0 or 1, found " + classTokens);
     }
-    Checks.notNegative("registerTokens", registerTokens);
+    Checks.atLeast("registerTokens", registerTokens, 0);
     if (classPosition && classTokens == 0) {
       throw new IllegalArgumentException("classPosition needs classTokens 1, found 0");
     }
     Checks.positive("layerNormEps", layerNormEps);
     Objects.requireNonNull(mlp, "mlp");
     Objects.requireNonNull(resampling, "resampling");
-    Checks.positive("positionGrid", positionGrid);
+    Checks.atLeast("positionGrid", positionGrid, 1);
     Checks.atMost("positionGrid", positionGrid, MAX_SIDE);
     if (resampling == PositionResampling.NONE && positionGrid != imageSize / patchSize) {
       throw new IllegalArgumentException(

@@ -2,6 +2,7 @@ package org.sightline.vla.model;
 
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Checks;
 
 /**
  * Where a model's frozen parameters come from.
@@ -42,12 +43,7 @@ public interface Weights {
             "weights lack \"%s\", expected with shape %s"
                 .formatted(parameter.name(), parameter.shape()));
       }
-      long[] found = tensor.shape();
-      if (!java.util.Arrays.equals(found, parameter.sizes())) {
-        throw new IllegalArgumentException(
-            "weight \"%s\" must have shape %s, found %s"
-                .formatted(parameter.name(), parameter.shape(), java.util.Arrays.toString(found)));
-      }
+      Checks.shape("weight \"" + parameter.name() + "\"", tensor, parameter.sizes());
       return tensor;
     };
   }

@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.LongVector;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.kBilinear;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.json.JsonFields;
@@ -73,9 +74,7 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
    */
   public static VisionTeacher open(Path path, String preset, int studentGrid, DType dtype)
       throws IOException {
-    if (studentGrid < 1) {
-      throw new IllegalArgumentException("studentGrid must be positive, found " + studentGrid);
-    }
+    Checks.atLeast("studentGrid", studentGrid, 1);
     try (SafetensorsWeights files = TeacherFolder.open(path)) {
       return open(files, model(path, preset, files), studentGrid, dtype);
     }

@@ -244,7 +244,7 @@ class TeacherLoadingTest {
         "{'feature_normalizer_config': {}, 'args': {'cpe_max_size': 2048}}"
             + "| feature_normalizer_config: found {}, expected null",
         "{'args': {'cpe_max_size': 8, 'model': 'vit_huge_patch16_224'}}"
-            + "| shape: imageSize must be positive, found 0",
+            + "| shape: imageSize must be at least 1, found 0",
       })
   void settingsThatAreNotSupportedAreNamed(String config, String expected) throws Exception {
     write(config.replace('\'', '"'), TinyTeacher.tensors());
@@ -310,7 +310,7 @@ class TeacherLoadingTest {
     var grid =
         assertThrows(
             IllegalArgumentException.class, () -> VisionTeacher.open(folder, 0, DType.FLOAT32));
-    assertEquals("studentGrid must be positive, found 0", grid.getMessage());
+    assertEquals("studentGrid must be at least 1, found 0", grid.getMessage());
   }
 
   /** Before a name is made for each block, and before anything of that size is allocated. */

@@ -1,6 +1,7 @@
 package org.sightline.vla.data.loader;
 
 import java.util.List;
+import org.sightline.Checks;
 
 /**
  * Batches of sets of episodes, for training (shuffled, augmented, endless) or evaluation (in order,
@@ -38,18 +39,11 @@ public final class VlaDataLoader {
 
     /** Checks the numbers. */
     public Options {
-      requireAtLeast("batchSize", batchSize, 1);
-      requireAtLeast("shuffleBuffer", shuffleBuffer, 0);
-      requireAtLeast("views", views, 0);
-      requireAtLeast("threads", threads, 0);
-      requireAtLeast("readAhead", readAhead, 1);
-    }
-
-    private static void requireAtLeast(String name, int value, int least) {
-      if (value < least) {
-        throw new IllegalArgumentException(
-            name + ": found " + value + ", expected at least " + least);
-      }
+      Checks.atLeast("batchSize", batchSize, 1);
+      Checks.atLeast("shuffleBuffer", shuffleBuffer, 0);
+      Checks.atLeast("views", views, 0);
+      Checks.atLeast("threads", threads, 0);
+      Checks.atLeast("readAhead", readAhead, 1);
     }
 
     /** Shuffled, augmented, full batches only. */
