@@ -151,7 +151,7 @@ public final class AdamW implements AutoCloseable {
     int count = 0;
     for (Group group : groups) {
       for (Tensor parameter : group.parameters()) {
-        check(count++, parameter);
+        AdamWParameter.check(count++, parameter);
       }
     }
     if (count == 0) {
@@ -167,20 +167,6 @@ public final class AdamW implements AutoCloseable {
       }
     }
     kernel = new NativeAdamW(parameters);
-  }
-
-  private static void check(int index, Tensor parameter) {
-    String name = "parameter " + index;
-    Objects.requireNonNull(parameter, name);
-    Checks.kernelDType(name, parameter);
-    Checks.writable(name, parameter);
-    if (!parameter.is_leaf()) {
-      throw new IllegalArgumentException(
-          name + " must be a leaf of the graph, found the result of an operation");
-    }
-    if (!parameter.is_contiguous()) {
-      throw new IllegalArgumentException(name + " must be contiguous");
-    }
   }
 
   /** Uses and zeroes {@code .grad} of every parameter; parameters without one are left alone. */

@@ -1,6 +1,7 @@
 package org.sightline;
 
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -17,6 +18,21 @@ import org.sightline.binding.Scopes;
  */
 record AdamWParameter(
     Tensor value, Tensor expAvg, Tensor expAvgSq, Tensor master, Tensor remainder, int group) {
+  /** Passes if an optimizer can write to {@code parameter} number {@code index}. */
+  static void check(int index, Tensor parameter) {
+    String name = "parameter " + index;
+    Objects.requireNonNull(parameter, name);
+    Checks.kernelDType(name, parameter);
+    Checks.writable(name, parameter);
+    if (!parameter.is_leaf()) {
+      throw new IllegalArgumentException(
+          name + " must be a leaf of the graph, found the result of an operation");
+    }
+    if (!parameter.is_contiguous()) {
+      throw new IllegalArgumentException(name + " must be contiguous");
+    }
+  }
+
   static AdamWParameter of(Tensor value, AdamW.Precision precision, int group) {
     boolean narrow = Tensors.dtype(value) == ScalarType.BFloat16;
     boolean split = precision == AdamW.Precision.REMAINDER;
@@ -55,7 +71,7 @@ record AdamWParameter(
 
   void close() {
     Stream.of(value, expAvg, expAvgSq, master, remainder)
-        .filter(tensor -> tensor != null)
+        .filter(Objects::nonNull)
         .forEach(Tensor::close);
   }
 }

@@ -3,6 +3,7 @@ package org.sightline;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.autograd.CustomFunction;
@@ -13,15 +14,18 @@ import org.sightline.autograd.FunctionContext;
  * each layer; outputs: y of each layer.
  */
 final class LoraFunction extends CustomFunction {
-  /** The frozen part of a layer, and the settings of this call. */
-  record Frozen(Tensor weight, Tensor bias, double scale, long dropoutSeed) {}
-
-  private final List<Frozen> layers;
+  private final List<NativeLora.Adapter> layers;
   private final double dropout;
 
-  LoraFunction(List<Frozen> layers, double dropout) {
+  LoraFunction(List<NativeLora.Adapter> layers, double dropout) {
     this.layers = layers;
     this.dropout = dropout;
+  }
+
+  /** The outputs of the layers for {@code x}. */
+  List<Tensor> of(Tensor x) {
+    Stream<Tensor> adapters = layers.stream().flatMap(layer -> Stream.of(layer.a(), layer.b()));
+    return apply(Stream.concat(Stream.of(x), adapters).toArray(Tensor[]::new));
   }
 
   @Override
@@ -43,13 +47,12 @@ final class LoraFunction extends CustomFunction {
       Tensor output = Tensors.empty(x, dtype, shape);
       outputs.add(output);
       y.add(flatten(output));
-      Tensor b = inputs.get(2 + 2 * i);
       s.add(
           context.needsGradient(2 + 2 * i)
-              ? Tensors.empty(x, ScalarType.Float, rows, b.size(1))
+              ? Tensors.empty(x, ScalarType.Float, rows, layers.get(i).b().size(1))
               : null);
     }
-    NativeLora.forward(x, dropout, adapters(inputs), y, s);
+    NativeLora.forward(x, dropout, layers, y, s);
     if (context.isRecording()) {
       context.materializeGradients(false);
       context.save(x);
@@ -91,21 +94,6 @@ final class LoraFunction extends CustomFunction {
       results[0] = dx.view(shape);
     }
     return Arrays.asList(results);
-  }
-
-  private List<NativeLora.Adapter> adapters(List<Tensor> inputs) {
-    List<NativeLora.Adapter> adapters = new ArrayList<>();
-    for (int i = 0; i < layers.size(); i++) {
-      adapters.add(
-          new NativeLora.Adapter(
-              layers.get(i).weight(),
-              layers.get(i).bias(),
-              inputs.get(1 + 2 * i),
-              inputs.get(2 + 2 * i),
-              layers.get(i).scale(),
-              layers.get(i).dropoutSeed()));
-    }
-    return adapters;
   }
 
   /** Without bias, which no gradient depends on. */

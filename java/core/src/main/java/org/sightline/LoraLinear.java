@@ -2,7 +2,6 @@ package org.sightline;
 
 import static java.util.Comparator.comparingLong;
 
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -138,18 +137,12 @@ public final class LoraLinear extends DropoutModule {
   }
 
   private static List<Tensor> forwardStacked(Tensor x, List<LoraLinear> linears) {
-    List<LoraFunction.Frozen> layers = new ArrayList<>(linears.size());
-    Tensor[] inputs = new Tensor[1 + 2 * linears.size()];
-    inputs[0] = x;
-    for (int i = 0; i < linears.size(); i++) {
-      LoraLinear linear = linears.get(i);
-      layers.add(
-          new LoraFunction.Frozen(
-              linear.weight, linear.bias, linear.config.scale(), linear.nextDropoutSeed()));
-      inputs[1 + 2 * i] = linear.loraA;
-      inputs[2 + 2 * i] = linear.loraB;
-    }
-    return new LoraFunction(layers, linears.get(0).dropout()).apply(inputs);
+    List<NativeLora.Adapter> layers = linears.stream().map(LoraLinear::adapter).toList();
+    return new LoraFunction(layers, linears.get(0).dropout()).of(x);
+  }
+
+  private NativeLora.Adapter adapter() {
+    return new NativeLora.Adapter(weight, bias, loraA, loraB, config.scale(), nextDropoutSeed());
   }
 
   /** Keeps every layer open while {@code action} runs. */
