@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import org.sightline.Checks;
 import org.sightline.vla.data.image.Augmentation;
 import org.sightline.vla.data.image.ImageTransform;
 import org.sightline.vla.data.loader.VlaDataLoader;
@@ -38,9 +39,9 @@ record DataSettings(
   DataSettings {
     folders = List.copyOf(folders);
     folders.forEach(folder -> OptionChecks.exists("--data", folder.path()));
-    OptionChecks.atLeast("--views", views, 0);
-    OptionChecks.atLeast("--data-threads", threads, 0);
-    OptionChecks.atLeast("--shuffle-buffer", shuffleBuffer, 0);
+    Checks.atLeast("--views", views, 0);
+    Checks.atLeast("--data-threads", threads, 0);
+    Checks.atLeast("--shuffle-buffer", shuffleBuffer, 0);
     OptionChecks.canBeFolder("--teacher-cache", teacherCache);
     if (teacherCache != null && augment && views == 0) {
       throw new IllegalArgumentException(

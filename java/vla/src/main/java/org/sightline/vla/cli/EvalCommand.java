@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.sightline.Checks;
 import org.sightline.formats.file.Printable;
 import org.sightline.vla.data.loader.BatchIterator;
 import org.sightline.vla.data.loader.EpisodeSet;
@@ -110,11 +111,11 @@ final class EvalCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           "--data must be one folder without a share, found " + data);
     }
-    OptionChecks.atLeast("--batch-size", batchSize, 1);
+    Checks.atLeast("--batch-size", batchSize, 1);
     policy.requireThere();
     AdapterRun run = policy.run();
     double heldOut = run.evalFraction(evalFraction);
-    OptionChecks.belowOne("--eval-fraction", heldOut);
+    Checks.belowOne("--eval-fraction", heldOut);
     long seed = run.seed(splitSeed);
     RldsDataset dataset =
         DataSettings.open(

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
@@ -253,11 +254,11 @@ final class FinetuneCommand implements Callable<Integer> {
   }
 
   private FinetuneSettings settings() throws IOException {
-    OptionChecks.atLeast("--rank", rank, 1);
-    OptionChecks.positive("--alpha", alpha);
-    OptionChecks.belowOne("--dropout", dropout);
-    OptionChecks.notNegative("--lr", learningRate);
-    OptionChecks.notNegative("--clip", clip);
+    Checks.atLeast("--rank", rank, 1);
+    Checks.positive("--alpha", alpha);
+    Checks.belowOne("--dropout", dropout);
+    Checks.notNegative("--lr", learningRate);
+    Checks.notNegative("--clip", clip);
     AdamW.Config adamW = AdamW.Config.defaults();
     return new FinetuneSettings(
         modes,

@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.train.LayerReduction;
@@ -103,12 +104,12 @@ record FinetuneSettings(
               .formatted(VisionTeacher.presets(), teacherPreset));
     }
     OptionChecks.exists("--tokenizer", tokenizer);
-    OptionChecks.atLeast("--steps", steps, 1);
-    OptionChecks.atLeast("--batch-size", batchSize, 1);
-    OptionChecks.atLeast("--accumulate", gradientAccumulation, 1);
-    OptionChecks.atLeast("--evaluations", evaluations, 1);
-    OptionChecks.atLeast("--projector-size", projectorSize, 1);
-    OptionChecks.notNegative("--lambda", lambda);
+    Checks.atLeast("--steps", steps, 1);
+    Checks.atLeast("--batch-size", batchSize, 1);
+    Checks.atLeast("--accumulate", gradientAccumulation, 1);
+    Checks.atLeast("--evaluations", evaluations, 1);
+    Checks.atLeast("--projector-size", projectorSize, 1);
+    Checks.notNegative("--lambda", lambda);
     if (run.projectorDropout() > 0 && !trainProjector) {
       throw new IllegalArgumentException(
           "--projector-dropout must be 0 without --train-projector, found "

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import org.sightline.Checks;
 import org.sightline.ProjectorConfig;
 import org.sightline.formats.file.FolderLock;
 import org.sightline.formats.peft.PeftAdapter;
@@ -115,7 +116,7 @@ final class ModeRun {
    */
   void requireCanGoOn() throws IOException {
     String name = mode.name().toLowerCase(Locale.ROOT);
-    OptionChecks.atLeast(
+    Checks.atLeast(
         "--steps (mode %s is there already)".formatted(name), settings.steps(), stepsDone());
     try {
       checkpoints.requireSameRun();

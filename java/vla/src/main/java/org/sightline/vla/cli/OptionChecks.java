@@ -6,30 +6,12 @@ import java.util.List;
 import org.sightline.vla.model.OpenVlaConfig;
 
 /**
- * Checks of single options. They are made before anything is written or takes time, and speak of
- * the option as the user typed it; the classes behind check again, in their own words.
+ * Checks of single options beside those of numbers, {@link org.sightline.Checks}. They are made
+ * before anything is written or takes time, and speak of the option as the user typed it; the
+ * classes behind check again, in their own words.
  */
 final class OptionChecks {
   private OptionChecks() {}
-
-  static void atLeast(String option, int value, int least) {
-    if (value < least) {
-      throw new IllegalArgumentException(
-          option + " must be at least " + least + ", found " + value);
-    }
-  }
-
-  static void notNegative(String option, double value) {
-    if (!(value >= 0 && Double.isFinite(value))) {
-      throw new IllegalArgumentException(option + " must be finite and at least 0, found " + value);
-    }
-  }
-
-  static void positive(String option, double value) {
-    if (!(value > 0 && Double.isFinite(value))) {
-      throw new IllegalArgumentException(option + " must be finite and above 0, found " + value);
-    }
-  }
 
   /** Hidden states of a model, 0 those of its embeddings. */
   static void layers(List<Integer> layers, OpenVlaConfig model) {
@@ -39,13 +21,6 @@ final class OptionChecks {
             "--layers must be in 0..%d for %s, found %d"
                 .formatted(model.text().layers(), model.preset(), layer));
       }
-    }
-  }
-
-  /** The share of values that a dropout drops. */
-  static void belowOne(String option, double value) {
-    if (!(value >= 0 && value < 1)) {
-      throw new IllegalArgumentException(option + " must be in [0, 1), found " + value);
     }
   }
 

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.Sightline;
 import org.sightline.vla.memory.StepSettings;
@@ -130,10 +131,10 @@ final class PlanCommand implements Callable<Integer> {
   }
 
   private StepSettings settings() throws IOException {
-    OptionChecks.atLeast("--batch-size", batchSize, 1);
-    OptionChecks.atLeast("--rank", rank, 1);
-    OptionChecks.atLeast("--projector-size", projectorSize, 1);
-    OptionChecks.atLeast("--text-tokens", textTokens, StepSettings.LABELLED_TOKENS + 1);
+    Checks.atLeast("--batch-size", batchSize, 1);
+    Checks.atLeast("--rank", rank, 1);
+    Checks.atLeast("--projector-size", projectorSize, 1);
+    Checks.atLeast("--text-tokens", textTokens, StepSettings.LABELLED_TOKENS + 1);
     OpenVlaConfig model =
         weights.isEmpty()
             ? OpenVlaConfig.ofPreset(preset == null ? "nano" : preset)

@@ -2,6 +2,7 @@ package org.sightline.vla.cli;
 
 import java.nio.file.Path;
 import java.util.Locale;
+import org.sightline.Checks;
 import org.sightline.train.LearningRateSchedule;
 import org.sightline.train.listener.EarlyStopping.Goal;
 import picocli.CommandLine.Option;
@@ -107,7 +108,7 @@ final class RunOptions {
 
   /** What was asked for, checked. */
   RunSettings settings() {
-    OptionChecks.atLeast("--warmup", warmup, 0);
+    Checks.atLeast("--warmup", warmup, 0);
     LearningRateSchedule rate =
         switch (schedule) {
           case CONSTANT -> new LearningRateSchedule.Constant(warmup);

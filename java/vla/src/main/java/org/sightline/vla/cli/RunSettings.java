@@ -1,6 +1,7 @@
 package org.sightline.vla.cli;
 
 import java.util.List;
+import org.sightline.Checks;
 import org.sightline.train.LearningRateSchedule;
 import org.sightline.train.listener.EarlyStopping;
 
@@ -24,8 +25,8 @@ record RunSettings(
   /** Settings of an {@link EarlyStopping}. */
   record Stop(String metric, EarlyStopping.Goal goal, int patience, double minDelta) {
     Stop {
-      OptionChecks.atLeast("--early-stop", patience, 0);
-      OptionChecks.notNegative("--early-stop-delta", minDelta);
+      Checks.atLeast("--early-stop", patience, 0);
+      Checks.notNegative("--early-stop-delta", minDelta);
       if (!METRICS.contains(metric)) {
         throw new IllegalArgumentException(
             "--early-stop-metric must be one of %s, found %s".formatted(METRICS, metric));
@@ -38,9 +39,9 @@ record RunSettings(
   }
 
   RunSettings {
-    OptionChecks.atLeast("--log-interval", logInterval, 1);
-    OptionChecks.atLeast("--checkpoint-interval", checkpointInterval, 0);
-    OptionChecks.atLeast("--keep-checkpoints", keepCheckpoints, 1);
-    OptionChecks.belowOne("--projector-dropout", projectorDropout);
+    Checks.atLeast("--log-interval", logInterval, 1);
+    Checks.atLeast("--checkpoint-interval", checkpointInterval, 0);
+    Checks.atLeast("--keep-checkpoints", keepCheckpoints, 1);
+    Checks.belowOne("--projector-dropout", projectorDropout);
   }
 }

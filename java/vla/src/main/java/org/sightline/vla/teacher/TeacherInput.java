@@ -3,6 +3,7 @@ package org.sightline.vla.teacher;
 import static org.bytedeco.pytorch.global.torch.tensor;
 import static org.bytedeco.pytorch.global.torch.upsample_bilinear2d;
 
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.binding.Scopes;
@@ -39,8 +40,10 @@ final class TeacherInput implements AutoCloseable {
       scales[c] = (float) (TeacherConfig.POLICY_STD.get(c) / std);
       shifts[c] = (float) ((TeacherConfig.POLICY_MEAN.get(c) - config.mean().get(c)) / std);
     }
-    scale = Scopes.own(Scopes.scoped(() -> tensor(scales).view(3, 1, 1)));
-    shift = Scopes.own(Scopes.scoped(() -> tensor(shifts).view(3, 1, 1)));
+    try (PointerScope scope = new PointerScope()) {
+      scale = Scopes.own(tensor(scales).view(3, 1, 1));
+      shift = Scopes.own(tensor(shifts).view(3, 1, 1));
+    }
   }
 
   /** [B,3,size,size] in fp32 for policy pixels [B,6,H,W]. */
