@@ -61,7 +61,18 @@ class LossArgs(c.Structure):
 class Linear(c.Structure):
     _fields_ = [(name, c.POINTER(Tensor)) for name in ("weight", "bias", "a", "b")] + [
         ("scale", c.c_double), ("dropout_seed", c.c_uint64)] + [
-        (name, c.POINTER(Tensor)) for name in ("y", "s", "dy", "da", "db")]
+        (name, c.POINTER(Tensor)) for name in ("y", "s", "grad_y", "grad_a", "grad_b")]
+
+
+class LoraArgs(c.Structure):
+    _fields_ = [("x", c.POINTER(Tensor)), ("linears", c.POINTER(Linear)), ("count", c.c_int64),
+                ("dropout", c.c_double), ("grad_x", c.POINTER(Tensor)),
+                ("accumulate_x", c.c_int32), ("accumulate_weights", c.c_int32)]
+
+
+class LoraMergeArgs(c.Structure):
+    _fields_ = [(name, c.POINTER(Tensor)) for name in ("weight", "a", "b")] + [
+        ("scale", c.c_double), ("rounding", c.c_int32), ("seed", c.c_uint64)]
 
 
 class AdamwParam(c.Structure):
@@ -97,13 +108,8 @@ def _load():
     lib.sl_version.restype = c.c_char_p
     lib.sl_alignment_destroy.restype = None
     lib.sl_adamw_destroy.restype = None
-    # Doubles and 64-bit counts by value.
-    p, d, i32, i64, u64 = c.c_void_p, c.c_double, c.c_int32, c.c_int64, c.c_uint64
-    lib.sl_lora_forward.argtypes = [p, p, d, p, i64]
-    lib.sl_lora_backward.argtypes = [p, p, d, p, i64, p, i32, i32]
-    lib.sl_lora_delta.argtypes = [p, p, d, p]
-    for merge in (lib.sl_lora_merge, lib.sl_lora_unmerge):
-        merge.argtypes = [p, p, p, p, d, i32, u64]
+    # 64-bit counts by value.
+    p, i64 = c.c_void_p, c.c_int64
     lib.sl_adamw_create.argtypes = [p, i64, p]
     lib.sl_adamw_get_steps.argtypes = [p, p, i64]
     return lib
@@ -196,38 +202,35 @@ def context(stream=None):
 
 class Lora:
     """One prepared call over several linears; each a dict of a, b, scale and, as they are wanted,
-    weight, bias, seed, y, s, dy, da, db."""
+    weight, bias, seed, y, s, dy, da, db. Without a weight the forward pass adds to y."""
 
     def __init__(self, x, linears, dropout=0.0, dx=None, accumulate_dx=False,
                  accumulate_weights=False):
         self.keep = []
-        self.x, self.dx = view(x, self.keep), view(dx, self.keep)
-        self.array = (Linear * len(linears))()
-        for out, given in zip(self.array, linears):
+        array = (Linear * len(linears))()
+        for out, given in zip(array, linears):
             out.scale, out.dropout_seed = given["scale"], given.get("seed", 0)
             for name in ("weight", "bias", "a", "b", "y", "s", "dy", "da", "db"):
                 tensor = view(given.get(name), self.keep)
                 if tensor is not None:
-                    setattr(out, name, tensor)
-        self.dropout, self.flags = dropout, (int(accumulate_dx), int(accumulate_weights))
+                    setattr(out, name.replace("d", "grad_") if name[0] == "d" else name, tensor)
+        self.args = LoraArgs(x=view(x, self.keep), linears=array, count=len(array),
+                             dropout=dropout, grad_x=view(dx, self.keep),
+                             accumulate_x=int(accumulate_dx),
+                             accumulate_weights=int(accumulate_weights))
 
     def forward(self, stream=None):
-        check(LIB.sl_lora_forward(c.byref(context(stream)), self.x, self.dropout, self.array,
-                                  len(self.array)))
+        check(LIB.sl_lora_forward(c.byref(context(stream)), c.byref(self.args)))
 
     def backward(self, stream=None):
-        check(LIB.sl_lora_backward(c.byref(context(stream)), self.x, self.dropout, self.array,
-                                   len(self.array), self.dx, *self.flags))
-
-    def delta(self, stream=None):
-        check(LIB.sl_lora_delta(c.byref(context(stream)), self.x, self.dropout, self.array))
+        check(LIB.sl_lora_backward(c.byref(context(stream)), c.byref(self.args)))
 
 
-def lora_merge(weight, a, b, scale, stochastic=False, seed=0, undo=False):
+def lora_merge(weight, a, b, scale, stochastic=False, seed=0):
     keep = []
-    function = LIB.sl_lora_unmerge if undo else LIB.sl_lora_merge
-    check(function(c.byref(context()), view(weight, keep), view(a, keep), view(b, keep), scale,
-                   int(stochastic), seed))
+    args = LoraMergeArgs(view(weight, keep), view(a, keep), view(b, keep), scale, int(stochastic),
+                         seed)
+    check(LIB.sl_lora_merge(c.byref(context()), c.byref(args)))
 
 
 class AdamW:

@@ -131,9 +131,10 @@ int main(void) {
                                  .scale = 2.0,
                                  .y = &h->tensor,
                                  .s = &s->tensor,
-                                 .dy = &dh->tensor,
-                                 .da = &da->tensor,
-                                 .db = &db->tensor};
+                                 .grad_y = &dh->tensor,
+                                 .grad_a = &da->tensor,
+                                 .grad_b = &db->tensor};
+  const sl_lora_args lora = {.x = &x->tensor, .linears = &linear, .count = 1};
   const sl_alignment_args align = {.hidden = &h->tensor,
                                    .teacher = &teacher->tensor,
                                    .loss = &loss->tensor,
@@ -163,9 +164,9 @@ int main(void) {
 
   float before = 0;
   for (int i = 0; i < kSteps; ++i) {
-    check(sl_lora_forward(NULL, &x->tensor, 0, &linear, 1));
+    check(sl_lora_forward(NULL, &lora));
     check(sl_alignment_loss(alignment, NULL, &align));
-    check(sl_lora_backward(NULL, &x->tensor, 0, &linear, 1, NULL, 0, 0));
+    check(sl_lora_backward(NULL, &lora));
     check(sl_adamw_step(optimizer, NULL, &step));
     if (i == 0) before = first(loss);
     if (i % 25 == 0)
@@ -173,12 +174,14 @@ int main(void) {
   }
 
   /* Merged into W, the adapter costs nothing: the plain layer has the trained loss. */
-  check(sl_lora_forward(NULL, &x->tensor, 0, &linear, 1));
+  check(sl_lora_forward(NULL, &lora));
   if (evaluate(alignment, h, teacher, loss, dh) != 0) return 1;
   const float trained = first(loss);
-  check(sl_lora_merge(NULL, &w->tensor, &a->tensor, &b->tensor, linear.scale, SL_ROUND_NEAREST, 0));
+  const sl_lora_merge_args merge = {
+      .weight = &w->tensor, .a = &a->tensor, .b = &b->tensor, .scale = linear.scale};
+  check(sl_lora_merge(NULL, &merge));
   for (int64_t i = 0; i < b->count; ++i) ((float*)b->tensor.data)[i] = 0;
-  check(sl_lora_forward(NULL, &x->tensor, 0, &linear, 1));
+  check(sl_lora_forward(NULL, &lora));
   if (evaluate(alignment, h, teacher, loss, dh) != 0) return 1;
   printf("loss %+.4f before, %+.4f after training, %+.4f merged\n", before, trained, first(loss));
 

@@ -41,6 +41,13 @@
 extern "C" {
 #endif
 
+/* Versions, of this header and of sl_version(). MAJOR changes where a program built against the old
+ * header would break: a function went or takes other arguments, a struct's layout or a constant's
+ * value changed, something means something else. MINOR changes where functions, structs or constants
+ * came: a program runs with any library of its MAJOR whose MINOR is its own or later. Structs are
+ * never made longer; what needs more gets a struct of its own. PATCH changes nothing here. Before
+ * 1.0 a change of MINOR counts as one of MAJOR. Not covered is what a comment calls experimental: it
+ * may change with any version. */
 #define SL_VERSION_MAJOR 0
 #define SL_VERSION_MINOR 1
 #define SL_VERSION_PATCH 0
@@ -70,8 +77,8 @@ typedef struct sl_device {
 
 typedef struct sl_dtype {
   uint8_t code;   /* sl_dtype_code */
-  uint8_t bits;   /* 32 or 16; SL_FLOAT of 16 bits (half) on CUDA only, SL_UNSUPPORTED elsewhere;
-                     SL_INT of 16 bits where a text says so */
+  uint8_t bits;   /* 32 or 16; SL_FLOAT of 16 bits (half, experimental) on CUDA only, SL_UNSUPPORTED
+                     elsewhere; SL_INT of 16 bits where a text says so */
   uint16_t lanes; /* 1 */
 } sl_dtype;
 
@@ -92,7 +99,8 @@ typedef struct sl_tensor {
  * is in memory is never rounded, nor are operands of 16 bits. */
 typedef enum sl_fp32_precision { SL_FP32_IEEE = 0, SL_FP32_TF32 = 1 } sl_fp32_precision;
 
-/* Where and how a call executes. A NULL context means all defaults. On the CPU the library's own
+/* Where and how a call executes. What computes takes its handle, if it has one, a context and its
+ * arguments in a struct; a NULL context means all defaults. On the CPU the library's own
  * scratch is a cache of the calling thread, which grows to the largest request and is freed when
  * the thread ends; on CUDA a cache of the stream: a repeated call allocates nothing.
  *
@@ -224,43 +232,53 @@ typedef struct sl_lora_linear {
   sl_tensor* s; /* [M,r] fp32, contiguous: receives drop(x) A^T for the backward pass; or NULL.
                    In the backward pass an input: what the forward pass left there; or NULL */
 
-  /* backward: input gradient and outputs, each output may be NULL */
-  const sl_tensor* dy; /* [..., N], dtype of x */
-  sl_tensor* da;       /* [r,K] gradient of a, fp32 or bf16 */
-  sl_tensor* db;       /* [N,r] gradient of b, dtype of da */
+  /* backward: the gradient of y, and those asked for, each NULL if not */
+  const sl_tensor* grad_y; /* [..., N], dtype of x */
+  sl_tensor* grad_a;       /* [r,K], fp32 or bf16 */
+  sl_tensor* grad_b;       /* [N,r], dtype of grad_a */
 } sl_lora_linear;
 
-/* Several linears that share the input x (q, k, v; gate, up), 1 to 64, run as one call. Reads x
- * once for all adapters that have the same mask. `y` and, if given, `s` of each linear are written.
- * x is fp32 or bf16; products run in x's dtype with fp32 sums, so a weight or adapter of the other
- * dtype is rounded to x's, block by block. */
-SL_API sl_status sl_lora_forward(const sl_context* context, const sl_tensor* x, double dropout,
-                                 const sl_lora_linear* linears, int64_t count);
+/* Several linears that share the input x (q, k, v; gate, up) run as one call. */
+typedef struct sl_lora_args {
+  const sl_tensor* x; /* [..., K] fp32 or bf16 */
+  const sl_lora_linear* linears;
+  int64_t count;  /* of linears, 1 to 64 */
+  double dropout; /* probability in [0, 1) */
 
-/* dx = sum_i dy_i W_i + drop'(scale_i dy_i B_i A_i), da_i = scale_i (dy_i B_i)^T drop(x),
- * db_i = scale_i dy_i^T s_i. Where `s` is NULL it is computed again from x if db is asked for.
- * Where `weight` is NULL, dx gets the adapter's part alone. With M = 0, da and db are zeros (or
- * kept, where they are accumulated). */
-SL_API sl_status sl_lora_backward(const sl_context* context, const sl_tensor* x, double dropout,
-                                  const sl_lora_linear* linears, int64_t count,
-                                  sl_tensor* dx /* [...,K], dtype of x, or NULL */,
-                                  int32_t accumulate_dx, int32_t accumulate_weights);
+  /* backward */
+  sl_tensor* grad_x;          /* [..., K], dtype of x, or NULL */
+  int32_t accumulate_x;       /* 1: add to grad_x; 0: write it */
+  int32_t accumulate_weights; /* 1: add to grad_a and grad_b; 0: write them */
+} sl_lora_args;
 
-/* y += scale (drop(x) A^T) B^T in one pass over y; `weight` and `bias` must be NULL. */
-SL_API sl_status sl_lora_delta(const sl_context* context, const sl_tensor* x, double dropout,
-                               const sl_lora_linear* linear);
+/* Reads x once for all adapters that have the same mask. `y` and, if given, `s` of each linear are
+ * written. Without a weight one pass over y adds the adapter to it. Products run in x's dtype with
+ * fp32 sums, so a weight or adapter of the other dtype is rounded to x's, block by block. */
+SL_API sl_status sl_lora_forward(const sl_context* context, const sl_lora_args* args);
+
+/* grad_x = sum_i grad_y_i W_i + drop'(scale_i grad_y_i B_i A_i),
+ * grad_a_i = scale_i (grad_y_i B_i)^T drop(x), grad_b_i = scale_i grad_y_i^T s_i. Where `s` is NULL
+ * it is computed again from x if grad_b is asked for. Where `weight` is NULL, grad_x gets the
+ * adapter's part alone. With M = 0, grad_a and grad_b are zeros (or kept, where they are
+ * accumulated). */
+SL_API sl_status sl_lora_backward(const sl_context* context, const sl_lora_args* args);
 
 typedef enum sl_rounding { SL_ROUND_NEAREST = 0, SL_ROUND_STOCHASTIC = 1 } sl_rounding;
 
-/* weight += scale B A (merge) or weight -= scale B A (unmerge), in place. `rounding` and `seed`
- * matter for a bf16 weight only: stochastic rounding goes up or down with the probability that
- * makes the expectation exact, by a random number that depends on (seed, row, column) alone. In
- * fp32 merge then unmerge restores within 2 ulp of the larger of |weight| and |weight + delta|; in
- * bf16 within 1 ulp of it with SL_ROUND_NEAREST. Keep a copy of the weight for an exact return. */
-SL_API sl_status sl_lora_merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
-                               const sl_tensor* b, double scale, int32_t rounding, uint64_t seed);
-SL_API sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
-                                 const sl_tensor* b, double scale, int32_t rounding, uint64_t seed);
+typedef struct sl_lora_merge_args {
+  sl_tensor* weight;  /* [N,K] fp32 or bf16 */
+  const sl_tensor* a; /* [r,K] fp32 or bf16 */
+  const sl_tensor* b; /* [N,r], dtype of a */
+  double scale;       /* that of the linear to merge; its negative to take the adapter out again */
+  int32_t rounding;   /* sl_rounding, for a bf16 weight only */
+  uint64_t seed;      /* of stochastic rounding */
+} sl_lora_merge_args;
+
+/* weight += scale B A, in place. Stochastic rounding goes up or down with the probability that makes
+ * the expectation exact, by a random number that depends on (seed, row, column) alone. In fp32
+ * merging and then taking out restores within 2 ulp of the larger of |weight| and |weight + delta|;
+ * in bf16 within 1 ulp of it with SL_ROUND_NEAREST. Keep a copy of the weight for an exact return. */
+SL_API sl_status sl_lora_merge(const sl_context* context, const sl_lora_merge_args* args);
 
 /* ---- AdamW ------------------------------------------------------------------------------------
  * Loshchilov & Hutter, arXiv 1711.05101, in PyTorch's order of operations:
@@ -283,7 +301,8 @@ typedef struct sl_adamw_param {
   sl_tensor* exp_avg;    /* m: fp32, same shape, contiguous */
   sl_tensor* exp_avg_sq; /* v: fp32, same shape, contiguous */
   sl_tensor* master;     /* fp32 master copy of a bf16 param, same shape; NULL: none */
-  sl_tensor* remainder;  /* int16, same shape, contiguous, in place of a master; NULL: none */
+  sl_tensor* remainder;  /* int16, same shape, contiguous, in place of a master; NULL: none;
+                            experimental */
   int32_t group;         /* index into sl_adamw_step_args.groups, below 2^20 */
 } sl_adamw_param;
 
@@ -309,7 +328,7 @@ typedef struct sl_adamw_step_args {
   int32_t group_count;
   const sl_tensor* lr;    /* [group_count] fp32 on the parameters' device, in place of the groups'
                              lr: read, unchecked, when the step executes, so that a captured graph
-                             follows what is written there; NULL: the groups' */
+                             follows what is written there; NULL: the groups'. Experimental */
   double grad_scale;      /* finite, multiplies every gradient first; 1, or 1 / accumulated steps */
   double max_grad_norm;   /* > 0: clip the global 2-norm as torch's clip_grad_norm_, by the factor
                              min(1, max_grad_norm / (norm + 1e-6)); 0: no clipping */

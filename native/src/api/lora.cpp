@@ -54,14 +54,14 @@ int64_t row_count(const sl_tensor& x) {
 }
 
 // What forward and backward share but for the linears themselves.
-sl_status check_call(const sl_context* context, const sl_tensor* x, double dropout,
-                     const sl_lora_linear* linears, int64_t count) {
+sl_status check_call(const sl_context* context, const sl_lora_args* args) {
   SL_TRY(check_context(context));
-  SL_TRY(check_matrix({"x"}, x, 1, 3, "[...,K]"));
-  SL_TRY(check_dim_positive({"x"}, *x, x->ndim - 1));
-  SL_TRY(check_probability({"dropout"}, dropout));
-  SL_TRY(check_count(count));
-  return check_pointer({kLinears}, linears);
+  SL_TRY(check_pointer({"args"}, args));
+  SL_TRY(check_matrix({"x"}, args->x, 1, 3, "[...,K]"));
+  SL_TRY(check_dim_positive({"x"}, *args->x, args->x->ndim - 1));
+  SL_TRY(check_probability({"dropout"}, args->dropout));
+  SL_TRY(check_count(args->count));
+  return check_pointer({kLinears}, args->linears);
 }
 
 // Of each linear: weight, bias, a, b, scale and s.
@@ -104,11 +104,35 @@ sl_status check_gradient(const Arg& arg, const sl_tensor* gradient, const sl_ten
   return check_same_device(arg, *gradient, device, "x");
 }
 
-void read_parameters(OverlapCheck& overlap, const sl_lora_linear& linear, int64_t i) {
-  overlap.read(arg("weight", i), linear.weight);
-  overlap.read(arg("bias", i), linear.bias);
-  overlap.read(arg("a", i), linear.a);
-  overlap.read(arg("b", i), linear.b);
+sl_status check_gradients(const sl_tensor& x, const sl_lora_linear& linear, int64_t i) {
+  SL_TRY(check_rows_like_x(arg("grad_y", i), linear.grad_y, x, linear.b->shape[0], "rows of b"));
+  SL_TRY(check_gradient(arg("grad_a", i), linear.grad_a, *linear.a, "a", x.device));
+  SL_TRY(check_gradient(arg("grad_b", i), linear.grad_b, *linear.b, "b", x.device));
+  if (linear.grad_a == nullptr || linear.grad_b == nullptr) return SL_OK;
+  return check_same_dtype(arg("grad_b", i), *linear.grad_b, *linear.grad_a, "grad_a");
+}
+
+sl_status check_overlap(const sl_lora_args& args, bool backward) {
+  OverlapCheck overlap;
+  overlap.read({"x"}, args.x);
+  if (backward) overlap.write({"grad_x"}, args.grad_x);
+  for (int64_t i = 0; i < args.count; ++i) {
+    const sl_lora_linear& linear = args.linears[i];
+    overlap.read(arg("weight", i), linear.weight);
+    overlap.read(arg("bias", i), linear.bias);
+    overlap.read(arg("a", i), linear.a);
+    overlap.read(arg("b", i), linear.b);
+    if (backward) {
+      overlap.read(arg("grad_y", i), linear.grad_y);
+      overlap.read(arg("s", i), linear.s);
+      overlap.write(arg("grad_a", i), linear.grad_a);
+      overlap.write(arg("grad_b", i), linear.grad_b);
+    } else {
+      overlap.write(arg("y", i), linear.y);
+      overlap.write(arg("s", i), linear.s);
+    }
+  }
+  return overlap.run();
 }
 
 // Kept by the thread, so that a repeated call allocates nothing.
@@ -118,7 +142,7 @@ std::vector<LoraViews>& view_storage(int64_t count) {
   return views;
 }
 
-LoraViews parameters_of(const sl_lora_linear& linear) {
+LoraViews views_of(const sl_lora_linear& linear, bool backward) {
   LoraViews views{};
   views.weight = view2(linear.weight);
   views.bias = view2(linear.bias);
@@ -127,106 +151,66 @@ LoraViews parameters_of(const sl_lora_linear& linear) {
   views.scale = static_cast<float>(linear.scale);
   views.dropout_seed = linear.dropout_seed;
   views.s = view2(linear.s);
+  if (backward) {
+    views.dy = view3(linear.grad_y);
+    views.da = view2(linear.grad_a);
+    views.db = view2(linear.grad_b);
+  } else {
+    views.y = view3(linear.y);
+  }
   return views;
 }
 
-LoraCall call_of(const sl_tensor* x, double dropout, const std::vector<LoraViews>& views) {
-  LoraCall call{};
-  call.x = view3(x);
-  call.dropout = static_cast<float>(dropout);
-  call.linears = views.data();
-  call.count = static_cast<int64_t>(views.size());
-  return call;
-}
-
-sl_status forward(const sl_context* context, const sl_tensor* x, double dropout,
-                  const sl_lora_linear* linears, int64_t count) {
-  SL_TRY(check_call(context, x, dropout, linears, count));
-  for (int64_t i = 0; i < count; ++i) {
-    SL_TRY(check_linear(*x, linears[i], i));
-    SL_TRY(check_rows_like_x(arg("y", i), linears[i].y, *x, linears[i].b->shape[0], "rows of b"));
+// The forward pass or the backward one.
+sl_status run(const sl_context* context, const sl_lora_args* args, bool backward) {
+  SL_TRY(check_call(context, args));
+  const sl_tensor& x = *args->x;
+  for (int64_t i = 0; i < args->count; ++i) {
+    const sl_lora_linear& linear = args->linears[i];
+    SL_TRY(check_linear(x, linear, i));
+    SL_TRY(backward ? check_gradients(x, linear, i)
+                    : check_rows_like_x(arg("y", i), linear.y, x, linear.b->shape[0], "rows of b"));
   }
-  OverlapCheck overlap;
-  overlap.read({"x"}, x);
-  for (int64_t i = 0; i < count; ++i) {
-    read_parameters(overlap, linears[i], i);
-    overlap.write(arg("y", i), linears[i].y);
-    overlap.write(arg("s", i), linears[i].s);
-  }
-  SL_TRY(overlap.run());
-  const Backend* backend = nullptr;
-  SL_TRY(find_backend(x->device, &backend));
-
-  std::vector<LoraViews>& views = view_storage(count);
-  for (int64_t i = 0; i < count; ++i) {
-    views[i] = parameters_of(linears[i]);
-    views[i].y = view3(linears[i].y);
-  }
-  const LoraCall call = call_of(x, dropout, views);
-  return in_context(context,
-                    [&](const sl_context& used) { return backend->lora_forward(used, call); });
-}
-
-sl_status backward(const sl_context* context, const sl_tensor* x, double dropout,
-                   const sl_lora_linear* linears, int64_t count, sl_tensor* dx,
-                   int32_t accumulate_dx, int32_t accumulate_weights) {
-  SL_TRY(check_call(context, x, dropout, linears, count));
-  for (int64_t i = 0; i < count; ++i) {
-    const sl_lora_linear& linear = linears[i];
-    SL_TRY(check_linear(*x, linear, i));
-    SL_TRY(check_rows_like_x(arg("dy", i), linear.dy, *x, linear.b->shape[0], "rows of b"));
-    SL_TRY(check_gradient(arg("da", i), linear.da, *linear.a, "a", x->device));
-    SL_TRY(check_gradient(arg("db", i), linear.db, *linear.b, "b", x->device));
-    if (linear.da != nullptr && linear.db != nullptr) {
-      SL_TRY(check_same_dtype(arg("db", i), *linear.db, *linear.da, "da"));
+  if (backward) {
+    if (args->grad_x != nullptr) {
+      SL_TRY(check_rows_like_x({"grad_x"}, args->grad_x, x, x.shape[x.ndim - 1], "columns of x"));
     }
+    SL_TRY(check_flag({"accumulate_x"}, args->accumulate_x));
+    SL_TRY(check_flag({"accumulate_weights"}, args->accumulate_weights));
   }
-  if (dx != nullptr) {
-    SL_TRY(check_rows_like_x({"dx"}, dx, *x, x->shape[x->ndim - 1], "columns of x"));
-  }
-  SL_TRY(check_flag({"accumulate_dx"}, accumulate_dx));
-  SL_TRY(check_flag({"accumulate_weights"}, accumulate_weights));
-  OverlapCheck overlap;
-  overlap.read({"x"}, x);
-  overlap.write({"dx"}, dx);
-  for (int64_t i = 0; i < count; ++i) {
-    read_parameters(overlap, linears[i], i);
-    overlap.read(arg("dy", i), linears[i].dy);
-    overlap.read(arg("s", i), linears[i].s);
-    overlap.write(arg("da", i), linears[i].da);
-    overlap.write(arg("db", i), linears[i].db);
-  }
-  SL_TRY(overlap.run());
+  SL_TRY(check_overlap(*args, backward));
   const Backend* backend = nullptr;
-  SL_TRY(find_backend(x->device, &backend));
+  SL_TRY(find_backend(x.device, &backend));
 
-  std::vector<LoraViews>& views = view_storage(count);
-  for (int64_t i = 0; i < count; ++i) {
-    views[i] = parameters_of(linears[i]);
-    views[i].dy = view3(linears[i].dy);
-    views[i].da = view2(linears[i].da);
-    views[i].db = view2(linears[i].db);
+  std::vector<LoraViews>& views = view_storage(args->count);
+  for (int64_t i = 0; i < args->count; ++i) views[i] = views_of(args->linears[i], backward);
+  LoraCall call{};
+  call.x = view3(&x);
+  call.dropout = static_cast<float>(args->dropout);
+  call.linears = views.data();
+  call.count = args->count;
+  if (backward) {
+    call.dx = view3(args->grad_x);
+    call.accumulate_dx = args->accumulate_x == 1;
+    call.accumulate_weights = args->accumulate_weights == 1;
   }
-  LoraCall call = call_of(x, dropout, views);
-  call.dx = view3(dx);
-  call.accumulate_dx = accumulate_dx == 1;
-  call.accumulate_weights = accumulate_weights == 1;
-  return in_context(context,
-                    [&](const sl_context& used) { return backend->lora_backward(used, call); });
+  const auto function = backward ? backend->lora_backward : backend->lora_forward;
+  return in_context(context, [&](const sl_context& used) { return function(used, call); });
 }
 
-sl_status merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
-                const sl_tensor* b, double scale, int32_t rounding, uint64_t seed, float sign) {
+sl_status merge(const sl_context* context, const sl_lora_merge_args* args) {
   SL_TRY(check_context(context));
+  SL_TRY(check_pointer({"args"}, args));
+  const sl_tensor *weight = args->weight, *a = args->a, *b = args->b;
   SL_TRY(check_matrix({"weight"}, weight, 2, 2, "[N,K]"));
   SL_TRY(check_dim_positive({"weight"}, *weight, 0));
   SL_TRY(check_dim_positive({"weight"}, *weight, 1));
   SL_TRY(check_adapter({"a"}, a, {"b"}, b, weight->shape[1], "columns of weight", weight->device,
                        "weight"));
   SL_TRY(check_dim({"b"}, *b, 0, weight->shape[0], "rows of weight"));
-  SL_TRY(check_finite({"scale"}, scale));
-  if (rounding != SL_ROUND_NEAREST && rounding != SL_ROUND_STOCHASTIC) {
-    return invalid({"rounding"}, "%d, expected %d (nearest) or %d (stochastic)", rounding,
+  SL_TRY(check_finite({"scale"}, args->scale));
+  if (args->rounding != SL_ROUND_NEAREST && args->rounding != SL_ROUND_STOCHASTIC) {
+    return invalid({"rounding"}, "%d, expected %d (nearest) or %d (stochastic)", args->rounding,
                    SL_ROUND_NEAREST, SL_ROUND_STOCHASTIC);
   }
   OverlapCheck overlap;
@@ -240,50 +224,23 @@ sl_status merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a
   call.weight = view2(weight);
   call.a = view2(a);
   call.b = view2(b);
-  call.scale = sign * static_cast<float>(scale);
-  call.stochastic = rounding == SL_ROUND_STOCHASTIC;
-  call.seed = seed;
+  call.scale = static_cast<float>(args->scale);
+  call.stochastic = args->rounding == SL_ROUND_STOCHASTIC;
+  call.seed = args->seed;
   return in_context(context,
                     [&](const sl_context& used) { return backend->lora_merge(used, call); });
 }
 
 }  // namespace
 
-sl_status sl_lora_forward(const sl_context* context, const sl_tensor* x, double dropout,
-                          const sl_lora_linear* linears, int64_t count) {
-  return guarded("sl_lora_forward", [&] { return forward(context, x, dropout, linears, count); });
+sl_status sl_lora_forward(const sl_context* context, const sl_lora_args* args) {
+  return guarded("sl_lora_forward", [&] { return run(context, args, false); });
 }
 
-sl_status sl_lora_backward(const sl_context* context, const sl_tensor* x, double dropout,
-                           const sl_lora_linear* linears, int64_t count, sl_tensor* dx,
-                           int32_t accumulate_dx, int32_t accumulate_weights) {
-  return guarded("sl_lora_backward", [&] {
-    return backward(context, x, dropout, linears, count, dx, accumulate_dx, accumulate_weights);
-  });
+sl_status sl_lora_backward(const sl_context* context, const sl_lora_args* args) {
+  return guarded("sl_lora_backward", [&] { return run(context, args, true); });
 }
 
-sl_status sl_lora_delta(const sl_context* context, const sl_tensor* x, double dropout,
-                        const sl_lora_linear* linear) {
-  return guarded("sl_lora_delta", [&] {
-    SL_TRY(check_pointer({"linear"}, linear));
-    if (linear->weight != nullptr) {
-      return invalid({"weight", "linear"}, "given, expected NULL (the base product is in y)");
-    }
-    if (linear->bias != nullptr) {
-      return invalid({"bias", "linear"}, "given, expected NULL (the base product is in y)");
-    }
-    return forward(context, x, dropout, linear, 1);
-  });
-}
-
-sl_status sl_lora_merge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
-                        const sl_tensor* b, double scale, int32_t rounding, uint64_t seed) {
-  return guarded("sl_lora_merge",
-                 [&] { return merge(context, weight, a, b, scale, rounding, seed, 1.f); });
-}
-
-sl_status sl_lora_unmerge(const sl_context* context, sl_tensor* weight, const sl_tensor* a,
-                          const sl_tensor* b, double scale, int32_t rounding, uint64_t seed) {
-  return guarded("sl_lora_unmerge",
-                 [&] { return merge(context, weight, a, b, scale, rounding, seed, -1.f); });
+sl_status sl_lora_merge(const sl_context* context, const sl_lora_merge_args* args) {
+  return guarded("sl_lora_merge", [&] { return merge(context, args); });
 }

@@ -20,9 +20,9 @@ struct Linear {
     linear.dropout_seed = static_cast<uint64_t>(seed);
     linear.s = write(s, 4);
     linear.y = write(y, 5);
-    linear.dy = read(dy, 6);
-    linear.da = write(da, 7);
-    linear.db = write(db, 8);
+    linear.grad_y = read(dy, 6);
+    linear.grad_a = write(da, 7);
+    linear.grad_b = write(db, 8);
     return linear;
   }
 
@@ -82,17 +82,25 @@ struct Call {
     return structs;
   }
 
+  void run(decltype(&sl_lora_forward) function, const std::vector<sl_lora_linear>& structs,
+           sl_tensor* grad_x) {
+    const sl_tensor view = x.read_view();
+    sl_lora_args args{};
+    args.x = &view;
+    args.linears = structs.data();
+    args.count = static_cast<int64_t>(structs.size());
+    args.dropout = dropout;
+    args.grad_x = grad_x;
+    Context(x).run([&](const sl_context* context) { return function(context, &args); });
+  }
+
   void forward() {
     for (Linear& linear : linears) {
       if (!linear.y) linear.y = Tensor::empty(output_shape(x, linear.b), x.dtype(), x);
       linear.s = empty_s(x, linear.a);
     }
     const std::vector<sl_lora_linear> structs = c_structs();
-    const sl_tensor view = x.read_view();
-    Context(x).run([&](const sl_context* context) {
-      return sl_lora_forward(context, &view, dropout, structs.data(),
-                             static_cast<int64_t>(structs.size()));
-    });
+    run(sl_lora_forward, structs, nullptr);
   }
 
   // dx, or an empty tensor.
@@ -108,14 +116,9 @@ struct Call {
     Tensor dx = Tensor::empty(input_gradient ? x.shape() : std::vector<int64_t>{0}, x.dtype(), x);
     std::vector<sl_lora_linear> structs = c_structs();
     if (!adapter_gradients)
-      for (sl_lora_linear& linear : structs) linear.da = linear.db = nullptr;
-    const sl_tensor view = x.read_view();
+      for (sl_lora_linear& linear : structs) linear.grad_a = linear.grad_b = nullptr;
     sl_tensor dx_view = dx.write_view();
-    Context(x).run([&](const sl_context* context) {
-      return sl_lora_backward(context, &view, dropout, structs.data(),
-                              static_cast<int64_t>(structs.size()),
-                              input_gradient ? &dx_view : nullptr, 0, 0);
-    });
+    run(sl_lora_backward, structs, input_gradient ? &dx_view : nullptr);
     return dx;
   }
 };

@@ -1,29 +1,25 @@
-// torch.ops.sightline.lora_merge_ and lora_unmerge_: sl_lora_merge and its inverse on torch's
-// tensors.
+// torch.ops.sightline.lora_merge_ and lora_unmerge_: sl_lora_merge on torch's tensors.
 #include "torch/operators.h"
 #include "torch/values.h"
 
 namespace sightline::torch_ops {
 namespace {
 
-using Merge = decltype(&sl_lora_merge);
-
-void merge_with(Merge merge, StableValue* values) {
+void merge_by(double sign, StableValue* values) {
   Stack stack(values, "TTTfbi");
   Tensor weight = stack.tensor(), a = stack.tensor(), b = stack.tensor();
-  const double scale = stack.number();
-  const bool stochastic = stack.boolean();
-  const auto seed = static_cast<uint64_t>(stack.integer());
+  sl_lora_merge_args args{};
+  args.scale = sign * stack.number();
+  args.rounding = stack.boolean() ? SL_ROUND_STOCHASTIC : SL_ROUND_NEAREST;
+  args.seed = static_cast<uint64_t>(stack.integer());
   sl_tensor w = weight.write_view();
   const sl_tensor a_view = a.read_view(), b_view = b.read_view();
-  Context(weight).run([&](const sl_context* context) {
-    return merge(context, &w, &a_view, &b_view, scale,
-                 stochastic ? SL_ROUND_STOCHASTIC : SL_ROUND_NEAREST, seed);
-  });
+  args.weight = &w, args.a = &a_view, args.b = &b_view;
+  Context(weight).run([&](const sl_context* context) { return sl_lora_merge(context, &args); });
 }
 
-void merge(StableValue* values, uint64_t, uint64_t) { merge_with(sl_lora_merge, values); }
-void unmerge(StableValue* values, uint64_t, uint64_t) { merge_with(sl_lora_unmerge, values); }
+void merge(StableValue* values, uint64_t, uint64_t) { merge_by(1, values); }
+void unmerge(StableValue* values, uint64_t, uint64_t) { merge_by(-1, values); }
 
 }  // namespace
 

@@ -48,8 +48,7 @@ TEST(every_allocation_fails_once) {
                                             create,
                                             optimizer,
                                             step,
-                                            [] { return merge_call(8, false); },
-                                            [] { return merge_call(8, true); },
+                                            [] { return merge_call(8); },
                                             [] { return alignment_create_call(9, true); },
                                             [] { return alignment_update_call(9); }};
   int64_t failures = 0;

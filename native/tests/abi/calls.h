@@ -92,8 +92,8 @@ class Call {
   // The structs that the pointers live in.
   sl_context context{};
   uint64_t workspace_needed = 0;
-  const sl_tensor* x = nullptr;
-  sl_tensor* dx = nullptr;
+  sl_lora_args lora{};
+  sl_lora_merge_args merge{};
   std::vector<sl_lora_linear> linears;
   sl_projector weights{}, grad_weights{};
   sl_alignment_config config{};
@@ -104,7 +104,6 @@ class Call {
   std::vector<sl_adamw_group> groups;
   sl_adamw_step_args step_args{};
   sl_adamw* adamw = nullptr;
-  sl_tensor *weight = nullptr, *a = nullptr, *b = nullptr;
   std::function<void()> cleanup = [] {};
   ~Call() { cleanup(); }
 
@@ -148,15 +147,14 @@ inline CallPtr lora_call(uint64_t seed, const std::string& kind) {
   auto call = std::make_unique<Call>(seed);
   Call& c = *call;
   add_context(c);
-  static thread_local double dropout;
-  static thread_local int32_t accumulate_dx, accumulate_weights;
-  static thread_local int64_t count;
-  dropout = 0, accumulate_dx = 0, accumulate_weights = 1;
-  count = kind == "delta" ? 1 : 2;
-  c.linears.resize(static_cast<size_t>(count));
+  sl_lora_args& args = c.lora;
+  args.accumulate_weights = 1;
+  args.count = kind == "delta" ? 1 : 2;
+  c.linears.resize(static_cast<size_t>(args.count));
+  args.linears = c.linears.data();
   const bool backward = kind == "backward";
-  c.add("x", &c.x, {kB, kT, kK}, kFloat32);
-  for (int64_t i = 0; i < count; ++i) {
+  c.add("x", &args.x, {kB, kT, kK}, kFloat32);
+  for (int64_t i = 0; i < args.count; ++i) {
     sl_lora_linear& l = c.linears[i];
     const std::string p = "linears[" + std::to_string(i) + "].";
     if (kind != "delta") {
@@ -170,53 +168,44 @@ inline CallPtr lora_call(uint64_t seed, const std::string& kind) {
     c.add(p + "s", &l.s, {kB * kT, kR}, kFloat32, !backward);
     c.padded = true;
     if (backward) {
-      c.add(p + "dy", &l.dy, {kB, kT, kN}, kFloat32);
-      c.add(p + "da", &l.da, {kR, kK}, kFloat32, true);
-      c.add(p + "db", &l.db, {kN, kR}, kFloat32, true);
+      c.add(p + "grad_y", &l.grad_y, {kB, kT, kN}, kFloat32);
+      c.add(p + "grad_a", &l.grad_a, {kR, kK}, kFloat32, true);
+      c.add(p + "grad_b", &l.grad_b, {kN, kR}, kFloat32, true);
     } else {
       c.add(p + "y", &l.y, {kB, kT, kN}, kFloat32, true);
     }
     c.scalars.push_back([&l](Random& r) { l.scale = odd_double(r); });
   }
-  c.scalars.push_back([](Random& r) { dropout = odd_double(r); });
+  c.scalars.push_back([&args](Random& r) { args.dropout = odd_double(r); });
   if (kind != "delta") {
-    c.scalars.push_back([](Random& r) {
+    c.scalars.push_back([&args](Random& r) {
       const int64_t values[] = {0, -1, 65, INT64_MAX, INT64_MIN, 1};
-      count = values[r.below(std::size(values))];
+      args.count = values[r.below(std::size(values))];
     });
   }
-  if (kind == "forward") {
-    c.invoke = [&c] { return sl_lora_forward(&c.context, c.x, dropout, c.linears.data(), count); };
-  } else if (kind == "delta") {
-    c.invoke = [&c] { return sl_lora_delta(&c.context, c.x, dropout, c.linears.data()); };
-  } else {
-    c.add("dx", &c.dx, {kB, kT, kK}, kFloat32, true);
-    c.scalars.push_back([](Random& r) { accumulate_dx = odd_int(r); });
-    c.scalars.push_back([](Random& r) { accumulate_weights = odd_int(r); });
-    c.invoke = [&c] {
-      return sl_lora_backward(&c.context, c.x, dropout, c.linears.data(), count, c.dx,
-                              accumulate_dx, accumulate_weights);
-    };
+  if (backward) {
+    c.add("grad_x", &args.grad_x, {kB, kT, kK}, kFloat32, true);
+    c.scalars.push_back([&args](Random& r) { args.accumulate_x = odd_int(r); });
+    c.scalars.push_back([&args](Random& r) { args.accumulate_weights = odd_int(r); });
   }
+  c.invoke = [&c, backward] {
+    return (backward ? sl_lora_backward : sl_lora_forward)(&c.context, &c.lora);
+  };
   return call;
 }
 
-inline CallPtr merge_call(uint64_t seed, bool unmerge) {
+inline CallPtr merge_call(uint64_t seed) {
   auto call = std::make_unique<Call>(seed);
   Call& c = *call;
   add_context(c);
-  static thread_local double scale;
-  static thread_local int32_t rounding;
-  scale = 2, rounding = SL_ROUND_STOCHASTIC;
-  c.add("weight", &c.weight, {kN, kK}, kBFloat16, true);
-  c.add("a", &c.a, {kR, kK}, kFloat32);
-  c.add("b", &c.b, {kN, kR}, kFloat32);
-  c.scalars.push_back([](Random& r) { scale = odd_double(r); });
-  c.scalars.push_back([](Random& r) { rounding = odd_int(r); });
-  c.invoke = [&c, unmerge] {
-    return (unmerge ? sl_lora_unmerge : sl_lora_merge)(&c.context, c.weight, c.a, c.b, scale,
-                                                       rounding, 7);
-  };
+  sl_lora_merge_args& args = c.merge;
+  args.scale = 2, args.rounding = SL_ROUND_STOCHASTIC, args.seed = 7;
+  c.add("weight", &args.weight, {kN, kK}, kBFloat16, true);
+  c.add("a", &args.a, {kR, kK}, kFloat32);
+  c.add("b", &args.b, {kN, kR}, kFloat32);
+  c.scalars.push_back([&args](Random& r) { args.scale = odd_double(r); });
+  c.scalars.push_back([&args](Random& r) { args.rounding = odd_int(r); });
+  c.invoke = [&c] { return sl_lora_merge(&c.context, &c.merge); };
   return call;
 }
 

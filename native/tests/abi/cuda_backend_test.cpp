@@ -24,7 +24,7 @@ void check_unavailable() {
   CHECK(std::strlen(c.unavailability_cause) > 10);
   const std::function<CallPtr()> calls[] = {
       [] { return lora_call(1, "forward"); }, [] { return lora_call(1, "backward"); },
-      [] { return merge_call(1, false); },    [] { return alignment_create_call(1, false); },
+      [] { return merge_call(1); },           [] { return alignment_create_call(1, false); },
       [] { return adamw_create_call(1); },
   };
   for (const auto& make : calls) {
@@ -60,11 +60,11 @@ void test_fake() {
   call->move_to_cuda();
   CHECK_EQ(call->run(&kept), SL_UNSUPPORTED);
   CHECK(message_has("sl_lora_backward: no kernel for these arguments"));
-  call = merge_call(1, false);
+  call = merge_call(1);
   call->move_to_cuda();
   CHECK_EQ(call->run(&kept), SL_OUT_OF_MEMORY);
   CHECK(message_has("sl_lora_merge: out of memory"));
-  call = merge_call(1, false);
+  call = merge_call(1);
   call->move_to_cuda();
   for (const char* name : {"weight", "a", "b"}) call->at(name).device.id = 2;
   CHECK_EQ(call->run(&kept), SL_INVALID_ARGUMENT);

@@ -33,13 +33,13 @@ TEST(lora_shapes_that_do_not_fit_are_named) {
          [](Call& c) { c.at("linears[0].s").strides[0] = 3; });
   expect(forward(), "linears[1].a: device cuda:0, expected cpu:0 (the device of x)",
          [](Call& c) { c.at("linears[1].a").device.type = SL_CUDA; });
-  expect(backward(), "linears[0].dy: NULL", [](Call& c) { c.set_null("linears[0].dy"); });
-  expect(backward(), "linears[0].da: shape [2,4], expected [2,5] (the shape of a)",
-         [](Call& c) { c.at("linears[0].da").shape[1] = 4; });
-  expect(backward(), "linears[0].db: bfloat16, expected float32 (the dtype of da)",
-         [](Call& c) { c.at("linears[0].db").dtype = kBFloat16; });
-  expect(backward(), "dx: shape [2,3,4], expected last dimension 5 (columns of x)",
-         [](Call& c) { c.at("dx").shape[2] = 4; });
+  expect(backward(), "linears[0].grad_y: NULL", [](Call& c) { c.set_null("linears[0].grad_y"); });
+  expect(backward(), "linears[0].grad_a: shape [2,4], expected [2,5] (the shape of a)",
+         [](Call& c) { c.at("linears[0].grad_a").shape[1] = 4; });
+  expect(backward(), "linears[0].grad_b: bfloat16, expected float32 (the dtype of grad_a)",
+         [](Call& c) { c.at("linears[0].grad_b").dtype = kBFloat16; });
+  expect(backward(), "grad_x: shape [2,3,4], expected last dimension 5 (columns of x)",
+         [](Call& c) { c.at("grad_x").shape[2] = 4; });
 }
 
 // Rows repeated by stride 0 need no memory; scratch for them would.
@@ -52,7 +52,7 @@ TEST(extents_beyond_the_most_are_refused) {
   for (const int64_t size : {(int64_t{1} << 26) + 1, int64_t{1} << 50}) {
     expect(forward(), expected, [&](Call& c) { repeat(c, "x", 0, size); });
     expect(forward(), expected, [&](Call& c) { repeat(c, "linears[0].a", 0, size); });
-    expect(backward(), expected, [&](Call& c) { repeat(c, "linears[0].dy", 1, size); });
+    expect(backward(), expected, [&](Call& c) { repeat(c, "linears[0].grad_y", 1, size); });
     expect(loss(), expected, [&](Call& c) { repeat(c, "hidden", 1, size); });
     expect(create(), expected, [&](Call& c) { repeat(c, "weights.w1", 0, size); });
     expect(forward(), expected, [&](Call& c) { c.at("x").shape[2] = size; });
@@ -77,27 +77,27 @@ TEST(lora_numbers_out_of_range_are_named) {
   });
   CallPtr c = forward();
   for (double p : {-0.1, 1., 1 - 1e-12, static_cast<double>(NAN)}) {
-    CHECK_EQ(sl_lora_forward(nullptr, c->x, p, c->linears.data(), 2), SL_INVALID_ARGUMENT);
+    c->lora.dropout = p;
+    CHECK_EQ(c->invoke(), SL_INVALID_ARGUMENT);
     CHECK(message_has("dropout: ") && message_has("expected a probability in [0, 1)"));
   }
+  c->lora.dropout = 0;
   for (int64_t count : {int64_t{0}, int64_t{65}, INT64_MIN}) {
-    CHECK_EQ(sl_lora_forward(nullptr, c->x, 0, c->linears.data(), count), SL_INVALID_ARGUMENT);
+    c->lora.count = count;
+    CHECK_EQ(c->invoke(), SL_INVALID_ARGUMENT);
     CHECK(message_has("count: ") && message_has("expected 1 to 64"));
   }
-  CHECK_EQ(sl_lora_forward(nullptr, c->x, 0, nullptr, 2), SL_INVALID_ARGUMENT);
-  CHECK(message_has("linears: NULL"));
-  CHECK_EQ(sl_lora_delta(nullptr, c->x, 0, nullptr), SL_INVALID_ARGUMENT);
-  CHECK(message_has("linear: NULL"));
-  CHECK_EQ(sl_lora_delta(nullptr, c->x, 0, c->linears.data()), SL_INVALID_ARGUMENT);
-  CHECK(message_has("linear.weight: given, expected NULL"));
-  c = backward();
-  CHECK_EQ(sl_lora_backward(nullptr, c->x, 0, c->linears.data(), 2, c->dx, 2, 0),
-           SL_INVALID_ARGUMENT);
-  CHECK(message_has("accumulate_dx: 2, expected 0 or 1"));
-  c = merge_call(9, false);
-  CHECK_EQ(sl_lora_merge(nullptr, c->weight, c->a, c->b, 1, 2, 0), SL_INVALID_ARGUMENT);
-  CHECK(message_has("rounding: 2, expected 0 (nearest) or 1 (stochastic)"));
-  expect(merge_call(9, true), "b: shape [3,2], expected dimension 0 to be 4 (rows of weight)",
+  expect(forward(), "linears: NULL", [](Call& f) { f.lora.linears = nullptr; });
+  for (const auto null_args : {sl_lora_forward, sl_lora_backward}) {
+    CHECK_EQ(null_args(nullptr, nullptr), SL_INVALID_ARGUMENT);
+    CHECK(message_has("args: NULL"));
+  }
+  CHECK_EQ(sl_lora_merge(nullptr, nullptr), SL_INVALID_ARGUMENT);
+  CHECK(message_has("args: NULL"));
+  expect(backward(), "accumulate_x: 2, expected 0 or 1", [](Call& b) { b.lora.accumulate_x = 2; });
+  expect(merge_call(9), "rounding: 2, expected 0 (nearest) or 1 (stochastic)",
+         [](Call& m) { m.merge.rounding = 2; });
+  expect(merge_call(9), "b: shape [3,2], expected dimension 0 to be 4 (rows of weight)",
          [](Call& m) { m.at("b").shape[0] = 3; });
 }
 

@@ -64,8 +64,9 @@ TEST(outputs_that_overlap_are_refused) {
   expect(forward(), "linears[0].y: overlaps x in memory", onto("linears[0].y", "x"));
   expect(forward(), "linears[0].y: overlaps linears[1].y in memory",
          onto("linears[0].y", "linears[1].y"));
-  expect(backward(), "dx: overlaps linears[1].dy in memory", onto("dx", "linears[1].dy"));
-  expect(merge_call(1, false), "weight: overlaps b in memory", onto("weight", "b"));
+  expect(backward(), "grad_x: overlaps linears[1].grad_y in memory",
+         onto("grad_x", "linears[1].grad_y"));
+  expect(merge_call(1), "weight: overlaps b in memory", onto("weight", "b"));
   expect(step(), "overlaps params[1].param in memory", onto("grads[1]", "params[1].param"));
   expect(optimizer(), "params[0].exp_avg", onto("params[0].exp_avg_sq", "params[0].exp_avg"));
   expect(optimizer(), "overlaps params[1].", onto("params[1].remainder", "params[1].exp_avg"));

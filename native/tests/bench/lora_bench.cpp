@@ -1,5 +1,5 @@
 // Not a test: time of the LoRA calls beside their floor, the bare product with the base weight
-// (forward: y = x W^T, backward: dx = dy W), fp32 and bf16, interleaved. sl_lora_delta has none:
+// (forward: y = x W^T, backward: dx = dy W), fp32 and bf16, interleaved. the adapter alone has none:
 // its 2 r (K + N) FLOP a row outweigh the memory traffic, so it stands beside as many FMAs in a
 // loop.
 //   lora_bench [threads [rounds]]

@@ -95,25 +95,35 @@ struct LoraCase {
       linear.dropout_seed = l->seed;
       linear.y = l->y.get();
       linear.s = shape.keeps_s ? l->s.get() : nullptr;
-      linear.dy = l->dy.get();
-      linear.da = l->da.get();
-      linear.db = l->db.get();
+      linear.grad_y = l->dy.get();
+      linear.grad_a = l->da.get();
+      linear.grad_b = l->db.get();
       result.push_back(linear);
     }
     return result;
   }
+  sl_lora_args args_of(const std::vector<sl_lora_linear>& abi) {
+    sl_lora_args args{};
+    args.x = x.get();
+    args.linears = abi.data();
+    args.count = static_cast<int64_t>(abi.size());
+    args.dropout = shape.dropout;
+    args.grad_x = dx.get();
+    return args;
+  }
   sl_status forward() {
     context.num_threads = threads;
     const auto abi = abi_linears();
-    return sl_lora_forward(&context, x.get(), shape.dropout, abi.data(),
-                           static_cast<int64_t>(abi.size()));
+    const sl_lora_args args = args_of(abi);
+    return sl_lora_forward(&context, &args);
   }
-  sl_status backward(bool accumulate_dx = false, bool accumulate_weights = false) {
+  sl_status backward(bool accumulate_x = false, bool accumulate_weights = false) {
     context.num_threads = threads;
     const auto abi = abi_linears();
-    return sl_lora_backward(&context, x.get(), shape.dropout, abi.data(),
-                            static_cast<int64_t>(abi.size()), dx.get(), accumulate_dx,
-                            accumulate_weights);
+    sl_lora_args args = args_of(abi);
+    args.accumulate_x = accumulate_x;
+    args.accumulate_weights = accumulate_weights;
+    return sl_lora_backward(&context, &args);
   }
 
   // ---- fp64 reference ----

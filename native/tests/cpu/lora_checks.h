@@ -82,18 +82,18 @@ inline void check_missing_outputs(const LoraShape& shape, const std::vector<unsi
     CHECK_EQ(c.forward(), SL_OK);
     auto abi = c.abi_linears();
     for (unsigned i = 0; i < 3; ++i) {
-      if (!(wanted >> (1 + 2 * i) & 1)) abi[i].da = nullptr;
-      if (!(wanted >> (2 + 2 * i) & 1)) abi[i].db = nullptr;
+      if (!(wanted >> (1 + 2 * i) & 1)) abi[i].grad_a = nullptr;
+      if (!(wanted >> (2 + 2 * i) & 1)) abi[i].grad_b = nullptr;
       if (wanted % 3 == 0) abi[i].s = nullptr;
     }
-    CHECK_EQ(sl_lora_backward(nullptr, c.x.get(), 0, abi.data(), 3,
-                              wanted & 1 ? c.dx.get() : nullptr, 0, 0),
-             SL_OK);
+    sl_lora_args args = c.args_of(abi);
+    if (!(wanted & 1)) args.grad_x = nullptr;
+    CHECK_EQ(sl_lora_backward(nullptr, &args), SL_OK);
     const LoraCase fresh(shape, 11);
     CHECK(c.dx.bytes() == (wanted & 1 ? whole : fresh).dx.bytes());
     for (unsigned i = 0; i < 3; ++i) {
-      CHECK(c.linears[i]->da.bytes() == (abi[i].da ? whole : fresh).linears[i]->da.bytes());
-      CHECK(c.linears[i]->db.bytes() == (abi[i].db ? whole : fresh).linears[i]->db.bytes());
+      CHECK(c.linears[i]->da.bytes() == (abi[i].grad_a ? whole : fresh).linears[i]->da.bytes());
+      CHECK(c.linears[i]->db.bytes() == (abi[i].grad_b ? whole : fresh).linears[i]->db.bytes());
     }
   }
 }

@@ -66,9 +66,10 @@ std::unique_ptr<LoraCase> build(const Plan& plan, bool magnitude = false) {
 sl_status backward(LoraCase& c, const Plan& plan) {
   c.context.num_threads = c.threads;
   const auto abi = c.abi_linears();
-  return sl_lora_backward(&c.context, c.x.get(), plan.shape.dropout, abi.data(),
-                          static_cast<int64_t>(abi.size()), plan.want_dx ? c.dx.get() : nullptr,
-                          plan.accumulate, plan.accumulate);
+  sl_lora_args args = c.args_of(abi);
+  if (!plan.want_dx) args.grad_x = nullptr;
+  args.accumulate_x = args.accumulate_weights = plan.accumulate;
+  return sl_lora_backward(&c.context, &args);
 }
 
 // Roundings to bf16, of at most 2^-8 each: of a weight, of A, of S or T and of B, and of the

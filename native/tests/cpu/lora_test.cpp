@@ -190,8 +190,7 @@ TEST(delta_adds_the_adapter_alone) {
     shape.x = x;
     LoraCase c(shape, 12);
     const Vector before = c.linears[0]->y.values();
-    auto abi = c.abi_linears();
-    CHECK_EQ(sl_lora_delta(nullptr, c.x.get(), 0, abi.data()), SL_OK);
+    CHECK_EQ(c.forward(), SL_OK);
     CHECK_LE(relative_error(c.linears[0]->y.values(), c.y_of(*c.linears[0], before)), tolerance(x));
   }
 }
@@ -211,7 +210,8 @@ TEST(outputs_may_interleave_in_one_buffer) {
     abi[i].y = &slices[i];
   }
   CHECK_EQ(apart.forward(), SL_OK);
-  CHECK_EQ(sl_lora_forward(nullptr, fused.x.get(), 0, abi.data(), 3), SL_OK);
+  const sl_lora_args args = fused.args_of(abi);
+  CHECK_EQ(sl_lora_forward(nullptr, &args), SL_OK);
   for (int64_t row = 0; row < 50; ++row) {
     for (int64_t col = 0; col < 48; ++col) {
       CHECK_EQ(buffer.at(row, col), apart.linears[col / 16]->y.at(row, col % 16));
@@ -263,11 +263,13 @@ TEST(warm_calls_allocate_nothing) {
   shape.dropout = 0.1;
   LoraCase c(shape, 17);
   const auto abi = c.abi_linears();
+  sl_lora_args args = c.args_of(abi);
+  args.dropout = 0.1;
   size_t before = 0;
   for (int i = 0; i < 4; ++i) {
     if (i == 1) before = mallinfo2().uordblks;
-    CHECK_EQ(sl_lora_forward(nullptr, c.x.get(), 0.1, abi.data(), 2), SL_OK);
-    CHECK_EQ(sl_lora_backward(nullptr, c.x.get(), 0.1, abi.data(), 2, c.dx.get(), 0, 0), SL_OK);
+    CHECK_EQ(sl_lora_forward(nullptr, &args), SL_OK);
+    CHECK_EQ(sl_lora_backward(nullptr, &args), SL_OK);
   }
   CHECK_EQ(mallinfo2().uordblks, before);
 }

@@ -22,10 +22,14 @@ struct Case {
   sl_status merge(int32_t rounding = SL_ROUND_NEAREST, uint64_t seed = 0, int threads = 0) {
     sl_context context{};
     context.num_threads = threads;
-    return sl_lora_merge(&context, weight.get(), a.get(), b.get(), scale, rounding, seed);
+    return run(&context, scale, rounding, seed);
   }
   sl_status unmerge(int32_t rounding = SL_ROUND_NEAREST, uint64_t seed = 0) {
-    return sl_lora_unmerge(nullptr, weight.get(), a.get(), b.get(), scale, rounding, seed);
+    return run(nullptr, -scale, rounding, seed);
+  }
+  sl_status run(const sl_context* context, double by, int32_t rounding, uint64_t seed) {
+    const sl_lora_merge_args args{weight.get(), a.get(), b.get(), by, rounding, seed};
+    return sl_lora_merge(context, &args);
   }
   double delta(int64_t i, int64_t j) const {
     double sum = 0;

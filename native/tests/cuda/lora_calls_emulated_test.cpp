@@ -18,15 +18,17 @@ TEST(reads_of_dy_and_x) {
         LoraCase c(shape, 17);
         CHECK_EQ(c.forward(), SL_OK);
         auto abi = c.abi_linears();
-        if (!(wanted & 1)) abi[0].da = nullptr;
-        if (!(wanted & 2)) abi[0].db = nullptr;
+        if (!(wanted & 1)) abi[0].grad_a = nullptr;
+        if (!(wanted & 2)) abi[0].grad_b = nullptr;
         for (Tensor* watched : {&c.linears[0]->dy, &c.x}) {
           const auto begin = reinterpret_cast<uintptr_t>(watched->data());
           const int64_t bytes = watched->size() * sightline::element_size(type);
           emu::machine().watched_begin = begin;
           emu::machine().watched_end = begin + static_cast<uintptr_t>(bytes);
           emu::machine().watched_bytes = 0;
-          CHECK_EQ(sl_lora_backward(nullptr, c.x.get(), 0, abi.data(), 1, nullptr, 0, 0), SL_OK);
+          sl_lora_args args = c.args_of(abi);
+          args.grad_x = nullptr;
+          CHECK_EQ(sl_lora_backward(nullptr, &args), SL_OK);
           const bool of_dy = watched != &c.x;
           if (!of_dy && type == DType::kFloat32) continue;
           const int64_t reads = of_dy || (wanted & 1) ? (rank + most - 1) / most : 0;

@@ -14,7 +14,8 @@ TEST(merge_rounds_as_the_cpu_does) {
       Tensor weight({n, k}, type, 3), a({r, k}), b({n, r});
       weight.fill(random), a.fill(random), b.fill(random, 0.1);
       const Vector before = weight.values();
-      CHECK_EQ(sl_lora_merge(nullptr, weight.get(), a.get(), b.get(), 0.5, rounding, 77), SL_OK);
+      const sl_lora_merge_args args{weight.get(), a.get(), b.get(), 0.5, rounding, 77};
+      CHECK_EQ(sl_lora_merge(nullptr, &args), SL_OK);
       CHECK(weight.padding_is_intact());
       int64_t wrong = 0;
       for (int64_t i = 0; i < n; ++i) {
@@ -58,10 +59,11 @@ TEST(merge_then_unmerge_restores) {
         for (Tensor* t : {&weight, &a, &b}) t->raw().device = {SL_CUDA, 0};
         weight.fill(random), a.fill(random), b.fill(random, 0.1);
         const Vector before = weight.values();
-        CHECK_EQ(sl_lora_merge(nullptr, weight.get(), a.get(), b.get(), scale, rounding, 5), SL_OK);
+        sl_lora_merge_args args{weight.get(), a.get(), b.get(), scale, rounding, 5};
+        CHECK_EQ(sl_lora_merge(nullptr, &args), SL_OK);
         const Vector merged = weight.values();
-        CHECK_EQ(sl_lora_unmerge(nullptr, weight.get(), a.get(), b.get(), scale, rounding, 6),
-                 SL_OK);
+        args.scale = -scale, args.seed = 6;
+        CHECK_EQ(sl_lora_merge(nullptr, &args), SL_OK);
         CHECK(weight.padding_is_intact());
         int64_t beyond = 0, changed = 0;
         for (int64_t i = 0; i < n * k; ++i) {

@@ -39,19 +39,25 @@ def dl_tensor(array, versioned):
 
 
 def delta(library, tensors, scale):
-    """sl_lora_delta: y += scale (x A^T) B^T; tensors: y, x, a, b."""
+    """sl_lora_forward without a weight: y += scale (x A^T) B^T; tensors: y, x, a, b."""
 
     class Linear(ctypes.Structure):  # sl_lora_linear
         _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p),
                     ("a", ctypes.c_void_p), ("b", ctypes.c_void_p), ("scale", ctypes.c_double),
                     ("dropout_seed", ctypes.c_uint64), ("y", ctypes.c_void_p),
-                    ("s", ctypes.c_void_p), ("dy", ctypes.c_void_p), ("da", ctypes.c_void_p),
-                    ("db", ctypes.c_void_p)]
+                    ("s", ctypes.c_void_p), ("grad_y", ctypes.c_void_p),
+                    ("grad_a", ctypes.c_void_p), ("grad_b", ctypes.c_void_p)]
+
+    class Args(ctypes.Structure):  # sl_lora_args
+        _fields_ = [("x", ctypes.c_void_p), ("linears", ctypes.POINTER(Linear)),
+                    ("count", ctypes.c_int64), ("dropout", ctypes.c_double),
+                    ("grad_x", ctypes.c_void_p), ("accumulate_x", ctypes.c_int32),
+                    ("accumulate_weights", ctypes.c_int32)]
 
     y, x, a, b = (address for address, _ in tensors)
     linear = Linear(a=a, b=b, scale=scale, y=y)
-    status = library.sl_lora_delta(None, ctypes.c_void_p(x), ctypes.c_double(0),
-                                   ctypes.byref(linear))
+    args = Args(x=x, linears=ctypes.pointer(linear), count=1)
+    status = library.sl_lora_forward(None, ctypes.byref(args))
     return "" if status == 0 else library.sl_last_error().decode()
 
 

@@ -36,9 +36,9 @@ struct LoraTensors {
     linear.dropout_seed = static_cast<uint64_t>(seed);
     linear.y = views[4];
     linear.s = views[5];
-    linear.dy = views[6];
-    linear.da = views[7];
-    linear.db = views[8];
+    linear.grad_y = views[6];
+    linear.grad_a = views[7];
+    linear.grad_b = views[8];
     return linear;
   }
 };
@@ -51,6 +51,20 @@ inline std::vector<sl_lora_linear> c_structs(std::vector<LoraTensors>& linears,
     structs.push_back(linears[i].c_struct(scales[i], seeds[i]));
   }
   return structs;
+}
+
+inline void run(decltype(&sl_lora_forward) function, const torch::Tensor& x,
+                const std::vector<sl_lora_linear>& structs, double dropout,
+                const torch::Tensor& grad_x) {
+  const View x_view(x);
+  View grad_x_view(grad_x);
+  sl_lora_args args{};
+  args.x = x_view;
+  args.linears = structs.data();
+  args.count = static_cast<int64_t>(structs.size());
+  args.dropout = dropout;
+  args.grad_x = grad_x_view;
+  Context(x).run([&](const sl_context* where) { return function(where, &args); });
 }
 
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
@@ -78,11 +92,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
       outputs.push_back(linear.y);
       saved.insert(saved.end(), {linear.a, linear.b, linear.weight, linear.s});
     }
-    const View x_view(input);
-    const std::vector<sl_lora_linear> structs = c_structs(linears, call.scales, call.seeds);
-    Context(input).run([&](const sl_context* where) {
-      return sl_lora_forward(where, x_view, call.dropout, structs.data(), static_cast<int64_t>(n));
-    });
+    run(sl_lora_forward, input, c_structs(linears, call.scales, call.seeds), call.dropout, {});
     context->save_for_backward(std::move(saved));
     context->set_materialize_grads(false);
     context->saved_data["operation"] = std::string(call.operation);
@@ -141,14 +151,8 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     }
     if (linears.empty()) return result;
     if (context->needs_input_grad(0)) result[0] = empty_as(x);
-    const View x_view(x);
-    View dx_view(result[0]);
-    const std::vector<sl_lora_linear> structs = c_structs(linears, used_scales, used_seeds);
-    const double dropout = data["dropout"].toDouble();
-    Context(x).run([&](const sl_context* where) {
-      return sl_lora_backward(where, x_view, dropout, structs.data(),
-                              static_cast<int64_t>(structs.size()), dx_view, 0, 0);
-    });
+    run(sl_lora_backward, x, c_structs(linears, used_scales, used_seeds),
+        data["dropout"].toDouble(), result[0]);
     return once_differentiable(data["operation"].toStringRef().c_str(), std::move(result));
   }
 };
@@ -206,11 +210,8 @@ inline std::vector<torch::Tensor> lora(LoraCall call, const torch::Tensor& given
   return outputs;
 }
 
-using MergeCall = decltype(&sl_lora_merge);
-
-inline void merge(MergeCall call, const char* operation, const torch::Tensor& weight,
-                  const torch::Tensor& a, const torch::Tensor& b, double scale, bool stochastic,
-                  int64_t seed) {
+inline void merge(const char* operation, const torch::Tensor& weight, const torch::Tensor& a,
+                  const torch::Tensor& b, double scale, bool stochastic, int64_t seed) {
   check_dims("weight", weight, 2, "2: [N,K]");
   check_dims("a", a, 2, "2: [r,K]");
   check_dims("b", b, 2, "2: [N,r]");
@@ -222,10 +223,12 @@ inline void merge(MergeCall call, const char* operation, const torch::Tensor& we
   const torch::Tensor a_rows = rows(a), b_rows = rows(b);
   const View a_view(a_rows), b_view(b_rows);
   View weight_view(weight);
-  Context(weight).run([&](const sl_context* where) {
-    return call(where, weight_view, a_view, b_view, scale,
-                stochastic ? SL_ROUND_STOCHASTIC : SL_ROUND_NEAREST, static_cast<uint64_t>(seed));
-  });
+  sl_lora_merge_args args{};
+  args.weight = weight_view, args.a = a_view, args.b = b_view;
+  args.scale = scale;
+  args.rounding = stochastic ? SL_ROUND_STOCHASTIC : SL_ROUND_NEAREST;
+  args.seed = static_cast<uint64_t>(seed);
+  Context(weight).run([&](const sl_context* where) { return sl_lora_merge(where, &args); });
   written(weight);
 }
 
@@ -277,7 +280,7 @@ inline torch::Tensor lora_delta(const torch::Tensor& y, const torch::Tensor& x,
 // for a backward pass yet to come makes that pass fail, as after any other operation in place.
 inline void lora_merge_(const torch::Tensor& weight, const torch::Tensor& a, const torch::Tensor& b,
                         double scale, bool stochastic = false, int64_t seed = 0) {
-  detail::merge(sl_lora_merge, "lora_merge_", weight, a, b, scale, stochastic, seed);
+  detail::merge("lora_merge_", weight, a, b, scale, stochastic, seed);
 }
 
 // weight -= scale B A in place: in fp32 within 2 ulp of what it was, in bf16 within 1, of the
@@ -285,7 +288,7 @@ inline void lora_merge_(const torch::Tensor& weight, const torch::Tensor& a, con
 inline void lora_unmerge_(const torch::Tensor& weight, const torch::Tensor& a,
                           const torch::Tensor& b, double scale, bool stochastic = false,
                           int64_t seed = 0) {
-  detail::merge(sl_lora_unmerge, "lora_unmerge_", weight, a, b, scale, stochastic, seed);
+  detail::merge("lora_unmerge_", weight, a, b, -scale, stochastic, seed);
 }
 
 }  // namespace sightline

@@ -244,7 +244,7 @@ public final class LoraLinear extends DropoutModule {
             throw new IllegalStateException("the adapter is not merged into the weight");
           }
           Checks.writable("weight", weight);
-          NativeLora.unmerge(weight, loraA, loraB, config.scale());
+          NativeLora.merge(weight, loraA, loraB, -config.scale());
           merged = false;
         });
   }

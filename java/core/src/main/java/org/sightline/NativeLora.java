@@ -4,8 +4,9 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
-import org.sightline.binding.sl_context;
+import org.sightline.binding.sl_lora_args;
 import org.sightline.binding.sl_lora_linear;
+import org.sightline.binding.sl_lora_merge_args;
 import org.sightline.binding.sl_tensor;
 
 /** Calls of {@code sl_lora_*} on libtorch tensors. */
@@ -18,6 +19,7 @@ final class NativeLora {
   private final TensorDescriptor input = new TensorDescriptor();
   private final TensorDescriptor inputGradient = new TensorDescriptor();
   private Slot[] slots = {};
+  private final sl_lora_args args = Scopes.own(new sl_lora_args());
   private sl_lora_linear linears;
 
   /** The descriptors of one linear, and its place in the array. */
@@ -47,9 +49,9 @@ final class NativeLora {
           .dropout_seed(adapter.dropoutSeed())
           .y(null)
           .s(null)
-          .dy(null)
-          .da(null)
-          .db(null);
+          .grad_y(null)
+          .grad_a(null)
+          .grad_b(null);
     }
   }
 
@@ -63,16 +65,13 @@ final class NativeLora {
   static void forward(
       Tensor x, double dropout, List<Adapter> adapters, List<Tensor> y, List<Tensor> s) {
     NativeLora frame = FRAMES.get();
-    frame.reserve(adapters.size());
-    sl_tensor input = frame.input.of("x", x);
+    frame.set(x, dropout, adapters.size());
     for (int i = 0; i < adapters.size(); i++) {
       Slot slot = frame.slots[i];
       slot.set(adapters.get(i));
       slot.linear.y(slot.y.of("y", y.get(i))).s(optional(slot.s, "s", s.get(i)));
     }
-    NativeCalls.check(
-        sightline.sl_lora_forward(
-            CallContext.of(x), input, dropout, frame.linears, adapters.size()));
+    NativeCalls.check(sightline.sl_lora_forward(CallContext.of(x), frame.args));
   }
 
   /** Gradients of one linear: upstream dy, then outputs, each null if not wanted. */
@@ -86,71 +85,52 @@ final class NativeLora {
   static void backward(
       Tensor x, double dropout, List<Adapter> adapters, List<Gradients> gradients, Tensor dx) {
     NativeLora frame = FRAMES.get();
-    frame.reserve(adapters.size());
-    sl_tensor input = frame.input.of("x", x);
+    frame.set(x, dropout, adapters.size());
     for (int i = 0; i < adapters.size(); i++) {
       Slot slot = frame.slots[i];
       Gradients gradient = gradients.get(i);
       slot.set(adapters.get(i));
       slot.linear
           .s(optional(slot.s, "s", gradient.s()))
-          .dy(slot.y.of("dy", gradient.dy()))
-          .da(optional(slot.da, "da", gradient.da()))
-          .db(optional(slot.db, "db", gradient.db()));
+          .grad_y(slot.y.of("dy", gradient.dy()))
+          .grad_a(optional(slot.da, "da", gradient.da()))
+          .grad_b(optional(slot.db, "db", gradient.db()));
     }
-    NativeCalls.check(
-        sightline.sl_lora_backward(
-            CallContext.of(x),
-            input,
-            dropout,
-            frame.linears,
-            adapters.size(),
-            optional(frame.inputGradient, "dx", dx),
-            0,
-            0));
+    frame.args.grad_x(optional(frame.inputGradient, "dx", dx));
+    NativeCalls.check(sightline.sl_lora_backward(CallContext.of(x), frame.args));
   }
 
-  /** {@code sl_lora_merge} or {@code sl_lora_unmerge}. */
-  private interface MergeCall {
-    int run(
-        sl_context context,
-        sl_tensor weight,
-        sl_tensor a,
-        sl_tensor b,
-        double scale,
-        int rounding,
-        long seed);
-  }
-
-  /** Adds scale·BA to the weight, rounded to nearest. */
+  /** Adds scale·BA to the weight, rounded to nearest; a negative scale takes it out again. */
   static void merge(Tensor weight, Tensor a, Tensor b, double scale) {
-    addDelta(sightline::sl_lora_merge, weight, a, b, scale);
-  }
-
-  /** Takes scale·BA out of the weight again, rounded to nearest. */
-  static void unmerge(Tensor weight, Tensor a, Tensor b, double scale) {
-    addDelta(sightline::sl_lora_unmerge, weight, a, b, scale);
-  }
-
-  private static void addDelta(MergeCall call, Tensor weight, Tensor a, Tensor b, double scale) {
     NativeLora frame = FRAMES.get();
     frame.reserve(1);
     Slot slot = frame.slots[0];
-    NativeCalls.check(
-        call.run(
-            CallContext.of(weight),
-            slot.weight.of("weight", weight),
-            slot.a.of("loraA", a),
-            slot.b.of("loraB", b),
-            scale,
-            sightline.SL_ROUND_NEAREST,
-            0));
+    try (sl_lora_merge_args args = new sl_lora_merge_args()) {
+      args.weight(slot.weight.of("weight", weight))
+          .a(slot.a.of("loraA", a))
+          .b(slot.b.of("loraB", b))
+          .scale(scale)
+          .rounding(sightline.SL_ROUND_NEAREST)
+          .seed(0);
+      NativeCalls.check(sightline.sl_lora_merge(CallContext.of(weight), args));
+    }
     // Also what saved the weight for its backward pass must hear of it.
     Tensors.bumpVersion(weight);
   }
 
   private static sl_tensor optional(TensorDescriptor descriptor, String name, Tensor tensor) {
     return tensor == null ? null : descriptor.of(name, tensor);
+  }
+
+  private void set(Tensor x, double dropout, int count) {
+    reserve(count);
+    args.x(input.of("x", x))
+        .linears(linears)
+        .count(count)
+        .dropout(dropout)
+        .grad_x(null)
+        .accumulate_x(0)
+        .accumulate_weights(0);
   }
 
   private void reserve(int count) {
