@@ -216,10 +216,10 @@ class PeftAdapterTest {
             "\"alpha_pattern\": {\"q\": true}", "alpha_pattern: q: found true, expected a number"),
         arguments(
             "\"rank_pattern\": {\"q(\": 4}",
-            "patterns: rank_pattern: q(: found \"q(\", expected a regular expression: Unclosed group"),
+            "patterns: rank_pattern: q(: found \"q(\", expected a regular expression, without look-around and back-references: missing closing )"),
         arguments(
             "\"target_modules\": \"[q\"",
-            "target_modules: found \"[q\", expected a regular expression: Unclosed character class"),
+            "target_modules: found \"[q\", expected a regular expression, without look-around and back-references: missing closing ]"),
         arguments(
             "\"exclude_modules\": [\"q_proj\"]",
             "target_modules, exclude_modules, layers_to_transform: found adapters of modules they do"
