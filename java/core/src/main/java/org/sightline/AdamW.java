@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.binding.Lifetime;
 
 /**
  * AdamW (Loshchilov &amp; Hutter, arXiv 1711.05101) over any number of tensors, in PyTorch's order

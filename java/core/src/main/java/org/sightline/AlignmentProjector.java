@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Lifetime;
 import org.sightline.binding.Scopes;
 
 /**

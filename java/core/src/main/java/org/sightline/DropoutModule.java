@@ -2,6 +2,7 @@ package org.sightline;
 
 import java.util.concurrent.atomic.AtomicLong;
 import org.sightline.autograd.HasRngState;
+import org.sightline.binding.Lifetime;
 
 /** A module with dropout: whether it is on, and a seed per call, a function of the call's index. */
 abstract class DropoutModule implements HasRngState, AutoCloseable {

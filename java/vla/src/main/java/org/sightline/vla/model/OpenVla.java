@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.TensorVector;
 import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.LoraConfig;
+import org.sightline.binding.Lifetime;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.peft.LoraPair;
 import org.sightline.train.Policy;
@@ -50,7 +51,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   private final LlamaDecoder decoder;
   private final ActionHead head;
   private final AdapterSet adapters;
-  private Throwable closedAt;
+  private final Lifetime lifetime = new Lifetime("OpenVla");
 
   /**
    * Builds the model.
@@ -95,7 +96,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
 
   @Override
   public PolicyOutput forward(VlaBatch batch, Set<Integer> hiddenLayers) {
-    requireOpen();
+    lifetime.check();
     BatchChecks.check(batch, config, hiddenLayers);
     Map<Integer, Tensor> states = decode(batch, hiddenLayers);
     Tensor last = states.get(config.text().layers());
@@ -117,7 +118,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    *     anything
    */
   public TokenPredictions predict(VlaBatch batch) {
-    requireOpen();
+    lifetime.check();
     BatchChecks.check(batch, config, Set.of());
     return Scopes.withoutGradient(
         () -> {
@@ -161,7 +162,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * @throws IllegalArgumentException if a logit is not finite
    */
   public long[][] generate(Tensor pixelValues, Tensor inputIds, int count) {
-    requireOpen();
+    lifetime.check();
     BatchChecks.checkPrompt(pixelValues, inputIds, config);
     Checks.atLeast("count", count, 1);
     int batch = Math.toIntExact(inputIds.size(0));
@@ -205,7 +206,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    */
   @Override
   public Map<String, Tensor> trainableParameters() {
-    requireOpen();
+    lifetime.check();
     return adapters.trainable();
   }
 
@@ -226,7 +227,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * @throws IllegalStateException if the model has no adapters
    */
   public Map<String, LoraPair> adapters() {
-    requireOpen();
+    lifetime.check();
     return adapters.export();
   }
 
@@ -237,14 +238,14 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    *     is not finite in its dtype; nothing is changed then
    */
   public void loadAdapters(Map<String, LoraPair> values) {
-    requireOpen();
+    lifetime.check();
     adapters.load(values);
   }
 
   /** Turns dropout of the adapters on (training, the initial state) or off. */
   @Override
   public void train(boolean training) {
-    requireOpen();
+    lifetime.check();
     modules.adapters().values().forEach(adapter -> adapter.train(training));
   }
 
@@ -254,7 +255,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * of the decoder. Gradients have the same bits.
    */
   public void setGradientCheckpointing(boolean on) {
-    requireOpen();
+    lifetime.check();
     decoder.setGradientCheckpointing(on);
   }
 
@@ -266,13 +267,13 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   /** The positions of the adapters' dropout, all that this model has besides its parameters. */
   @Override
   public State state() {
-    requireOpen();
+    lifetime.check();
     return new RandomPositions(DROPOUT, modules.adapters()).state();
   }
 
   @Override
   public void restore(State state) {
-    requireOpen();
+    lifetime.check();
     new RandomPositions(DROPOUT, modules.adapters()).restore(state);
   }
 
@@ -281,18 +282,12 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
     return batch.size();
   }
 
-  private void requireOpen() {
-    if (closedAt != null) {
-      throw new IllegalStateException("this OpenVla was closed, see the cause", closedAt);
-    }
-  }
-
   @Override
   public void close() {
-    if (closedAt == null) {
-      closedAt = new Throwable("closed here");
-      adapters.close();
-      modules.close();
-    }
+    lifetime.close(
+        () -> {
+          adapters.close();
+          modules.close();
+        });
   }
 }

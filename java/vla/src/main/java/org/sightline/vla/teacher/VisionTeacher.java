@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.kBilinear;
 import org.sightline.Checks;
 import org.sightline.DType;
+import org.sightline.binding.Lifetime;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.train.Teacher;
@@ -36,7 +37,7 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
   private final VisionEncoder encoder;
   private final int studentGrid;
   private final TeacherInput input;
-  private Throwable closedAt;
+  private final Lifetime lifetime = new Lifetime("VisionTeacher");
 
   private VisionTeacher(TeacherConfig config, VisionEncoder encoder, int studentGrid) {
     this.config = config;
@@ -129,9 +130,7 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
 
   @Override
   public Tensor features(VlaBatch batch) {
-    if (closedAt != null) {
-      throw new IllegalStateException("this VisionTeacher was closed, see the cause", closedAt);
-    }
+    lifetime.check();
     return Scopes.withoutGradient(
         () -> Scopes.scoped(() -> toStudentGrid(encoder.forward(input.of(batch.pixelValues())))));
   }
@@ -156,10 +155,10 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
 
   @Override
   public void close() {
-    if (closedAt == null) {
-      closedAt = new Throwable("closed here");
-      encoder.close();
-      input.close();
-    }
+    lifetime.close(
+        () -> {
+          encoder.close();
+          input.close();
+        });
   }
 }

@@ -1,4 +1,4 @@
-package org.sightline;
+package org.sightline.binding;
 
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -8,7 +8,7 @@ import java.util.function.Supplier;
  * Guards an object that owns native memory: any number of threads use it at a time, closing waits
  * for them, and later uses are told where it was closed.
  */
-final class Lifetime {
+public final class Lifetime {
   private static final AtomicLong CREATED = new AtomicLong();
 
   private final String owner;
@@ -16,7 +16,7 @@ final class Lifetime {
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private volatile ClosedAt closedAt;
 
-  Lifetime(String owner) {
+  public Lifetime(String owner) {
     this.owner = owner;
   }
 
@@ -25,7 +25,7 @@ final class Lifetime {
    *
    * @throws IllegalStateException whose cause is the stack trace of the closing
    */
-  void check() {
+  public void check() {
     ClosedAt closed = closedAt;
     if (closed != null) {
       throw new IllegalStateException(
@@ -34,7 +34,7 @@ final class Lifetime {
   }
 
   /** Runs {@code action} while the object is open; it is not closed meanwhile. */
-  <T> T use(Supplier<T> action) {
+  public <T> T use(Supplier<T> action) {
     enter();
     try {
       return action.get();
@@ -47,12 +47,12 @@ final class Lifetime {
    * In which order whoever uses several objects at a time begins to: in different orders, two that
    * wait for each other's closing would never end.
    */
-  long number() {
+  public long number() {
     return number;
   }
 
   /** Begins a use, which {@link #leave} ends: {@link #use} for calls that make no garbage. */
-  void enter() {
+  public void enter() {
     lock.readLock().lock();
     if (closedAt != null) {
       lock.readLock().unlock();
@@ -60,12 +60,12 @@ final class Lifetime {
     }
   }
 
-  void leave() {
+  public void leave() {
     lock.readLock().unlock();
   }
 
   /** As {@link #use}, with no other use at the same time. */
-  void useAlone(Runnable action) {
+  public void useAlone(Runnable action) {
     lockAlone();
     try {
       check();
@@ -76,7 +76,7 @@ final class Lifetime {
   }
 
   /** Runs {@code release} once, when nobody uses the object. */
-  void close(Runnable release) {
+  public void close(Runnable release) {
     lockAlone();
     try {
       if (closedAt == null) {
