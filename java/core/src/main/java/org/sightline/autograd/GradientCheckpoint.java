@@ -58,7 +58,7 @@ public final class GradientCheckpoint extends CustomFunction {
   protected List<Tensor> forward(FunctionContext context, List<Tensor> inputs) {
     if (context.isRecording()) {
       context.save(inputs.get(0), torch.getDefaultCPUGenerator().get_state());
-      context.state(positions());
+      context.state(rngStates());
     }
     return List.of(body.apply(inputs.get(0)));
   }
@@ -98,27 +98,27 @@ public final class GradientCheckpoint extends CustomFunction {
   private Tensor again(Tensor x, FunctionContext context) {
     Generator generator = torch.getDefaultCPUGenerator();
     Tensor state = generator.get_state();
-    long[] positions = positions();
+    long[] states = rngStates();
     boolean recording = GradMode.is_enabled();
     try {
       generator.set_state(context.saved(1));
-      rewind(context.state(long[].class));
+      setRngStates(context.state(long[].class));
       GradMode.set_enabled(true);
       return body.apply(x);
     } finally {
       GradMode.set_enabled(recording);
-      rewind(positions);
+      setRngStates(states);
       generator.set_state(state);
     }
   }
 
-  private long[] positions() {
+  private long[] rngStates() {
     return random.stream().mapToLong(HasRngState::rngState).toArray();
   }
 
-  private void rewind(long[] positions) {
-    for (int i = 0; i < positions.length; i++) {
-      random.get(i).setRngState(positions[i]);
+  private void setRngStates(long[] states) {
+    for (int i = 0; i < states.length; i++) {
+      random.get(i).setRngState(states[i]);
     }
   }
 }

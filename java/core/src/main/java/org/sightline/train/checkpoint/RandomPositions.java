@@ -8,7 +8,7 @@ import java.util.Map;
 import org.sightline.autograd.HasRngState;
 
 /**
- * The positions of several sources of random numbers, such as the dropout of a policy's layers.
+ * The RNG states of several sources of random numbers, such as the dropout of a policy's layers.
  *
  * @param name of the part
  * @param sources by name
@@ -16,7 +16,7 @@ import org.sightline.autograd.HasRngState;
 public record RandomPositions(String name, Map<String, ? extends HasRngState> sources)
     implements Checkpointable {
   private static final Gson GSON = new Gson();
-  private static final TypeToken<LinkedHashMap<String, Long>> POSITIONS = new TypeToken<>() {};
+  private static final TypeToken<LinkedHashMap<String, Long>> STATES = new TypeToken<>() {};
 
   /** Copies the map. */
   public RandomPositions {
@@ -25,15 +25,15 @@ public record RandomPositions(String name, Map<String, ? extends HasRngState> so
 
   @Override
   public State state() {
-    Map<String, Long> positions = new LinkedHashMap<>();
-    sources.forEach((key, source) -> positions.put(key, source.rngState()));
-    return State.ofJson(GSON.toJson(positions));
+    Map<String, Long> states = new LinkedHashMap<>();
+    sources.forEach((key, source) -> states.put(key, source.rngState()));
+    return State.ofJson(GSON.toJson(states));
   }
 
   @Override
   public void restore(State state) {
-    Map<String, Long> positions = GSON.fromJson(state.json(), POSITIONS);
-    TensorsPart.requireSame(name, "sources", positions.keySet(), sources.keySet());
-    sources.forEach((key, source) -> source.setRngState(positions.get(key)));
+    Map<String, Long> states = GSON.fromJson(state.json(), STATES);
+    TensorsPart.requireSame(name, "sources", states.keySet(), sources.keySet());
+    sources.forEach((key, source) -> source.setRngState(states.get(key)));
   }
 }

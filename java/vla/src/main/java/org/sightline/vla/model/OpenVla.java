@@ -264,7 +264,7 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
     return DROPOUT;
   }
 
-  /** The positions of the adapters' dropout, all that this model has besides its parameters. */
+  /** The RNG states of the adapters' dropout, all that this model has besides its parameters. */
   @Override
   public State state() {
     lifetime.check();
