@@ -59,8 +59,8 @@ struct Floor {
     for (Product& p : products) {
       StoreEpilogue store;
       store.out = p.c.view3();
-      const GemmTerm term{operand(p.a.view2(), true), {}, p.k, &p.b};
-      gemm(*kernels(), {p.a.rows, p.n, compute, &term, 1, store_tile, &store}, aligned, threads);
+      const KSegment segment{operand(p.a.view2(), true), {}, p.k, &p.b};
+      gemm(*kernels(), {p.a.rows, p.n, compute, &segment, 1, store_tile, &store}, aligned, threads);
     }
   }
 };

@@ -36,7 +36,7 @@ double tile_seconds(const Kernels& table, int64_t m, int64_t n, int64_t k) {
   TestTensor a(DType::kFloat32, 1, m, k), b(DType::kFloat32, 1, n, k), c(DType::kFloat32, 1, m, n);
   const auto half = [] { return 0.5; };
   a.fill(half), b.fill(half);
-  std::vector<float> a_panels(static_cast<size_t>((m + gemm.mr) * (k + gemm.run)));
+  std::vector<float> a_panels(static_cast<size_t>((m + gemm.mr) * (k + gemm.width)));
   std::vector<float> b_panels(static_cast<size_t>((n + gemm.nr) * k));
   const ALayout layout =
       pack_a_block(gemm, operand(a.view2(), true), 0, m, 0, k, a_panels.data(), nullptr);
@@ -94,9 +94,9 @@ int main(int argc, char** argv) {
             pack_b(table, compute, operand(b.view2(), along_k), k, n, packed_memory, threads);
         StoreEpilogue store;
         store.out = c.view3();
-        const GemmTerm term{operand(a.view2(), true), operand(b.view2(), along_k), k,
-                            mode == 2 ? &packed : nullptr};
-        const Gemm problem{m, n, compute, &term, 1, store_tile, &store};
+        const KSegment segment{operand(a.view2(), true), operand(b.view2(), along_k), k,
+                               mode == 2 ? &packed : nullptr};
+        const Gemm problem{m, n, compute, &segment, 1, store_tile, &store};
         const double time = best_seconds(threads, m * n * k < 200000000 ? 50 : 4,
                                          [&] { gemm(table, problem, workspace, threads); });
         const double gflops = 2e-9 * m * n * k / time;

@@ -61,13 +61,13 @@ struct Problem {
     return result;
   }
   void bare(const View3& left, bool along_k, int64_t depth, int64_t columns) {
-    const GemmTerm term{operand(left, true), operand(w.view2(), along_k), depth, nullptr};
+    const KSegment segment{operand(left, true), operand(w.view2(), along_k), depth, nullptr};
     StoreEpilogue store;
     store.out = base.view3();
     store.out.cols = columns;
     auto* aligned =
         reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64);
-    gemm(*kernels(), {m, columns, dtype, &term, 1, store_tile, &store}, aligned,
+    gemm(*kernels(), {m, columns, dtype, &segment, 1, store_tile, &store}, aligned,
          context.num_threads);
   }
   void print(const char* name, const bench::Comparison& t) const {

@@ -45,13 +45,13 @@ inline void* aligned(std::vector<char>& memory) {
   return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
 }
 
-inline void run_into(TestTensor& out, const Case& c, const std::vector<GemmTerm>& terms,
+inline void run_into(TestTensor& out, const Case& c, const std::vector<KSegment>& segments,
                      int threads, StoreEpilogue store, GemmEpilogue epilogue) {
   std::vector<char> memory(
       static_cast<size_t>(gemm_workspace_bytes(*kernels(), c.compute, threads) + 64));
   store.out = out.view3();
   gemm(*kernels(),
-       {c.m, c.n, c.compute, terms.data(), static_cast<int>(terms.size()), epilogue, &store},
+       {c.m, c.n, c.compute, segments.data(), static_cast<int>(segments.size()), epilogue, &store},
        aligned(memory), threads);
 }
 
@@ -59,9 +59,9 @@ struct Run {
   TestTensor out;
   explicit Run(const Case& c, DType type = DType::kFloat32) : out(type, 1, c.m, c.n, 5) {}
 
-  void go(const Case& c, const std::vector<GemmTerm>& terms, int threads,
+  void go(const Case& c, const std::vector<KSegment>& segments, int threads,
           const StoreEpilogue& store = {}) {
-    run_into(out, c, terms, threads, store, store_tile);
+    run_into(out, c, segments, threads, store, store_tile);
   }
 };
 

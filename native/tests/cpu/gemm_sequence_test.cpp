@@ -15,15 +15,15 @@ namespace {
 struct Chain {
   static constexpr int64_t kRows = 3000, kDepth = 130, kRank = 20, kColumns = 90;
   // Where Y reads S: Y = S V, Y = X W + S V, Y = X W plus S's first column in the epilogue.
-  enum class Reads { kFirstTerm, kSecondTerm, kEpilogue };
+  enum class Reads { kFirstSegment, kSecondSegment, kEpilogue };
 
   TestTensor a = make(kF32, true, kRows, kDepth, 21), b = make(kF32, true, kRank, kDepth, 22);
   TestTensor x = make(kF32, true, kRows, kDepth, 23), w = make(kF32, true, kColumns, kDepth, 24);
   TestTensor v = make(kF32, true, kColumns, kRank, 25);
   TestTensor s{kF32, 1, kRows, kRank}, y{kF32, 1, kRows, kColumns};
   StoreEpilogue store_s, store_y;
-  GemmTerm s_term{operand(a.view2(), true), operand(b.view2(), true), kDepth, nullptr};
-  GemmTerm y_terms[2] = {
+  KSegment s_segment{operand(a.view2(), true), operand(b.view2(), true), kDepth, nullptr};
+  KSegment y_segments[2] = {
       {operand(x.view2(), true), operand(w.view2(), true), kDepth, nullptr},
       {operand(s.view2(), true), operand(v.view2(), true), kRank, nullptr},
   };
@@ -32,12 +32,13 @@ struct Chain {
   explicit Chain(Reads reads) {
     s.fill([] { return double(NAN); });  // what must not be read
     store_s.out = s.view3(), store_y.out = y.view3();
-    sequence[0] = {kRows, kRank, kF32, &s_term, 1, store_slowly, &store_s};
-    sequence[1] = {kRows, kColumns, kF32, y_terms, 2, store_tile, &store_y, 1, 1};
-    if (reads == Reads::kFirstTerm) {
-      sequence[1].terms = y_terms + 1, sequence[1].term_count = 1, sequence[1].waits_at = 0;
+    sequence[0] = {kRows, kRank, kF32, &s_segment, 1, store_slowly, &store_s};
+    sequence[1] = {kRows, kColumns, kF32, y_segments, 2, store_tile, &store_y, 1, 1};
+    if (reads == Reads::kFirstSegment) {
+      sequence[1].segments = y_segments + 1, sequence[1].segment_count = 1,
+      sequence[1].waits_at = 0;
     } else if (reads == Reads::kEpilogue) {
-      sequence[1].term_count = 1, sequence[1].epilogue = store_plus_s, sequence[1].user = this;
+      sequence[1].segment_count = 1, sequence[1].epilogue = store_plus_s, sequence[1].user = this;
     }
   }
 
@@ -71,7 +72,7 @@ struct Chain {
 
 TEST(a_product_waits_for_those_it_needs) {
   for (auto reads :
-       {Chain::Reads::kFirstTerm, Chain::Reads::kSecondTerm, Chain::Reads::kEpilogue}) {
+       {Chain::Reads::kFirstSegment, Chain::Reads::kSecondSegment, Chain::Reads::kEpilogue}) {
     const std::vector<uint8_t> expected = Chain(reads).run(false, 1);
     for (int threads : {1, 2, 3, 7}) {
       for (int i = 0; i < 5; ++i) CHECK(Chain(reads).run(true, threads) == expected);
@@ -83,13 +84,14 @@ TEST(a_product_waits_for_those_it_needs) {
 TEST(an_output_waits_for_what_it_adds_to) {
   for (int threads : {1, 2, 3, 7}) {
     for (int i = 0; i < 5; ++i) {
-      Chain chain(Chain::Reads::kFirstTerm);
+      Chain chain(Chain::Reads::kFirstSegment);
       StoreEpilogue first, second;
       first.out = second.out = chain.y.view3();
       second.accumulate = true;
-      const Gemm sequence[] = {
-          {Chain::kRows, Chain::kColumns, kF32, &chain.y_terms[0], 1, Chain::store_slowly, &first},
-          {Chain::kRows, Chain::kColumns, kF32, &chain.y_terms[0], 1, store_tile, &second, 1, 1}};
+      const Gemm sequence[] = {{Chain::kRows, Chain::kColumns, kF32, &chain.y_segments[0], 1,
+                                Chain::store_slowly, &first},
+                               {Chain::kRows, Chain::kColumns, kF32, &chain.y_segments[0], 1,
+                                store_tile, &second, 1, 1}};
       std::vector<char> memory(
           static_cast<size_t>(gemm_workspace_bytes(*kernels(), kF32, threads, 2) + 64));
       gemm(*kernels(), sequence, 2, aligned(memory), threads);
@@ -112,10 +114,11 @@ TEST(b_is_packed_again_where_it_changes) {
   Run first(c), second(c);
   StoreEpilogue to_first, to_second;
   to_first.out = first.out.view3(), to_second.out = second.out.view3();
-  const GemmTerm terms[] = {{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr},
-                            {operand(a.view2(), true), operand(other.view2(), true), c.k, nullptr}};
-  const Gemm sequence[] = {{c.m, c.n, kF32, &terms[0], 1, store_tile, &to_first},
-                           {c.m, c.n, kF32, &terms[1], 1, store_tile, &to_second}};
+  const KSegment segments[] = {
+      {operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr},
+      {operand(a.view2(), true), operand(other.view2(), true), c.k, nullptr}};
+  const Gemm sequence[] = {{c.m, c.n, kF32, &segments[0], 1, store_tile, &to_first},
+                           {c.m, c.n, kF32, &segments[1], 1, store_tile, &to_second}};
   std::vector<char> memory(static_cast<size_t>(gemm_workspace_bytes(*kernels(), kF32, 2, 2) + 64));
   const std::vector<double> expected = reference(a, b, c), after = reference(a, other, c);
   for (int threads : {1, 2}) {

@@ -53,12 +53,12 @@ TEST(thread_count_changes_no_bit) {
     for (const auto& [m, n] : {std::pair<int64_t, int64_t>{300, 700}, {1300, 33}}) {
       const Case c{m, n, 600, true, true, kF32, kF32, compute};
       TestTensor a = make(kF32, true, c.m, c.k, 5), b = make(kF32, true, c.n, c.k, 6);
-      const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr};
+      const KSegment segment{operand(a.view2(), true), operand(b.view2(), true), c.k, nullptr};
       Run one(c);
-      one.go(c, {term}, 1);
+      one.go(c, {segment}, 1);
       for (int threads : {2, 3, 7}) {
         Run many(c);
-        many.go(c, {term}, threads);
+        many.go(c, {segment}, threads);
         CHECK(one.out.bytes == many.out.bytes);
       }
     }
@@ -74,17 +74,18 @@ TEST(an_element_does_not_depend_on_the_size_around_it) {
       thin.m = 31, thin.n = 33;
       TestTensor a = make(kF32, along_k, wide.m, wide.k, 19),
                  b = make(kF32, true, wide.n, wide.k, 20);
-      const GemmTerm term{operand(a.view2(), along_k), operand(b.view2(), true), wide.k, nullptr};
+      const KSegment segment{operand(a.view2(), along_k), operand(b.view2(), true), wide.k,
+                             nullptr};
       Run all(wide), some(thin);
-      all.go(wide, {term}, 1);
-      some.go(thin, {term}, 1);
+      all.go(wide, {segment}, 1);
+      some.go(thin, {segment}, 1);
       for (int64_t i = 0; i < thin.m; ++i)
         for (int64_t j = 0; j < thin.n; ++j) CHECK_EQ(some.out.get(i, j), all.out.get(i, j));
     }
   }
 }
 
-TEST(terms_bias_and_scale_are_added_once) {
+TEST(segments_bias_and_scale_are_added_once) {
   for (DType out_type : {kF32, kBf16}) {
     for (DType bias_type : {kF32, kBf16}) {
       const Case base{37, 70, 90, true, true, kF32, kF32, kF32};
@@ -129,7 +130,7 @@ TEST(sums_in_place_have_the_bits_of_scratch) {
   for (const auto& [m, n, k] : sizes) {
     for (bool accumulate : {false, true}) {
       TestTensor a = make(kF32, true, m, k, 29), b = make(kF32, true, n, k, 30);
-      const GemmTerm term{operand(a.view2(), true), operand(b.view2(), true), k, nullptr};
+      const KSegment segment{operand(a.view2(), true), operand(b.view2(), true), k, nullptr};
       for (float scale : {1.f, 0.75f}) {
         for (int64_t batch : {1, 2}) {
           const int64_t rows = m / batch;
@@ -138,8 +139,8 @@ TEST(sums_in_place_have_the_bits_of_scratch) {
           store.scale = scale, store.accumulate = accumulate;
           TestTensor in_place(kF32, batch, rows, n, 5, 7), copied(kF32, batch, rows, n, 5, 7);
           in_place.fill(Normal(31)), copied.fill(Normal(31));
-          run_into(in_place, part, {term}, 2, store, store_tile);
-          run_into(copied, part, {term}, 2, store, store_from_scratch);
+          run_into(in_place, part, {segment}, 2, store, store_tile);
+          run_into(copied, part, {segment}, 2, store, store_from_scratch);
           CHECK(in_place.bytes == copied.bytes);
           CHECK(in_place.gaps_untouched());
         }

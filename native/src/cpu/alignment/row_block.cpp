@@ -76,16 +76,16 @@ class Block {
   // Packs `count_` rows of k elements; row_of(i, scratch) computes row i, in scratch or elsewhere.
   template <typename RowOf>
   void pack_rows(int64_t k, RowOf&& row_of) {
-    const void* runs[kMaxPanelWidth];
+    const void* pieces[kMaxPanelWidth];
     const float* sources[kMaxPanelWidth];
     for (int64_t first = 0; first < count_; first += gemm_.mr) {
-      const int lanes = static_cast<int>(std::min<int64_t>(gemm_.mr, count_ - first));
-      for (int i = 0; i < lanes; ++i) sources[i] = row_of(first + i, s_.rows + i * shape_.row_ld);
+      const int rows = static_cast<int>(std::min<int64_t>(gemm_.mr, count_ - first));
+      for (int i = 0; i < rows; ++i) sources[i] = row_of(first + i, s_.rows + i * shape_.row_ld);
       char* block = s_.packed;
       for (int64_t k0 = 0; k0 < k; k0 += kGemmKc) {
         const int64_t length = std::min(kGemmKc, k - k0);
-        for (int i = 0; i < lanes; ++i) runs[i] = sources[i] + k0;
-        gemm_.pack_rows(block + first / gemm_.mr * a_panel_bytes(gemm_, length), runs, lanes,
+        for (int i = 0; i < rows; ++i) pieces[i] = sources[i] + k0;
+        gemm_.pack_rows(block + first / gemm_.mr * a_panel_bytes(gemm_, length), pieces, rows,
                         length, DType::kFloat32);
         block += packed_block_bytes(gemm_, shape_.rows, length);
       }
@@ -100,7 +100,7 @@ class Block {
     for (int64_t k0 = 0; k0 < b.k; k0 += kGemmKc) {
       const int64_t k = std::min(kGemmKc, b.k - k0);
       const int64_t right_stride = b_panel_bytes(gemm_, k);
-      gemm_.multiply(count_, b.n, k, ALayout::kRuns, left, a_panel_bytes(gemm_, k), right,
+      gemm_.multiply(count_, b.n, k, ALayout::kVectors, left, a_panel_bytes(gemm_, k), right,
                      right_stride, out, ld, k0 > 0, {});
       left += packed_block_bytes(gemm_, shape_.rows, k);
       right += panels * right_stride;

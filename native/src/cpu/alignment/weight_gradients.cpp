@@ -46,9 +46,9 @@ void add_product(const Projector& w, const View2& left, const Operand& right, fl
   StoreEpilogue store;
   store.out = {g, DType::kFloat32, 1, left.cols, columns, 0, columns};
   store.accumulate = accumulate;
-  const GemmTerm term{operand(left, false), right, left.rows, nullptr};
-  gemm(*w.kernels, {left.cols, columns, w.options.compute, &term, 1, store_tile, &store}, scratch,
-       threads);
+  const KSegment segment{operand(left, false), right, left.rows, nullptr};
+  gemm(*w.kernels, {left.cols, columns, w.options.compute, &segment, 1, store_tile, &store},
+       scratch, threads);
 }
 
 // Rows of a compact fp32 matrix into the user's gradient.

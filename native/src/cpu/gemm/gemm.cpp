@@ -1,4 +1,4 @@
-// The driver of gemm.h: threads take output tiles, a tile runs over all terms and k blocks.
+// The driver of gemm.h: threads take output tiles, a tile runs over all segments and k blocks.
 #include "cpu/gemm/gemm.h"
 
 #include <omp.h>
@@ -52,17 +52,17 @@ Scratch take_scratch(Arena& arena, const GemmKernels& gemm, int thread) {
 // Whether all of B at so many columns fits scratch.b.
 bool fits_scratch(const Gemm& problem, const GemmKernels& gemm, int64_t columns) {
   int64_t bytes = 0;
-  for (int t = 0; t < problem.term_count; ++t) {
-    for (int64_t k0 = 0; k0 < problem.terms[t].k; k0 += kGemmKc) {
-      bytes += b_panel_bytes(gemm, std::min(kGemmKc, problem.terms[t].k - k0));
+  for (int t = 0; t < problem.segment_count; ++t) {
+    for (int64_t k0 = 0; k0 < problem.segments[t].k; k0 += kGemmKc) {
+      bytes += b_panel_bytes(gemm, std::min(kGemmKc, problem.segments[t].k - k0));
     }
   }
   return round_up(columns, gemm.nr) / gemm.nr * bytes <= b_capacity(gemm);
 }
 
-bool reads_rows(const GemmKernels& gemm, DType compute, const GemmTerm& term, int64_t columns) {
-  return gemm.multiply_rows && columns <= kThin && term.a.along_k && !term.a.fetch &&
-         term.a.view.dtype == compute;
+bool reads_rows(const GemmKernels& gemm, DType compute, const KSegment& segment, int64_t columns) {
+  return gemm.multiply_rows && columns <= kThin && segment.a.along_k && !segment.a.fetch &&
+         segment.a.view.dtype == compute;
 }
 
 // Tiles as large as the caches like, smaller where threads would idle. Shapes change no bit.
@@ -71,8 +71,8 @@ struct Partition {
 
   Partition(const Gemm& problem, const GemmKernels& gemm, int threads) {
     if (problem.m == 0 || problem.n == 0) return;
-    const bool thin = problem.term_count > 0 &&
-                      reads_rows(gemm, problem.compute, *problem.terms, problem.n) &&
+    const bool thin = problem.segment_count > 0 &&
+                      reads_rows(gemm, problem.compute, *problem.segments, problem.n) &&
                       fits_scratch(problem, gemm, problem.n);
     const int64_t most_rows = thin ? kThinRows : kTileBlocks * gemm.mc;
     int64_t m_parts = (problem.m + most_rows - 1) / most_rows,
@@ -81,8 +81,8 @@ struct Partition {
     const int64_t n_panels = (problem.n + gemm.nr - 1) / gemm.nr;
     // Every part of m computes B's rows again.
     bool computed_b = false;
-    for (int t = 0; t < problem.term_count; ++t) {
-      computed_b |= !problem.terms[t].packed && problem.terms[t].b.fetch != nullptr;
+    for (int t = 0; t < problem.segment_count; ++t) {
+      computed_b |= !problem.segments[t].packed && problem.segments[t].b.fetch != nullptr;
     }
     while (threads > 1 && m_parts * n_parts < 3 * threads) {
       const bool can_split_n = n_parts * 4 <= n_panels,
@@ -103,42 +103,43 @@ struct Partition {
 };
 
 // The rows of B that the panel at `column` is packed from, where packing reads them as they lie.
-Ahead source_of(const GemmKernels& gemm, const GemmTerm& term, int64_t column, int64_t columns,
-                int64_t k0, const void** rows) {
-  if (term.b.fetch || k0 >= term.k) return {};
+Prefetch source_of(const GemmKernels& gemm, const KSegment& segment, int64_t column,
+                   int64_t columns, int64_t k0, const void** rows) {
+  if (segment.b.fetch || k0 >= segment.k) return {};
   const int count = static_cast<int>(std::min<int64_t>(gemm.nr, columns));
-  for (int i = 0; i < count; ++i) rows[i] = term.b.view.at(column + i, k0);
-  const int64_t size = term.b.view.dtype == DType::kFloat32 ? 4 : 2;
-  return {rows, count, std::min(kGemmKc, term.k - k0) * size};
+  for (int i = 0; i < count; ++i) rows[i] = segment.b.view.at(column + i, k0);
+  const int64_t size = segment.b.view.dtype == DType::kFloat32 ? 4 : 2;
+  return {rows, count, std::min(kGemmKc, segment.k - k0) * size};
 }
 
 // A block of A times B, whose columns lie along k: a panel is packed and used at once, while the
 // next one's columns are on their way from memory.
-void multiply_and_pack(const GemmKernels& gemm, const GemmTerm& term, const Scratch& scratch,
+void multiply_and_pack(const GemmKernels& gemm, const KSegment& segment, const Scratch& scratch,
                        const GemmTile& tile, int64_t rows, ALayout layout, int64_t k0, int64_t k,
                        char* b, bool accumulate) {
   const int64_t b_stride = b_panel_bytes(gemm, k);
   const void* next[kMaxPanelWidth];
   for (int64_t j = 0; j < tile.columns; j += gemm.nr, b += b_stride) {
     const int64_t columns = std::min<int64_t>(gemm.nr, tile.columns - j);
-    pack_b_block(gemm, term.b, tile.column + j, columns, k0, k, b, scratch.fetch);
+    pack_b_block(gemm, segment.b, tile.column + j, columns, k0, k, b, scratch.fetch);
     const bool last = j + gemm.nr >= tile.columns;
-    const Ahead ahead = last ? source_of(gemm, term, tile.column, tile.columns, k0 + k, next)
-                             : source_of(gemm, term, tile.column + j + gemm.nr,
-                                         tile.columns - j - gemm.nr, k0, next);
+    const Prefetch prefetch =
+        last ? source_of(gemm, segment, tile.column, tile.columns, k0 + k, next)
+             : source_of(gemm, segment, tile.column + j + gemm.nr, tile.columns - j - gemm.nr, k0,
+                         next);
     gemm.multiply(rows, columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
-                  tile.data + j, tile.ld, accumulate, ahead);
+                  tile.data + j, tile.ld, accumulate, prefetch);
   }
 }
 
 // C's tile (+)= A's rows [k0, k0 + k) times the panels b, one block of A after the other. B's are
 // there already, unless `pack` says where they are packed with the first block.
-void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& term,
+void multiply_blocks(const GemmKernels& gemm, DType compute, const KSegment& segment,
                      const Scratch& scratch, const GemmTile& tile, int64_t k0, int64_t k,
                      const char* b, char* pack, bool accumulate) {
   const int64_t b_stride = b_panel_bytes(gemm, k);
-  if (reads_rows(gemm, compute, term, tile.columns)) {
-    for (int64_t i = 0; i < tile.rows; ++i) scratch.rows[i] = term.a.view.at(tile.row + i, k0);
+  if (reads_rows(gemm, compute, segment, tile.columns)) {
+    for (int64_t i = 0; i < tile.rows; ++i) scratch.rows[i] = segment.a.view.at(tile.row + i, k0);
     gemm.multiply_rows(tile.rows, tile.columns, k, scratch.rows, compute, b, b_stride, tile.data,
                        tile.ld, accumulate);
     return;
@@ -148,9 +149,9 @@ void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& ter
   for (int64_t row = 0; row < tile.rows; row += mc) {
     const int64_t rows = std::min(mc, tile.rows - row);
     const ALayout layout =
-        pack_a_block(gemm, term.a, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
+        pack_a_block(gemm, segment.a, tile.row + row, rows, k0, k, scratch.a, scratch.fetch);
     if (pack && row == 0) {
-      multiply_and_pack(gemm, term, scratch, tile, rows, layout, k0, k, pack, accumulate);
+      multiply_and_pack(gemm, segment, scratch, tile, rows, layout, k0, k, pack, accumulate);
       continue;
     }
     gemm.multiply(rows, tile.columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
@@ -163,14 +164,14 @@ void multiply_blocks(const GemmKernels& gemm, DType compute, const GemmTerm& ter
 // worth its strided rows.
 const StoreEpilogue* in_place(const Gemm& problem) {
   if (problem.epilogue != store_tile) return nullptr;
-  if (problem.needs > 0 && problem.waits_at == problem.term_count) return nullptr;
+  if (problem.needs > 0 && problem.waits_at == problem.segment_count) return nullptr;
   const auto* store = static_cast<const StoreEpilogue*>(problem.user);
   const View3& out = store->out;
   if (out.dtype != DType::kFloat32 || store->scale != 1.f || store->bias) return nullptr;
   if (out.batch > 1 && out.batch_stride != out.rows * out.row_stride) return nullptr;
   int64_t blocks = 0;
-  for (int t = 0; t < problem.term_count; ++t) {
-    blocks += (problem.terms[t].k + kGemmKc - 1) / kGemmKc;
+  for (int t = 0; t < problem.segment_count; ++t) {
+    blocks += (problem.segments[t].k + kGemmKc - 1) / kGemmKc;
   }
   // Two sums are added to what is there after they are added to each other.
   const int64_t most = store->accumulate ? 1 : kInPlaceBlocks;
@@ -228,39 +229,39 @@ void compute_tile(const Job& job, const GemmKernels& gemm, const Job* jobs, cons
   const Gemm& problem = *job.problem;
   const bool stays = fits_scratch(problem, gemm, tile.columns);
   const bool is_there = stays && resident.problem == &problem && resident.column == tile.column;
-  const auto wait_at = [&](int term) {
-    if (term == problem.waits_at) wait_for(jobs, problem.needs);
+  const auto wait_at = [&](int segment) {
+    if (segment == problem.waits_at) wait_for(jobs, problem.needs);
   };
   char* next_b = scratch.b;
   bool accumulate = job.place && job.place->accumulate;
-  for (int t = 0; t < problem.term_count; ++t) {
-    const GemmTerm& term = problem.terms[t];
+  for (int t = 0; t < problem.segment_count; ++t) {
+    const KSegment& segment = problem.segments[t];
     wait_at(t);
-    for (int64_t k0 = 0; k0 < term.k; k0 += kGemmKc) {
-      const int64_t k = std::min(kGemmKc, term.k - k0);
+    for (int64_t k0 = 0; k0 < segment.k; k0 += kGemmKc) {
+      const int64_t k = std::min(kGemmKc, segment.k - k0);
       const char* b = next_b;
       char* pack = nullptr;
-      if (term.packed) {
-        const int64_t panels = (term.packed->n + gemm.nr - 1) / gemm.nr;
-        b = static_cast<const char*>(term.packed->data) + panels * b_panel_bytes(gemm, k0) +
+      if (segment.packed) {
+        const int64_t panels = (segment.packed->n + gemm.nr - 1) / gemm.nr;
+        b = static_cast<const char*>(segment.packed->data) + panels * b_panel_bytes(gemm, k0) +
             tile.column / gemm.nr * b_panel_bytes(gemm, k);
       } else if (!is_there) {
         // Where a tile's rows are read in place all panels are wanted at once; where B's rows lie
         // across k they are packed along all columns.
-        if (term.b.along_k && !reads_rows(gemm, problem.compute, term, tile.columns)) {
+        if (segment.b.along_k && !reads_rows(gemm, problem.compute, segment, tile.columns)) {
           pack = next_b;
         } else {
-          pack_b_block(gemm, term.b, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
+          pack_b_block(gemm, segment.b, tile.column, tile.columns, k0, k, next_b, scratch.fetch);
         }
       }
-      if (stays && !term.packed) {
+      if (stays && !segment.packed) {
         next_b += round_up(tile.columns, gemm.nr) / gemm.nr * b_panel_bytes(gemm, k);
       }
-      multiply_blocks(gemm, problem.compute, term, scratch, tile, k0, k, b, pack, accumulate);
+      multiply_blocks(gemm, problem.compute, segment, scratch, tile, k0, k, b, pack, accumulate);
       accumulate = true;
     }
   }
-  wait_at(problem.term_count);
+  wait_at(problem.segment_count);
   resident = {stays ? &problem : nullptr, tile.column};
   if (!accumulate) {
     for (int64_t i = 0; i < tile.rows; ++i) {
@@ -273,7 +274,7 @@ int useful_threads(const Gemm* sequence, int count, int threads) {
   double products = 0;
   for (int i = 0; i < count; ++i) {
     int64_t k = 0;
-    for (int t = 0; t < sequence[i].term_count; ++t) k += sequence[i].terms[t].k;
+    for (int t = 0; t < sequence[i].segment_count; ++t) k += sequence[i].segments[t].k;
     products += static_cast<double>(sequence[i].m) * static_cast<double>(sequence[i].n * k);
   }
   if (products >= static_cast<double>(threads * kProductsPerThread)) return threads;

@@ -7,8 +7,8 @@
 //                 exact, sums fp32
 //
 // Deterministic: an element of C is summed by one thread, in chains of kGemmKc products that are
-// added in order, term after term. Tile shapes and thread counts change no bit. Scratch is O(tile)
-// per thread: operands are packed block by block, never copied whole; a matrix used many times (a
+// added in order, segment after segment. Tile shapes and thread counts change no bit. Scratch is
+// O(tile) per thread: operands are packed block by block, never copied whole; a matrix used many times (a
 // frozen weight) is packed once as PackedB.
 #pragma once
 
@@ -62,7 +62,7 @@ int64_t packed_b_bytes(const Kernels&, DType compute, int64_t k, int64_t n);
 PackedB pack_b(const Kernels&, DType compute, const Operand& b, int64_t k, int64_t n, void* data,
                int threads);
 
-struct GemmTerm {
+struct KSegment {
   Operand a;
   Operand b;
   int64_t k = 0;
@@ -85,12 +85,12 @@ using GemmEpilogue = void (*)(const void* user, const Kernels&, const GemmTile&)
 struct Gemm {
   int64_t m = 0, n = 0;
   DType compute = DType::kFloat32;
-  const GemmTerm* terms = nullptr;
-  int term_count = 0;
+  const KSegment* segments = nullptr;
+  int segment_count = 0;
   GemmEpilogue epilogue = nullptr;
   const void* user = nullptr;
-  // In a sequence: how many of its first products are complete before term `waits_at` is touched,
-  // or, if that is term_count, before the epilogue runs.
+  // In a sequence: how many of its first products are complete before segment `waits_at` is
+  // touched, or, if that is segment_count, before the epilogue runs.
   int needs = 0, waits_at = 0;
 };
 
@@ -98,7 +98,7 @@ struct Gemm {
 int64_t gemm_workspace_bytes(const Kernels&, DType compute, int threads, int count = 1);
 // Products of one compute type, in order, by one team of threads: waking a team costs as much as a
 // small product. A product may read the results of earlier ones that it says it needs. Nothing
-// happens where m or n is 0; with k = 0 in all terms the epilogue gets zeros. Fewer threads than
+// happens where m or n is 0; with k = 0 in all segments the epilogue gets zeros. Fewer threads than
 // asked for (nested parallelism) is fine.
 void gemm(const Kernels&, const Gemm* sequence, int count, void* workspace, int threads);
 inline void gemm(const Kernels& kernels, const Gemm& problem, void* workspace, int threads) {

@@ -20,35 +20,35 @@ DType locate_rows(const Operand& operand, int64_t row, int64_t rows, int64_t col
   return operand.fetch ? DType::kFloat32 : operand.view.dtype;
 }
 
-// Storage rows are lanes, each a run of k. `pack` makes a panel of `width` of them.
+// Storage rows lie along k. `pack` makes a panel of `width` of them.
 template <typename Pack>
-void pack_lane_rows(const Operand& operand, int width, int64_t lane, int64_t lanes, int64_t k0,
-                    int64_t k, char* panel, int64_t stride, float* fetch_scratch, Pack pack) {
-  const void* runs[kMaxPanelWidth];
-  for (int64_t first = 0; first < lanes; first += width, panel += stride) {
-    const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
+void pack_along_k(const Operand& operand, int width, int64_t row, int64_t rows, int64_t k0,
+                  int64_t k, char* panel, int64_t stride, float* fetch_scratch, Pack pack) {
+  const void* located[kMaxPanelWidth];
+  for (int64_t first = 0; first < rows; first += width, panel += stride) {
+    const int count = static_cast<int>(std::min<int64_t>(width, rows - first));
     const DType dtype =
-        locate_rows(operand, lane + first, count, k0, k, fetch_scratch, kGemmKc + kRowPad, runs);
-    pack(panel, runs, count, k, dtype);
+        locate_rows(operand, row + first, count, k0, k, fetch_scratch, kGemmKc + kRowPad, located);
+    pack(panel, located, count, k, dtype);
   }
 }
 
-// Storage rows are steps of k that all panels share. A few rows at a time, along all their lanes:
+// Storage rows are steps of k that all panels share. A few rows at a time, along all their columns:
 // read panel by panel, rows a power of two apart would evict each other before their next visit,
-// and computed rows come cheaper in long runs.
-void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, int64_t lane,
-                    int64_t lanes, int64_t k0, int64_t k, char* panels, int64_t stride,
-                    float* fetch_scratch) {
+// and computed rows come cheaper in long pieces.
+void pack_across_k(const GemmKernels& gemm, const Operand& operand, int width, int64_t column,
+                   int64_t columns, int64_t k0, int64_t k, char* panels, int64_t stride,
+                   float* fetch_scratch) {
   static_assert(kFetchRows % 2 == 0 && kGemmKc % kFetchRows == 0, "pieces are whole k groups");
-  const int64_t readable = operand.fetch ? lanes : operand.view.cols - lane;
+  const int64_t readable = operand.fetch ? columns : operand.view.cols - column;
   const void* steps[kFetchRows];
   for (int64_t j0 = 0; j0 < k; j0 += kFetchRows) {
     const int64_t rows = std::min(kFetchRows, k - j0);
-    const DType dtype = locate_rows(operand, k0 + j0, rows, lane, lanes, fetch_scratch,
-                                    kMaxFetchLanes + kRowPad, steps);
+    const DType dtype = locate_rows(operand, k0 + j0, rows, column, columns, fetch_scratch,
+                                    kMaxFetchColumns + kRowPad, steps);
     char* panel = panels + j0 * gemm.element_size * width;
-    for (int64_t first = 0; first < lanes; first += width, panel += stride) {
-      const int count = static_cast<int>(std::min<int64_t>(width, lanes - first));
+    for (int64_t first = 0; first < columns; first += width, panel += stride) {
+      const int count = static_cast<int>(std::min<int64_t>(width, columns - first));
       gemm.pack_steps(panel, width, steps, first, count, readable, rows, dtype);
     }
   }
@@ -56,26 +56,26 @@ void pack_step_rows(const GemmKernels& gemm, const Operand& operand, int width, 
 
 }  // namespace
 
-ALayout pack_a_block(const GemmKernels& gemm, const Operand& a, int64_t lane, int64_t lanes,
+ALayout pack_a_block(const GemmKernels& gemm, const Operand& a, int64_t row, int64_t rows,
                      int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
   char* out = static_cast<char*>(panels);
   const int64_t stride = a_panel_bytes(gemm, k);
   if (a.along_k) {
-    pack_lane_rows(a, gemm.mr, lane, lanes, k0, k, out, stride, fetch_scratch, gemm.pack_rows);
-    return ALayout::kRuns;
+    pack_along_k(a, gemm.mr, row, rows, k0, k, out, stride, fetch_scratch, gemm.pack_rows);
+    return ALayout::kVectors;
   }
-  pack_step_rows(gemm, a, gemm.mr, lane, lanes, k0, k, out, stride, fetch_scratch);
-  return ALayout::kSteps;
+  pack_across_k(gemm, a, gemm.mr, row, rows, k0, k, out, stride, fetch_scratch);
+  return ALayout::kColumns;
 }
 
-void pack_b_block(const GemmKernels& gemm, const Operand& b, int64_t lane, int64_t lanes,
+void pack_b_block(const GemmKernels& gemm, const Operand& b, int64_t column, int64_t columns,
                   int64_t k0, int64_t k, void* panels, float* fetch_scratch) {
   char* out = static_cast<char*>(panels);
   const int64_t stride = b_panel_bytes(gemm, k);
   if (b.along_k) {
-    pack_lane_rows(b, gemm.nr, lane, lanes, k0, k, out, stride, fetch_scratch, gemm.pack_lanes);
+    pack_along_k(b, gemm.nr, column, columns, k0, k, out, stride, fetch_scratch, gemm.pack_columns);
   } else {
-    pack_step_rows(gemm, b, gemm.nr, lane, lanes, k0, k, out, stride, fetch_scratch);
+    pack_across_k(gemm, b, gemm.nr, column, columns, k0, k, out, stride, fetch_scratch);
   }
 }
 

@@ -18,53 +18,54 @@ enum class Isa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 
 constexpr int64_t kRowPad = 16;  // widest vector, in fp32 elements
 
-// How a panel of A lies in memory, in words of one fp32 element or one k group:
-//   kRuns   panel[word / run][row][word % run]: rows that lie along k are copied, not transposed
-//   kSteps  panel[word][row], as B's panels: for an A whose rows lie across k
-enum class ALayout : uint8_t { kRuns, kSteps };
+// How a micro-panel of A lies in memory, in k-groups: one fp32 element, or a pair of bf16 ones.
+//   kVectors  panel[group / width][row][group % width], width that of a vector: rows that lie along
+//             k are copied, not transposed
+//   kColumns  panel[group][row], as B's micro-panels: for an A whose rows lie across k
+enum class ALayout : uint8_t { kVectors, kColumns };
 
 // Memory that is wanted soon: rows[i][0 .. bytes). While a product runs it asks for a share before
 // each tile, so that what comes from far away comes meanwhile.
-struct Ahead {
+struct Prefetch {
   const void* const* rows = nullptr;
   int count = 0;
   int64_t bytes = 0;
 };
 
-// Matrix products of one compute type. A is packed in panels of `mr` rows, B in panels of `nr`
-// columns; inside a panel of B k runs outermost, `k_group` consecutive k of one column lie
+// Matrix products of one compute type. A is packed in micro-panels of `mr` rows, B in micro-panels
+// of `nr` columns; inside a panel of B k runs outermost, `k_group` consecutive k of one column lie
 // together:
 //   panel[k / k_group][column][k % k_group],   elements fp32, or bf16 where k_group == 2.
 // Missing rows and columns, and missing k of a group, are zeros. bf16 compute without bf16 hardware
 // holds bf16-rounded values as fp32: the same products, exact, and the same fp32 sums.
 struct GemmKernels {
   int mr, nr;        // register tile
-  int run;           // words of one row that lie together in ALayout::kRuns
+  int width;         // k-groups of one row that lie together in ALayout::kVectors
   int k_group;       // 1, or 2: pairs for a bf16 dot product (VNNI layout)
   int element_size;  // bytes of a packed element
   // A block of A (mc x kc) stays in L2; a tile of C has at most nc columns.
   int64_t mc, nc;
 
-  // Packs one panel of A as kRuns from `count` <= mr rows, each a contiguous run of k elements:
-  // rows[i][0..k). Its last run is filled up with zeros.
+  // Packs one panel of A as kVectors from `count` <= mr rows of k contiguous elements:
+  // rows[i][0..k). The last vectors are filled up with zeros.
   void (*pack_rows)(void* panel, const void* const* rows, int count, int64_t k, DType dtype);
-  // Packs one panel of B from `count` <= nr lanes, its columns: lanes[i][0..k).
-  void (*pack_lanes)(void* panel, const void* const* lanes, int count, int64_t k, DType dtype);
-  // Packs one panel of B, or of A as kSteps, of `width` (nr or mr) lanes from k runs of `count` <=
-  // width contiguous elements, one for each k: steps[j][first .. first + count). Each may be read
+  // Packs one panel of B from `count` <= nr columns of k contiguous elements: columns[i][0..k).
+  void (*pack_columns)(void* panel, const void* const* columns, int count, int64_t k, DType dtype);
+  // Packs one panel of B, or of A as kColumns, of `width` (nr or mr) columns of it from `count`
+  // <= width contiguous elements for each k: steps[j][first .. first + count). Each may be read
   // up to element `readable` >= first + count. Writes nothing past the end, so that a panel can be
   // packed in pieces of k (whole k groups).
   void (*pack_steps)(void* panel, int width, const void* const* steps, int64_t first, int count,
                      int64_t readable, int64_t k, DType dtype);
   // c[m,n] (+)= a b over k; c has row stride ldc. a: m/mr panels `a_stride` bytes apart; b: n/nr
-  // panels `b_stride` bytes apart. Both layouts give the same bits. `ahead` is asked for once, or,
-  // if it has no rows, each next panel of b.
+  // panels `b_stride` bytes apart. Both layouts give the same bits. `prefetch` is asked for once,
+  // or, if it has no rows, each next panel of b.
   void (*multiply)(int64_t m, int64_t n, int64_t k, ALayout layout, const void* a, int64_t a_stride,
                    const void* b, int64_t b_stride, float* c, int64_t ldc, bool accumulate,
-                   const Ahead& ahead);
+                   const Prefetch& prefetch);
   // The same product, bit for bit, of m rows of A that are read where they lie: rows[i][0..k), of
   // the compute type. For few columns, where packing A costs more than the strided reads. Null
-  // where words are pairs, or where the tile has more rows than there are address registers.
+  // where k-groups are pairs, or where the tile has more rows than there are address registers.
   void (*multiply_rows)(int64_t m, int64_t n, int64_t k, const void* const* rows, DType dtype,
                         const void* b, int64_t b_stride, float* c, int64_t ldc, bool accumulate);
 };

@@ -31,14 +31,14 @@ int64_t total_rank(const LoraCall& call) {
 
 struct Scratch {
   Products products;
-  GemmTerm* dx_terms;
+  KSegment* dx_segments;
   float* t;  // [M, rank of all linears], side by side
 
   // Products: S, T, db and da of each linear, and dx.
   Scratch(Arena& arena, const Kernels& kernels, const LoraCall& call, int threads)
       : products(arena, kernels, call, 4 * call.count + 1, threads,
                  [](const LoraViews& linear) { return linear.db && !linear.s; }),
-        dx_terms(arena.take<GemmTerm>(call.count + 1)),
+        dx_segments(arena.take<KSegment>(call.count + 1)),
         t(arena.take<float>(call.x.total_rows(), total_rank(call))) {}
 };
 
@@ -49,7 +49,7 @@ struct Backward {
   const LoraCall& call;
   const LoraViews* linears;
   Products& products;
-  GemmTerm* dx_terms;
+  KSegment* dx_segments;
   float* t;
   int64_t m, rank;
   StoreEpilogue dx_store;  // of the masked sum
@@ -60,23 +60,23 @@ struct Backward {
 
   void add_t(const LoraViews& linear, int64_t first_column) const {
     Product& product = products.next();
-    product.terms[0].a = operand(linear.dy, true);
-    product.terms[0].b = operand(linear.b, false);
-    product.terms[0].k = linear.b.rows;
+    product.segments[0].a = operand(linear.dy, true);
+    product.segments[0].b = operand(linear.b, false);
+    product.segments[0].k = linear.b.rows;
     product.store.out = operand(t_columns(first_column, linear.b.cols), true).view;
     product.store.scale = linear.scale;
-    products.add(m, linear.b.cols, product.terms, 1, store_tile, &product.store);
+    products.add(m, linear.b.cols, product.segments, 1, store_tile, &product.store);
   }
 
   void add_db(const LoraViews& linear, int s_products) const {
     Product& product = products.next();
-    product.terms[0].a = operand(linear.dy, false);
-    product.terms[0].b = operand(linear.s, false);
-    product.terms[0].k = m;
+    product.segments[0].a = operand(linear.dy, false);
+    product.segments[0].b = operand(linear.s, false);
+    product.segments[0].k = m;
     product.store.out = operand(linear.db, true).view;
     product.store.scale = linear.scale;
     product.store.accumulate = call.accumulate_weights;
-    products.add(linear.b.rows, linear.b.cols, product.terms, 1, store_tile, &product.store,
+    products.add(linear.b.rows, linear.b.cols, product.segments, 1, store_tile, &product.store,
                  s_products);
   }
 
@@ -116,10 +116,10 @@ void Backward::add_da(int64_t first, int64_t end, int64_t first_column, int t_pr
     product.store.accumulate = call.accumulate_weights;
     while (first < end && linears[first].da) product.stack.add(linears[first++]);
     const int64_t stacked = product.stack.rank();
-    product.terms[0].a = operand(t_columns(column, stacked), false);
-    product.terms[0].b = dropped_x(product.x, false);
-    product.terms[0].k = m;
-    products.add(stacked, call.x.cols, product.terms, 1, scatter_da, &product, t_products);
+    product.segments[0].a = operand(t_columns(column, stacked), false);
+    product.segments[0].b = dropped_x(product.x, false);
+    product.segments[0].k = m;
+    products.add(stacked, call.x.cols, product.segments, 1, scatter_da, &product, t_products);
     column += stacked;
   }
 }
@@ -187,25 +187,25 @@ void Backward::add_dx(int t_products) {
   int count = 0;
   for (int64_t i = 0; i < call.count; ++i) {
     if (!linears[i].weight) continue;
-    GemmTerm& term = *new (&dx_terms[count++]) GemmTerm;
-    term.a = operand(linears[i].dy, true);
-    term.b = operand(linears[i].weight, false);
-    term.k = linears[i].b.rows;
+    KSegment& segment = *new (&dx_segments[count++]) KSegment;
+    segment.a = operand(linears[i].dy, true);
+    segment.b = operand(linears[i].weight, false);
+    segment.k = linears[i].b.rows;
   }
   dx_store.out = call.dx;
   dx_store.accumulate = call.accumulate_dx;
   const int reads_t = count;
   if (call.dropout > 0.f) {
-    products.add(m, call.x.cols, dx_terms, count, store_masked, this, t_products, reads_t);
+    products.add(m, call.x.cols, dx_segments, count, store_masked, this, t_products, reads_t);
     return;
   }
   Stack& stack = products.next().stack;
   for (int64_t i = 0; i < call.count; ++i) stack.add(linears[i]);
-  GemmTerm& term = *new (&dx_terms[count++]) GemmTerm;
-  term.a = operand(t_columns(0, rank), true);
-  term.b = stacked_a(stack, false);
-  term.k = rank;
-  products.add(m, call.x.cols, dx_terms, count, store_tile, &dx_store, t_products, reads_t);
+  KSegment& segment = *new (&dx_segments[count++]) KSegment;
+  segment.a = operand(t_columns(0, rank), true);
+  segment.b = stacked_a(stack, false);
+  segment.k = rank;
+  products.add(m, call.x.cols, dx_segments, count, store_tile, &dx_store, t_products, reads_t);
 }
 
 }  // namespace
@@ -220,9 +220,15 @@ sl_status lora_backward(const sl_context& context, const LoraCall& call) {
   if (status != SL_OK) return status;
   Products& products = scratch->products;
   const LoraViews* linears = products.linears();
-  Backward backward{
-      *kernels,         call, linears, products, scratch->dx_terms, scratch->t, call.x.total_rows(),
-      total_rank(call), {}};
+  Backward backward{*kernels,
+                    call,
+                    linears,
+                    products,
+                    scratch->dx_segments,
+                    scratch->t,
+                    call.x.total_rows(),
+                    total_rank(call),
+                    {}};
   products.add_s();
   const int s_products = products.count();
   int64_t t_column = 0;

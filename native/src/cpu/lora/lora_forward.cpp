@@ -28,21 +28,21 @@ void add_y(Products& products, const View3& x, const LoraViews& linear, int need
   Product& product = products.next();
   int count = 0;
   if (linear.weight) {
-    product.terms[count].a = operand(x, true);
-    product.terms[count].b = operand(linear.weight, true);
-    product.terms[count++].k = x.cols;
+    product.segments[count].a = operand(x, true);
+    product.segments[count].b = operand(linear.weight, true);
+    product.segments[count++].k = x.cols;
   }
   const int reads_s = count;
-  product.terms[count].a = operand(linear.s, true);
-  product.terms[count].a.fetch = fetch_scaled_s;
-  product.terms[count].a.user = &linear;
-  product.terms[count].b = operand(linear.b, true);
-  product.terms[count++].k = linear.b.cols;
+  product.segments[count].a = operand(linear.s, true);
+  product.segments[count].a.fetch = fetch_scaled_s;
+  product.segments[count].a.user = &linear;
+  product.segments[count].b = operand(linear.b, true);
+  product.segments[count++].k = linear.b.cols;
 
   product.store.out = linear.y;
   product.store.bias = linear.bias;
   product.store.accumulate = !linear.weight;
-  products.add(x.total_rows(), linear.b.rows, product.terms, count, store_tile, &product.store,
+  products.add(x.total_rows(), linear.b.rows, product.segments, count, store_tile, &product.store,
                needs, reads_s);
 }
 

@@ -42,17 +42,17 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
       status != SL_OK) {
     return status;
   }
-  GemmTerm term;
-  term.a = operand(call.b, true);
-  term.b = operand(call.a, false);
-  term.k = call.a.rows;
+  KSegment segment;
+  segment.a = operand(call.b, true);
+  segment.b = operand(call.a, false);
+  segment.k = call.a.rows;
 
   Gemm problem;
   problem.m = call.weight.rows;
   problem.n = call.weight.cols;
   problem.compute = DType::kFloat32;
-  problem.terms = &term;
-  problem.term_count = 1;
+  problem.segments = &segment;
+  problem.segment_count = 1;
 
   StoreEpilogue store;
   store.out = operand(call.weight, true).view;

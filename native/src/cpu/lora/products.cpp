@@ -37,10 +37,10 @@ Products::Products(Arena& arena, const Kernels& kernels, const LoraCall& call, i
 
 Product& Products::next() { return *new (&products_[taken_++]) Product(kernels_); }
 
-void Products::add(int64_t m, int64_t n, const GemmTerm* terms, int term_count,
+void Products::add(int64_t m, int64_t n, const KSegment* segments, int segment_count,
                    GemmEpilogue epilogue, const void* user, int needs, int waits_at) {
   new (&sequence_[count_++])
-      Gemm{m, n, call_.x.dtype, terms, term_count, epilogue, user, needs, waits_at};
+      Gemm{m, n, call_.x.dtype, segments, segment_count, epilogue, user, needs, waits_at};
 }
 
 void Products::add_s() {
@@ -54,10 +54,10 @@ void Products::add_s() {
     Product& product = next();
     product.stack = stack;
     product.x = {&kernels_, &call_.x, call_.dropout, linears_[first].dropout_seed};
-    product.terms[0].a = dropped_x(product.x, true);
-    product.terms[0].b = stacked_a(product.stack, true);
-    product.terms[0].k = call_.x.cols;
-    add(call_.x.total_rows(), stack.rank(), product.terms, 1, scatter_s, &product.stack);
+    product.segments[0].a = dropped_x(product.x, true);
+    product.segments[0].b = stacked_a(product.stack, true);
+    product.segments[0].k = call_.x.cols;
+    add(call_.x.total_rows(), stack.rank(), product.segments, 1, scatter_s, &product.stack);
   }
 }
 

@@ -11,7 +11,7 @@ namespace sightline::cpu {
 struct Product {
   explicit Product(const Kernels& kernels) : stack(kernels) {}
 
-  GemmTerm terms[2];
+  KSegment segments[2];
   Stack stack;  // whose rows it reads or writes
   DroppedX x{};
   StoreEpilogue store;
@@ -39,8 +39,8 @@ class Products {
 
   // The next product, to be filled in and then added.
   Product& next();
-  // [m,n] = the sum over `terms`, which live until run(). For needs and waits_at see Gemm.
-  void add(int64_t m, int64_t n, const GemmTerm* terms, int term_count, GemmEpilogue epilogue,
+  // [m,n] = the sum over `segments`, which live until run(). For needs and waits_at see Gemm.
+  void add(int64_t m, int64_t n, const KSegment* segments, int segment_count, GemmEpilogue epilogue,
            const void* user, int needs = 0, int waits_at = 0);
   int count() const { return count_; }
 
