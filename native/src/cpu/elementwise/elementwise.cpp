@@ -1,7 +1,6 @@
 #include "cpu/elementwise/elementwise.h"
 
 #include "common/cpu_features.h"
-#include "cpu/elementwise/tables.h"
 
 namespace sightline::cpu {
 

@@ -43,6 +43,9 @@ struct ElementwiseKernels {
                          uint64_t seed, uint64_t row, uint64_t column);
 };
 
+// The tables, of an object file for one instruction set each.
+extern const ElementwiseKernels kElementwiseGeneric, kElementwiseAvx2, kElementwiseAvx512;
+
 const ElementwiseKernels& elementwise_kernels(Isa isa);
 
 }  // namespace sightline::cpu

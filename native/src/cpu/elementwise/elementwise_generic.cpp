@@ -1,16 +1,3 @@
-#include <cstddef>
-
-#include "common/nan.h"
-#include "common/philox.h"
-#include "cpu/elementwise/tables.h"
-
-namespace sightline::cpu {
-namespace {
-
 #include "cpu/elementwise/elementwise.inc"
 
-}  // namespace
-
-const ElementwiseKernels kElementwiseGeneric = {adamw, grad_statistics, add_stochastic};
-
-}  // namespace sightline::cpu
+const sightline::cpu::ElementwiseKernels sightline::cpu::kElementwiseGeneric = kElementwise;
