@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.sightline.Finite;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.json.Json;
 import org.sightline.formats.safetensors.Safetensors;
 
 /**
@@ -182,6 +183,11 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
     return pair;
   }
 
+  /** A path may hold what means something else in YAML; JSON's quotes are YAML's. */
+  private static String yaml(String text) {
+    return text.matches("[\\w./-]+") ? text : Json.quote(text);
+  }
+
   private String modelCard() {
     String base = config.baseModel();
     return String.format(
@@ -203,7 +209,7 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
     model = PeftModel.from_pretrained(base_model, "path/to/this/folder")
     ```
     """,
-        base == null ? "" : "base_model: " + base + "\n",
+        base == null ? "" : "base_model: " + yaml(base) + "\n",
         config.lora().rank(),
         PeftConfig.decimal(config.lora().alpha(), 0).toPlainString(),
         adapters.size());

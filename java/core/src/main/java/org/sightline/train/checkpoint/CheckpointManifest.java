@@ -14,6 +14,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.file.Sha256;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.train.RunIdentity;
@@ -41,7 +42,7 @@ record CheckpointManifest(
       MessageDigest digest = Sha256.begin();
       byte[] buffer = new byte[1 << 16];
       long bytes = 0;
-      try (InputStream in = Files.newInputStream(file)) {
+      try (InputStream in = Files.newInputStream(InputFile.require(file))) {
         for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
           digest.update(buffer, 0, read);
           bytes += read;
@@ -118,7 +119,7 @@ record CheckpointManifest(
       throw new IOException("found no " + NAME);
     }
     // By its name alone: whoever asks for the check says in which folder.
-    String text = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+    String text = new String(InputFile.bytes(file), StandardCharsets.UTF_8);
     JsonFields json = JsonFields.of(file.getFileName(), "", text);
     JsonFields listed = json.object("files");
     Map<String, Content> files = new TreeMap<>();

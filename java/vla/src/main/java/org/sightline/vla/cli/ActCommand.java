@@ -3,7 +3,6 @@ package org.sightline.vla.cli;
 import com.google.gson.Gson;
 import com.google.gson.JsonObject;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,6 +12,7 @@ import java.util.concurrent.Callable;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.file.GitLfs;
+import org.sightline.formats.file.InputFile;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.image.ImageTransform;
 import org.sightline.vla.data.rlds.Step;
@@ -61,7 +61,7 @@ final class ActCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--instruction must say what to do, found nothing");
     }
     GitLfs.requireContent(image);
-    byte[] encoded = Files.readAllBytes(image);
+    byte[] encoded = InputFile.bytes(image);
     try (LoadedPolicy loaded = policy.open()) {
       long[] ids = ids(loaded, encoded);
       List<String> unsaid = unsaid(loaded.actions(), ids);

@@ -2,7 +2,6 @@ package org.sightline.vla.cli;
 
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
@@ -92,6 +92,7 @@ final class ConfigFile {
   }
 
   private static String text(Path file) throws IOException {
+    InputFile.require(file);
     if (Files.size(file) > MAX_BYTES) {
       throw new IllegalArgumentException(
           "%s: found %d bytes, expected at most %d".formatted(file, Files.size(file), MAX_BYTES));
@@ -99,11 +100,7 @@ final class ConfigFile {
     if (file.toString().endsWith(".json")) {
       JsonFields.read(file); // Knows better than a reader of YAML what is wrong with JSON.
     }
-    try {
-      return Files.readString(file);
-    } catch (CharacterCodingException e) {
-      throw new IllegalArgumentException(file + ": expected text in UTF-8, found other bytes", e);
-    }
+    return InputFile.text(file);
   }
 
   private static ConfigFile of(String file, String text, Set<String> known, String under) {

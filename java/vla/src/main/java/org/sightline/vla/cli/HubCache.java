@@ -9,6 +9,8 @@ import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.file.InputFile;
 import picocli.CommandLine.ITypeConverter;
 
 /**
@@ -65,7 +67,11 @@ record HubCache(Path folder) {
       return path;
     }
     try {
-      Path snapshot = model.resolve("snapshots").resolve(Files.readString(main).strip());
+      String commit = InputFile.text(main).strip();
+      if (!InputFile.isPlainName(commit)) {
+        throw new FormatException(main, "document", commit, "the name of a snapshot");
+      }
+      Path snapshot = model.resolve("snapshots").resolve(commit);
       return hasWeights(snapshot) ? snapshot : path;
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -1,8 +1,6 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
-import java.nio.charset.CharacterCodingException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -13,6 +11,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.file.InputFile;
 
 /**
  * What a run wrote to its logs, for tables and plots: also of what it did before it was resumed.
@@ -80,7 +79,7 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
   }
 
   private static List<Row> rows(Path file, String phase) throws IOException {
-    String text = text(file);
+    String text = InputFile.text(file);
     List<Row> rows = new ArrayList<>();
     List<String> columns = null;
     // A line without an end is being written.
@@ -110,14 +109,6 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
       return new Row(Integer.parseInt(fields.get(1)), values);
     } catch (NumberFormatException e) {
       throw new FormatException(file, "row " + fields, e.getMessage());
-    }
-  }
-
-  private static String text(Path file) throws IOException {
-    try {
-      return Files.readString(file);
-    } catch (CharacterCodingException e) {
-      throw new FormatException(file, "document", "bytes that are not UTF-8", "UTF-8 text");
     }
   }
 

@@ -331,7 +331,7 @@ class CheckpointCommandsTest {
     requireRefused(finetune(base), "built-in tokenizer: the id of padding: found ");
     Files.writeString(base.resolve("tokenizer.json"), "{\"model\": {}}");
     requireRefused(
-        finetune(base), base.resolve("tokenizer.json") + ": model.vocab: found no such key");
+        finetune(base), base.resolve("tokenizer.json") + ": model.type: found no such key");
   }
 
   @Test

@@ -194,7 +194,7 @@ class ConfigTest {
     Path file = Files.write(folder.resolve("run.yaml"), new byte[] {(byte) 0xc3, 0x28});
     Cli cli = Cli.run("finetune --config " + file);
     assertEquals(2, cli.exitCode());
-    assertTrue(cli.err().contains(file + ": expected text in UTF-8"), cli.err());
+    assertTrue(cli.err().contains(file + ": document: found bytes that are not UTF-8"), cli.err());
   }
 
   static Stream<Arguments> bombs() {

@@ -16,6 +16,7 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.file.Sha256;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.tfrecord.DatasetFormatException;
@@ -93,7 +94,7 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
                   : ""));
     }
     JsonFields root = JsonFields.read(file);
-    return new HuggingFacePromptTokenizer(Files.readAllBytes(file), root);
+    return new HuggingFacePromptTokenizer(InputFile.bytes(file), root);
   }
 
   /** Opens the tokenizer in this jar: about 700 ids, for the nano preset. */
