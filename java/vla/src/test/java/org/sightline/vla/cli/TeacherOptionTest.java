@@ -64,7 +64,9 @@ class TeacherOptionTest {
 
     Path file = teacher.resolve("model.safetensors");
     Files.write(file, Arrays.copyOf(Files.readAllBytes(file), 3000));
-    refused("--teacher " + teacher, "sightline: " + teacher + ": shards: " + file + ": ");
+    refused(
+        "--teacher " + teacher,
+        "sightline: " + teacher + ": shards: a defect\n  " + file + ": data: ");
 
     Files.delete(file);
     refused(
