@@ -1,7 +1,10 @@
 package org.sightline.formats.file;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
@@ -14,6 +17,9 @@ import org.sightline.formats.FormatException;
  * Errors name the file, which the system's own do not always.
  */
 public final class InputFile {
+  /** Ten times a large model's tokenizer, index or statistics: what is larger is none of these. */
+  static final int MAX_BYTES = 1 << 28;
+
   private InputFile() {}
 
   /**
@@ -51,14 +57,21 @@ public final class InputFile {
     return Files.exists(requireNoLink(file)) ? require(file) : file;
   }
 
-  /** All of a file. */
+  /**
+   * All of a file.
+   *
+   * @throws FormatException if it is larger than any document, or than the Java heap
+   */
   public static byte[] bytes(Path file) throws IOException {
     require(file);
-    try {
-      return Files.readAllBytes(file);
-    } catch (OutOfMemoryError e) { // Also of files beyond 2 GiB.
-      throw new FormatException(
-          file, "document", Files.size(file) + " bytes", "a file that fits into the Java heap");
+    try (InputStream in = Files.newInputStream(file)) {
+      byte[] content = Files.size(file) > MAX_BYTES ? null : in.readNBytes(MAX_BYTES + 1);
+      if (content == null || content.length > MAX_BYTES) {
+        throw tooLarge(file, "at most " + MAX_BYTES);
+      }
+      return content;
+    } catch (OutOfMemoryError e) {
+      throw tooLarge(file, "a file that fits into the Java heap");
     } catch (IOException e) {
       throw named(file, e);
     }
@@ -67,20 +80,20 @@ public final class InputFile {
   /**
    * All of a text.
    *
-   * @throws FormatException if it is not UTF-8
+   * @throws FormatException as of {@link #bytes}, or if it is not UTF-8
    */
   public static String text(Path file) throws IOException {
-    require(file);
     try {
-      return Files.readString(file);
+      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes(file))).toString();
     } catch (CharacterCodingException e) {
       throw new FormatException(file, "document", "bytes that are not UTF-8", "UTF-8 text");
     } catch (OutOfMemoryError e) {
-      throw new FormatException(
-          file, "document", Files.size(file) + " bytes", "a text that fits into the Java heap");
-    } catch (IOException e) {
-      throw named(file, e);
+      throw tooLarge(file, "a text that fits into the Java heap");
     }
+  }
+
+  private static FormatException tooLarge(Path file, String expected) throws IOException {
+    return new FormatException(file, "document", Files.size(file) + " bytes", expected);
   }
 
   /**

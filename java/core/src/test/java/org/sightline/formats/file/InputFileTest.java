@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -43,6 +44,16 @@ class InputFileTest {
     assertTrue(refused(Path.of("/dev/zero")).startsWith("/dev/zero: document"));
     assertThrows(FormatException.class, () -> Safetensors.open(pipe));
     assertThrows(FormatException.class, () -> JsonFields.read(pipe));
+  }
+
+  @Test
+  void aSparseFileBeyondAnyDocumentIsRefusedUnread() throws IOException {
+    Path file = folder.resolve("sparse");
+    try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
+      sparse.setLength(InputFile.MAX_BYTES + 1L);
+    }
+    assertTrue(refused(file).contains("found 268435457 bytes, expected at most 268435456"));
+    assertThrows(FormatException.class, () -> JsonFields.read(file));
   }
 
   private static String refused(Path file) {
