@@ -6,7 +6,7 @@
 #include "cuda/math/dropout.h"
 #include "cuda/math/layer_norm.h"
 #include "cuda/math/silu.h"
-#include "cuda/tensor/user_rows.h"
+#include "cuda/tensor/rows.h"
 #include "harness.h"
 #include "reference.h"
 
@@ -113,14 +113,14 @@ TEST(cosine_and_its_gradient) {
 }
 
 TEST(dropout_draws_the_shared_mask) {
-  Dropout dropout;
+  DropoutRows dropout;
   dropout.seed = 0x123456789abcdefull, dropout.stream = kDropoutProjector2;
   dropout.threshold = dropout_threshold(0.3), dropout.scale = 1 / 0.7f;
   int kept = 0;
   for (int row = 0; row < 100; ++row) {
     for (int column = 0; column < 64; column += 8) {
-      float factor[8];
-      dropout_factors(dropout, row, column, factor);
+      float factor[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+      dropout.apply(row, column, factor);
       for (int i = 0; i < 8; ++i) {
         const bool keeps = dropout_keeps(dropout.seed, dropout.stream, static_cast<uint64_t>(row),
                                          static_cast<uint64_t>(column + i), dropout.threshold);

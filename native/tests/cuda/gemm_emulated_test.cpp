@@ -12,23 +12,20 @@ using namespace sightline::testing;
 
 namespace {
 
-// Stores fp32 and row sums, to see both ways out of the row epilogue.
-struct ProbeEpilogue {
+// Stores fp32 and row sums.
+struct ProbeEpilogue : EpilogueBase {
   struct Params {
-    float* out;
-    int stride;
+    RowMajor<float> out;
     float* sums;  // [tiles_n][rows]
     int rows;
   };
   static constexpr bool kFusedK = true;
-  static constexpr bool kRowConstants = false;
   static constexpr int kRowSums = 1;
-  using Columns = NoColumns;
-  static Columns columns(const Params&, int) { return {}; }
-  static void apply(const Params& p, int row, int column, const Columns&, const float4&,
-                    float (&x)[8], RowSums& sums) {
+  static const RowMajor<float>& output(const Params& p) { return p.out; }
+  static void elements(const Params&, const NoColumns&, const float4&, const float (&)[8],
+                       float (&)[8]) {}
+  static void add_sums(const NoColumns&, const float (&)[8], const float (&x)[8], RowSums& sums) {
     for (int i = 0; i < 8; ++i) sums.value[0] += x[i];
-    store8(p.out + row * p.stride + column, x);
   }
   static void finish_row(const Params& p, int row, int tile_n, const float4& sums) {
     p.sums[tile_n * p.rows + row] = sums.x;
@@ -70,7 +67,7 @@ void check(int m, int n, int k, int k_extra, double (*operand_value)(double), co
   problem.a = operand(a), problem.b = operand(b);
   if (k_extra > 0)
     problem.extra[problem.extra_count++] = {operand(a_extra), operand(b_extra), k_extra};
-  const typename ProbeEpilogue::Params epilogue{out.get(), padded, sums.get(), m};
+  const typename ProbeEpilogue::Params epilogue{{out.get(), padded}, sums.get(), m};
   const int tile_columns = run(problem, epilogue);
 
   RelativeError error, sum_error, unrounded_error;
@@ -215,7 +212,7 @@ TEST(same_bits_in_any_schedule) {
     plan.hopper = true, plan.tile = {128, 2};
     const Device& device = emu::kHopper;
     Stream stream(device, nullptr);
-    gemm<Bf16, kK, kK, ProbeEpilogue>(stream, plan, problem, {out.get(), 136, sums.get(), 130});
+    gemm<Bf16, kK, kK, ProbeEpilogue>(stream, plan, problem, {{out.get(), 136}, sums.get(), 130});
     std::vector<float> bits(sums.get(), sums.get() + 2 * 130);
     bits.insert(bits.end(), out.get(), out.get() + 130 * 136);
     if (first.empty()) first = bits;

@@ -103,12 +103,11 @@ void hidden(const Size& size) {
   auto pre = guarded<T>(size.m, size.n), activation = guarded<T>(size.m, size.n);
   auto pre_rows = pre, activation_rows = activation;
   typename HiddenEpilogue<T>::Params p{};
-  p.pre = pre.get(), p.activation = activation.get();
-  p.stride = pre.stride, p.activation_stride = activation.stride;
+  p.pre = {pre.get(), pre.stride}, p.activation = {activation.get(), activation.stride};
   p.bias = product.bias.get(), p.weight_sum = product.weight_sum.get();
   p.statistics = statistics.data();
   CHECK_EQ(product.template run<HiddenEpilogue<T>>(GemmPath::kAuto, p), 2 * product.staged_tiles());
-  p.pre = pre_rows.get(), p.activation = activation_rows.get();
+  p.pre.data = pre_rows.get(), p.activation.data = activation_rows.get();
   CHECK_EQ(product.template run<HiddenEpilogue<T>>(GemmPath::kRowStore, p), 0);
   CHECK(same_bits(pre, pre_rows));
   CHECK(same_bits(activation, activation_rows));
@@ -129,12 +128,12 @@ void silu_backward_with_sums(const Size& size) {
   Matrix<float> sums(2 * tiles_n, size.m, size.m), sums_rows = sums;
   sums.fill(NAN), sums_rows.fill(NAN);
   typename SiluBackwardSumsEpilogue<T>::Params p{};
-  p.silu.pre = du.get(), p.silu.stride = du.stride;
+  p.pre = {du.get(), du.stride};
   p.bias = product.bias.get(), p.weight_sum = product.weight_sum.get();
   p.partial = sums.get(), p.rows = size.m;
   using Epilogue = SiluBackwardSumsEpilogue<T>;
   CHECK_EQ(product.template run<Epilogue>(GemmPath::kAuto, p), product.staged_tiles());
-  p.silu.pre = du_rows.get(), p.partial = sums_rows.get();
+  p.pre.data = du_rows.get(), p.partial = sums_rows.get();
   CHECK_EQ(product.template run<Epilogue>(GemmPath::kRowStore, p), 0);
   CHECK(same_bits(du, du_rows));
   CHECK(gaps_untouched(du));
@@ -209,7 +208,7 @@ void cosine(int m, int n, int k, int resident_clusters, bool gradient) {
     problem.m = m, problem.n = n, problem.k = k;
     problem.a = matrix(a.get(), a.stride), problem.b = matrix(b.get(), b.stride);
     CosineEpilogue<Bf16>::Params p{};
-    p.dz = gradient ? out.get() : nullptr, p.stride = out.stride;
+    p.dz = {gradient ? out.get() : nullptr, out.stride};
     p.bias = bias.get();
     p.teacher = rows_of(teacher);
     p.outputs.weight_rows = static_cast<uint32_t>(m);
@@ -274,21 +273,21 @@ TEST(rows_where_the_copy_engine_cannot_store) {
   // Masks, drawn for eight columns at once; what lies in fp32 scratch; other types, unaligned rows.
   HiddenEpilogue<Bf16>::Params hidden{};
   SiluBackwardEpilogue<Bf16>::Params silu{};
-  CHECK(HiddenEpilogue<Bf16>::tiles<Bf16>(hidden, 64, 64).reachable);
-  CHECK(SiluBackwardEpilogue<Bf16>::tiles<Bf16>(silu, 64, 64).reachable);
+  CHECK((tma_reaches<Bf16, HiddenEpilogue<Bf16>>(hidden, 64, 64)));
+  CHECK((tma_reaches<Bf16, SiluBackwardEpilogue<Bf16>>(silu, 64, 64)));
   hidden.dropout.threshold = silu.dropout.threshold = 1;
-  CHECK(!HiddenEpilogue<Bf16>::tiles<Bf16>(hidden, 64, 64).reachable);
-  CHECK(!SiluBackwardEpilogue<Bf16>::tiles<Bf16>(silu, 64, 64).reachable);
+  CHECK(!(tma_reaches<Bf16, HiddenEpilogue<Bf16>>(hidden, 64, 64)));
+  CHECK(!(tma_reaches<Bf16, SiluBackwardEpilogue<Bf16>>(silu, 64, 64)));
   const Size size{130, 72, 40, 128, 2};
   const Product<Bf16> product(size);
   Matrix<Bf16> plain(size.m, size.n);
   LoraEpilogue::Params lora{};
   lora.out = rows_of(plain);
-  CHECK(LoraEpilogue::tiles<Bf16>(lora, size.m, size.n).reachable);
+  CHECK((tma_reaches<Bf16, LoraEpilogue>(lora, size.m, size.n)));
   lora.accumulate = true;
-  CHECK(!LoraEpilogue::tiles<Bf16>(lora, size.m, size.n).reachable);
+  CHECK(!(tma_reaches<Bf16, LoraEpilogue>(lora, size.m, size.n)));
   lora.accumulate = false, lora.addend = product.bias.get();
-  CHECK(!LoraEpilogue::tiles<Bf16>(lora, size.m, size.n).reachable);
+  CHECK(!(tma_reaches<Bf16, LoraEpilogue>(lora, size.m, size.n)));
   Matrix<float> wide(size.m, size.n);
   CHECK_EQ(product.run<StoreEpilogue>(GemmPath::kAuto, {rows_of(wide), false, nullptr}), 0);
   Matrix<Bf16> unaligned(size.m, size.n, size.n + 4);
@@ -316,9 +315,9 @@ TEST(plain_and_biased_results) {
     CHECK(same_bits(tiles, by_rows));
 
     product.run<BiasEpilogue<Bf16>>(GemmPath::kAuto,
-                                    {tiles.get(), tiles.stride, product.bias.get()});
+                                    {{tiles.get(), tiles.stride}, product.bias.get()});
     product.run<BiasEpilogue<Bf16>>(GemmPath::kRowStore,
-                                    {by_rows.get(), by_rows.stride, product.bias.get()});
+                                    {{by_rows.get(), by_rows.stride}, product.bias.get()});
     CHECK(same_bits(tiles, by_rows));
   }
 }
@@ -335,7 +334,7 @@ TEST(same_bits_in_any_schedule) {
     auto du = u;
     Matrix<float> sums(6, size.m, size.m);
     SiluBackwardSumsEpilogue<Bf16>::Params p{};
-    p.silu.pre = du.get(), p.silu.stride = du.stride;
+    p.pre = {du.get(), du.stride};
     p.bias = product.bias.get(), p.weight_sum = product.weight_sum.get();
     p.partial = sums.get(), p.rows = size.m;
     product.run<SiluBackwardSumsEpilogue<Bf16>>(GemmPath::kAuto, p);

@@ -88,12 +88,13 @@ class AlignmentChain {
     return o;
   }
 
-  Dropout dropout(DropoutStream stream) const {
-    Dropout d;
+  DropoutRows dropout(DropoutStream stream) const {
+    DropoutRows d;
     d.seed = call_.dropout_seed;
     d.stream = stream;
     d.threshold = dropout_;
     d.scale = static_cast<float>(1. / (1. - static_cast<double>(options_.dropout)));
+    d.first_row = first_;
     return d;
   }
 
@@ -143,11 +144,9 @@ class AlignmentChain {
 
   void forward() {
     typename HiddenEpilogue<T>::Params hidden1{};
-    hidden1.pre = x_.u, hidden1.activation = x_.a1;
-    hidden1.stride = hidden1.activation_stride = s_.p8;
+    hidden1.pre = {x_.u, s_.p8}, hidden1.activation = {x_.a1, s_.p8};
     hidden1.bias = w_.b1, hidden1.weight_sum = w_.weight_sum;
     hidden1.dropout = dropout(kDropoutProjector1);
-    hidden1.first_row = first_;
     GemmProblem product1 = problem(chunk(x_.xhat), w_.w1, s_.p8, s_.d8);
     if (raw_hidden()) {
       product1.a_alternate = product1.a;
@@ -158,8 +157,8 @@ class AlignmentChain {
     product<HiddenEpilogue<T>>(product1, hidden1);
 
     typename HiddenEpilogue<T>::Params hidden2 = hidden1;
-    hidden2.pre = x_.v, hidden2.activation = x_.a2.of_chunk(first_);
-    hidden2.activation_stride = x_.a2.stride;
+    hidden2.pre = {x_.v, s_.p8};
+    hidden2.activation = {x_.a2.of_chunk(first_), x_.a2.stride};
     hidden2.bias = w_.b2;
     hidden2.statistics = nullptr, hidden2.alternate_blocks = nullptr;
     hidden2.dropout = dropout(kDropoutProjector2);
@@ -170,8 +169,7 @@ class AlignmentChain {
       const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, product3);
       if (plan.hopper && s_.z8 > 512 && s_.z8 <= 1024) {
         typename CosineEpilogue<T>::Params cosine{};
-        cosine.dz = backward_wanted() ? x_.z : nullptr;
-        cosine.stride = s_.z8;
+        cosine.dz = {backward_wanted() ? x_.z : nullptr, s_.z8};
         cosine.bias = w_.b3;
         cosine.teacher = teacher_;
         cosine.outputs = outputs(first_);
@@ -179,7 +177,7 @@ class AlignmentChain {
         return;
       }
     }
-    product<BiasEpilogue<T>>(product3, {x_.z, s_.z8, w_.b3});
+    product<BiasEpilogue<T>>(product3, {{x_.z, s_.z8}, w_.b3});
     typename CosineRowsKernel<T>::Params rows{};
     rows.z = x_.z, rows.stride = s_.z8;
     rows.rows = rows_, rows.padded_columns = s_.z8;
@@ -191,15 +189,13 @@ class AlignmentChain {
 
   void backward() {
     typename SiluBackwardEpilogue<T>::Params silu2{};
-    silu2.pre = x_.v, silu2.stride = s_.p8;
+    silu2.pre = {x_.v, s_.p8};
     silu2.dropout = dropout(kDropoutProjector2);
-    silu2.first_row = first_;
     product<SiluBackwardEpilogue<T>>(problem(x_.z, w_.w3_t, s_.p8, s_.z8), silu2);
 
     typename SiluBackwardSumsEpilogue<T>::Params silu1{};
-    silu1.silu = silu2;
-    silu1.silu.pre = x_.u;
-    silu1.silu.dropout = dropout(kDropoutProjector1);
+    silu1.pre = {x_.u, s_.p8};
+    silu1.dropout = dropout(kDropoutProjector1);
     silu1.bias = w_.b1, silu1.weight_sum = w_.weight_sum;
     silu1.partial = x_.partial;
     silu1.rows = rows_;

@@ -1,13 +1,11 @@
-// The epilogues of the alignment chain. T is the element type of the products; rows are
-// local to the chunk being computed, `first_row` is its first row among all tokens. Internal
-// matrices are [rows, columns rounded up to 8] with zeros in the padding.
+// The epilogues of the alignment chain's forward products. T is the element type of the products;
+// rows are local to the chunk being computed, `first_row` is its first row among all tokens.
+// Internal matrices are [rows, columns rounded up to 8] with zeros in the padding.
 #pragma once
 
-#include "cuda/gemm/tile_epilogue.cuh"
-#include "cuda/math/dropout.h"
+#include "cuda/gemm/epilogue.cuh"
 #include "cuda/math/layer_norm.h"
 #include "cuda/math/silu.h"
-#include "cuda/tensor/user_rows.h"
 
 namespace sightline::cuda {
 
@@ -22,44 +20,44 @@ inline constexpr bool kFastMath = sizeof(T) == 2;
 template <int kCount>
 struct LayerColumns {
   float bias[kCount], weight_sum[kCount];
-};
 
+  static SL_DEVICE LayerColumns load(const float* bias, const float* weight_sum, int column) {
+    LayerColumns c;
+    load_floats(bias + column, c.bias);
+    load_floats(weight_sum + column, c.weight_sum);
+    return c;
+  }
+};
 template <int kCount>
-SL_DEVICE BiasColumns<kCount> bias_columns(const float* bias, int column) {
-  BiasColumns<kCount> c;
-  load_floats(bias + column, c.bias);
-  return c;
-}
-template <int kCount>
-SL_DEVICE LayerColumns<kCount> layer_columns(const float* bias, const float* weight_sum,
-                                             int column) {
-  LayerColumns<kCount> c;
-  load_floats(bias + column, c.bias);
-  load_floats(weight_sum + column, c.weight_sum);
-  return c;
-}
+struct BiasColumns {
+  float bias[kCount];
+
+  static SL_DEVICE BiasColumns load(const float* bias, int column) {
+    BiasColumns c;
+    load_floats(bias + column, c.bias);
+    return c;
+  }
+};
 
 // Row i of a product with per-column bias, LayerNorm folded in where `statistics` is given:
 //   pre = rstd (acc - mean weight_sum) + bias,   activation = dropout(silu(pre))
-// Rows that were normalised before the product (blocks marked in `alternate_blocks`) have mean 0
-// and rstd 1 here.
+// Rows that were normalised before the product (alternate blocks) have mean 0 and rstd 1 here.
 template <class T>
-struct HiddenEpilogue {
+struct HiddenEpilogue : EpilogueBase {
   struct Params {
-    T* pre;
-    T* activation;
-    int64_t stride, activation_stride;
+    RowMajor<T> pre, activation;
     const float* bias;
     const float* weight_sum;
     const RowStatistics* statistics;  // or null
     const int* alternate_blocks;      // of 128 rows, or null
-    Dropout dropout;
-    int64_t first_row;
+    DropoutRows dropout;
   };
-  static constexpr int kTileOutputs = 2;
-  static constexpr bool kTileInput = false;
+  static constexpr Mask kMask = Mask::kOutput;
   static constexpr bool kRowConstants = true;
-  static constexpr int kRowSums = 0;
+
+  static SL_HOST_DEVICE const RowMajor<T>& output(const Params& p) { return p.pre; }
+  static SL_HOST_DEVICE const RowMajor<T>& second_output(const Params& p) { return p.activation; }
+  static SL_HOST_DEVICE const DropoutRows& mask(const Params& p) { return p.dropout; }
 
   static SL_DEVICE float4 row_constants(const Params& p, int row) {
     const bool normalised = p.statistics == nullptr ||
@@ -68,24 +66,14 @@ struct HiddenEpilogue {
     const RowStatistics s = p.statistics[row];
     return make_float4(s.mean, s.rstd, 0.f, 0.f);
   }
-
-  // A mask is drawn for eight columns at once: by rows.
-  template <class Element>
-  static EpilogueTiles tiles(const Params& p, int, int) {
-    if (p.dropout.threshold != 0) return {};
-    return {true, {}, {matrix(p.pre, p.stride), matrix(p.activation, p.activation_stride)}};
-  }
-
-  using Columns = LayerColumns<8>;
-  template <int kCount = 8>
+  template <int kCount>
   static SL_DEVICE LayerColumns<kCount> columns(const Params& p, int column) {
-    return layer_columns<kCount>(p.bias, p.weight_sum, column);
+    return LayerColumns<kCount>::load(p.bias, p.weight_sum, column);
   }
-
   template <int kCount>
   static SL_DEVICE void elements(const Params&, const LayerColumns<kCount>& c,
                                  const float4& constants, const float (&)[kCount],
-                                 float (&x)[kCount], RowSums&) {
+                                 float (&x)[kCount]) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       x[i] = layer_norm_fold(x[i], constants.x, constants.y, c.weight_sum[i], c.bias[i]);
@@ -93,58 +81,25 @@ struct HiddenEpilogue {
   }
   // The backward pass sees the rounded pre-activation; so does the activation.
   static SL_DEVICE float second(float pre) { return silu<kFastMath<T>>(pre); }
-
-  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
-                              const float4& constants, float (&x)[8], RowSums& sums) {
-    elements(p, c, constants, x, x, sums);
-    store8(p.pre + row * p.stride + column, x);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = second(rounded<T>(x[i]));
-    if (p.dropout.threshold != 0) {
-      float factor[8];
-      dropout_factors(p.dropout, p.first_row + row, column, factor);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] *= factor[i];
-    }
-    store8(p.activation + row * p.activation_stride + column, x);
-  }
 };
 
 // z = acc + bias
 template <class T>
-struct BiasEpilogue {
+struct BiasEpilogue : EpilogueBase {
   struct Params {
-    T* out;
-    int64_t stride;
+    RowMajor<T> out;
     const float* bias;
   };
-  static constexpr bool kRowConstants = false;
-  static constexpr int kRowSums = 0;
-  static constexpr int kTileOutputs = 1;
-  static constexpr bool kTileInput = false;
-
-  template <class Element>
-  static EpilogueTiles tiles(const Params& p, int, int) {
-    return {true, {}, {matrix(p.out, p.stride), {}}};
-  }
-
-  using Columns = BiasColumns<8>;
-  template <int kCount = 8>
+  static SL_HOST_DEVICE const RowMajor<T>& output(const Params& p) { return p.out; }
+  template <int kCount>
   static SL_DEVICE BiasColumns<kCount> columns(const Params& p, int column) {
-    return bias_columns<kCount>(p.bias, column);
+    return BiasColumns<kCount>::load(p.bias, column);
   }
-
   template <int kCount>
   static SL_DEVICE void elements(const Params&, const BiasColumns<kCount>& c, const float4&,
-                                 const float (&)[kCount], float (&x)[kCount], RowSums&) {
+                                 const float (&)[kCount], float (&x)[kCount]) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) x[i] += c.bias[i];
-  }
-
-  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
-                              const float4& constants, float (&x)[8], RowSums& sums) {
-    elements(p, c, constants, x, x, sums);
-    store8(p.out + row * p.stride + column, x);
   }
 };
 

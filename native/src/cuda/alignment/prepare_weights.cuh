@@ -4,7 +4,7 @@
 
 #include "cuda/alignment/block_sum.cuh"
 #include "cuda/ptx/griddep.cuh"
-#include "cuda/tensor/vector8.h"
+#include "cuda/tensor/rows.h"
 
 namespace sightline::cuda {
 

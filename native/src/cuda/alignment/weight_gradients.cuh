@@ -7,7 +7,7 @@
 
 #include "cuda/ptx/griddep.cuh"
 #include "cuda/ptx/thread.cuh"
-#include "cuda/tensor/vector8.h"
+#include "cuda/tensor/rows.h"
 
 namespace sightline::cuda {
 

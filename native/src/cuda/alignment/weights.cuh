@@ -6,7 +6,7 @@
 #include "cuda/alignment/prepare_weights.cuh"
 #include "cuda/runtime/launch.cuh"
 #include "cuda/runtime/memory.h"
-#include "cuda/tensor/user_rows.h"
+#include "cuda/tensor/rows.h"
 
 namespace sightline::cuda {
 

@@ -27,7 +27,7 @@ constexpr int64_t k_block_clocks(int columns) {
 
 // Pipeline fill, and per column the epilogue's arithmetic and staging, which overlap no products:
 // ten instructions an element at 128 a clock are 10 clocks a column, stmatrix and the columns'
-// values 4 (gemm/tile_epilogue.cuh), partly under them.
+// values 4 (gemm/epilogue.cuh), partly under them.
 constexpr int64_t kFillClocks = 1500, kEpilogueClocksPerColumn = 12;
 
 constexpr int64_t hopper_cost(HopperTile tile, int m, int n, int k, int sms) {

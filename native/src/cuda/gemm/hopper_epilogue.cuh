@@ -4,7 +4,6 @@
 #pragma once
 
 #include "cuda/gemm/hopper_store.cuh"
-#include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/cluster.cuh"
 
 namespace sightline::cuda {
@@ -64,12 +63,12 @@ struct HopperEpilogue {
       init_row_scratch<First>(p.epilogue, shared.row_scratch() + group * 64 + thread, row, p.m);
     subtiles<First>(p, shared, tile, group, thread, d);
     exchange(p, shared, tile, cta_rank, group, thread, exchanges);
-    subtiles<typename Epilogue::Second>(p, shared, tile, group, thread, d);
+    if (p.tma.stores) subtiles<Epilogue>(p, shared, tile, group, thread, d);
   }
 
   static SL_DEVICE void exchange_and_store(const Params& p, const Shared& shared, TileIndex tile,
                                            int cta_rank, int group, int thread, int exchanges,
-                                           FragmentEpilogue<T, typename Gemm::FirstPart>& first,
+                                           FragmentEpilogue<T, typename Gemm::FirstPass>& first,
                                            uint32_t& uses, float (&d)[kTileN / 2]) {
     float4* row_scratch = shared.row_scratch() + group * 64 + wgmma_accumulator(thread, 0).row;
 #pragma unroll
@@ -80,7 +79,7 @@ struct HopperEpilogue {
     ptx::named_barrier(1 + group, kConsumerThreads);
     exchange(p, shared, tile, cta_rank, group, thread, exchanges);
     ptx::named_barrier(1 + group, kConsumerThreads);
-    FragmentEpilogue<T, typename Epilogue::Second> second;
+    FragmentEpilogue<T, Epilogue> second;
     second.constants[0] = row_scratch[0];
     second.constants[1] = row_scratch[8];
     const int column = tile.n * kTileN;

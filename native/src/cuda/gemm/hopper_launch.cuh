@@ -41,6 +41,7 @@ void encode_tma(Stream& stream, const Operand& operand, Major major, int extent,
 template <class Kernel, class T, Major kMajorA, Major kMajorB>
 void launch_hopper(Stream& stream, const GemmPlan& plan, const GemmProblem& problem,
                    const typename Kernel::Epilogue::Params& epilogue) {
+  using Epilogue = typename Kernel::Epilogue;
   typename Kernel::Params params{};
   encode_tma<T>(stream, problem.a, kMajorA, problem.m, problem.k, Kernel::kBoxRowsA, &params.a);
   encode_tma<T>(stream, problem.alternate_blocks != nullptr ? problem.a_alternate : problem.a,
@@ -51,7 +52,7 @@ void launch_hopper(Stream& stream, const GemmPlan& plan, const GemmProblem& prob
   params.n = problem.n;
   params.k = problem.k;
   params.k_blocks = ceil_div(problem.k, kBlockK);
-  if constexpr (kHasFusedK<typename Kernel::Epilogue>) {
+  if constexpr (Epilogue::kFusedK) {
     params.extra.count = problem.extra_count;
     for (int t = 0; t < problem.extra_count; ++t) {
       const KSegment& segment = problem.extra[t];
@@ -63,19 +64,20 @@ void launch_hopper(Stream& stream, const GemmPlan& plan, const GemmProblem& prob
       params.k_blocks += ceil_div(segment.k, kBlockK);
     }
   }
-  if constexpr (Kernel::kTiles) {
-    using Epilogue = typename Kernel::Epilogue;
-    const EpilogueTiles tiles = Epilogue::template tiles<T>(epilogue, problem.m, problem.n);
-    params.tma.used = tiles.reachable && !plan.store_rows;
-    params.tma.stores = tiles.output[0].data != nullptr;
+  if constexpr (Kernel::kTma) {
+    const auto encode = [&](const Operand& operand, TmaOperand* out) {
+      if (operand.data == nullptr) return;
+      encode_tma<T>(stream, operand, Major::kK, problem.m, problem.n, kSubtileM, out);
+    };
+    const Operand output = Epilogue::output(epilogue).operand();
+    params.tma.used = !plan.store_rows && tma_reaches<T, Epilogue>(epilogue, problem.m, problem.n);
+    params.tma.stores = output.data != nullptr;
     if (params.tma.used) {
-      if constexpr (Epilogue::kTileInput) {
-        encode_tma<T>(stream, tiles.input, Major::kK, problem.m, problem.n, kSubtileM,
-                      &params.tma.input);
-      }
-      for (int i = 0; params.tma.stores && i < Epilogue::kTileOutputs; ++i) {
-        encode_tma<T>(stream, tiles.output[i], Major::kK, problem.m, problem.n, kSubtileM,
-                      &params.tma.output[i]);
+      encode(output, &params.tma.output[0]);
+      if constexpr (HasInput<Epilogue>)
+        encode(Epilogue::input(epilogue).operand(), &params.tma.input);
+      if constexpr (HasSecondOutput<Epilogue>) {
+        encode(Epilogue::second_output(epilogue).operand(), &params.tma.output[1]);
       }
     }
   }

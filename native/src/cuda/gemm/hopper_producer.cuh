@@ -5,8 +5,8 @@
 
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/hopper_store.cuh"
+#include "cuda/gemm/problem.h"
 #include "cuda/gemm/raster.h"
-#include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/cluster.cuh"
 
 namespace sightline::cuda {
@@ -45,7 +45,7 @@ struct HopperProducer {
           p.alternate_blocks != nullptr && first_m < p.m && p.alternate_blocks[tile.m] != 0;
       load_segment(shared, stage, alternate ? p.a_alternate : p.a, p.b, first_m, first_n, p.k,
                    cta_rank);
-      if constexpr (kHasFusedK<Epilogue>) {
+      if constexpr (Epilogue::kFusedK) {
         for (int j = 0; j < p.extra.count; ++j) {
           const HopperSegment& segment = p.extra.segment[j];
           load_segment(shared, stage, segment.a, segment.b, first_m, first_n, segment.k, cta_rank);
@@ -112,7 +112,7 @@ struct HopperProducer {
   static SL_DEVICE void store_thread(const Params& p, const typename Gemm::WarpgroupStages& stages,
                                      int cta_rank, int group) {
     constexpr int kStages = Gemm::WarpgroupStages::kStages;
-    constexpr int kOutputs = Epilogue::kTileOutputs, kUses = kTileN / kSubtileN * kOutputs;
+    constexpr int kOutputs = cuda::kOutputs<Epilogue>, kUses = kTileN / kSubtileN * kOutputs;
     const Tiles tiles(p.m, p.n);
     struct Use {
       int cluster_tile, index;
@@ -129,7 +129,7 @@ struct HopperProducer {
     };
     const auto fill = [&](const Use& use, int stage) {
       if (use.cluster_tile >= tiles.count()) return;
-      if constexpr (Epilogue::kTileInput) {
+      if constexpr (HasInput<Epilogue>) {
         load_stage(p.tma.input, stages, stage, subtile(use));
       } else {
         ptx::mbarrier_arrive(stages.filled(stage));

@@ -29,7 +29,6 @@
 #include "cuda/gemm/hopper_store.cuh"
 #include "cuda/gemm/problem.h"
 #include "cuda/gemm/raster.h"
-#include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/ptx/cluster.cuh"
 #include "cuda/ptx/griddep.cuh"
 #include "cuda/ptx/mbarrier.cuh"
@@ -40,24 +39,17 @@
 
 namespace sightline::cuda {
 
-// An epilogue may see whole rows before it writes: it then has kExchange, a First and a Second part
-// (each an epilogue) and combine(p, row, total sums, writer) -> the constants of Second.
 template <class Epilogue>
-concept Exchanging = requires {
-  typename Epilogue::First;
-};
-
-template <class Epilogue>
-struct FirstPartOf {
+struct FirstPassOf {
   using Type = Epilogue;
 };
-template <Exchanging Epilogue>
-struct FirstPartOf<Epilogue> {
+template <TwoPass Epilogue>
+struct FirstPassOf<Epilogue> {
   using Type = typename Epilogue::First;
 };
 
 template <class T, int kTileN_, int kClusterM_, int kClusterN_, int kStages_, Major kMajorA_,
-          Major kMajorB_, class Epilogue_>
+          Major kMajorB_, IsEpilogue Epilogue_>
 struct HopperGemm {
   using Element = T;
   using Epilogue = Epilogue_;
@@ -70,9 +62,9 @@ struct HopperGemm {
   static constexpr int kThreads = 384, kMinBlocks = 1;
   static constexpr int kConsumerThreads = 128;
   static constexpr int kConsumerWarps = 8;
-  static constexpr bool kExchange = Exchanging<Epilogue>;
-  static constexpr bool kTiles = HasTiles<Epilogue>;
-  using FirstPart = typename FirstPartOf<Epilogue>::Type;
+  static constexpr bool kExchange = TwoPass<Epilogue>;
+  static constexpr bool kTma = HasTma<Epilogue, T>;
+  using FirstPass = typename FirstPassOf<Epilogue>::Type;
 
   static constexpr int kBytesA = kTileM * kTileRowBytes, kBytesB = kTileN * kTileRowBytes;
   static constexpr int kStageBytes = kBytesA + kBytesB;
@@ -98,7 +90,7 @@ struct HopperGemm {
   static_assert(kSharedBytes <= 232448, "227 KB per block on sm_90");
   static_assert(kEpilogueBytes % kSwizzleAtomBytes == 0, "TMA's swizzle");
   static_assert(kStages >= 2, "a stage is released one step late");
-  static_assert(!kHasFirstSegmentMask<Epilogue>,
+  static_assert(Epilogue::kMask == Mask::kNone || Epilogue::kMask == Mask::kOutput,
                 "accumulators changed between products make ptxas serialise wgmma (C7515)");
   static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
@@ -112,8 +104,8 @@ struct HopperGemm {
     const int* alternate_blocks;
     int m, n, k;
     int k_blocks;  // of all segments
-    HopperSegments<kHasFusedK<Epilogue>> extra;
-    TmaMatrices<Epilogue> tma;
+    HopperSegments<Epilogue::kFusedK> extra;
+    TmaMatrices<Epilogue, kTma> tma;
     typename Epilogue::Params epilogue;
   };
 
@@ -176,7 +168,7 @@ struct HopperGemm {
     if (warp < 4) {
       ptx::setmaxnreg_dec<40>();
       if (ptx::thread_id() == 0) Producer::load(p, shared, cta_rank);
-      if constexpr (kTiles) {
+      if constexpr (kTma) {
         const int group = warp - 1;
         if (p.tma.used && (group == 0 || group == 1) && ptx::thread_id() % 32 == 0) {
           Producer::store_thread(p, shared.epilogue_stages(group), cta_rank, group);
@@ -238,11 +230,11 @@ struct HopperGemm {
         if (i > 0) release(shared, previous, lane);
         previous = stage.index;
       }
-      if constexpr (kTiles) {
+      if constexpr (kTma) {
         if (p.tma.used) {
           const int row = tile.m * kTileM + group * kSubtileM + wgmma_accumulator(thread, 0).row;
           const int column = tile.n * kTileN;
-          FragmentEpilogue<T, FirstPart> fragments;
+          FragmentEpilogue<T, FirstPass> fragments;
           fragments.begin(p.epilogue, row, p.m);  // travels under the last products
           fragments.load_columns(p.epilogue, column + 2 * (lane % 4), p.n);
           finish_products();

@@ -12,8 +12,8 @@
 // consumers multiply, the last results leave and the first inputs of the next tile arrive.
 #pragma once
 
-#include "cuda/gemm/swizzle.h"
-#include "cuda/gemm/tile_epilogue.cuh"
+#include "cuda/gemm/epilogue.cuh"
+#include "cuda/gemm/fragments.h"
 #include "cuda/gemm/tma_operand.cuh"
 #include "cuda/ptx/fence.cuh"
 #include "cuda/ptx/ldmatrix.cuh"
@@ -24,16 +24,101 @@
 
 namespace sightline::cuda {
 
+constexpr int kSubtileM = 64, kSubtileN = 64;  // rows of 128 bytes
 constexpr int kSubtileBytes = kSubtileM * kSubtileN * 2;
 
 // Kernel parameters; nothing for epilogues that go by rows alone.
+template <class Epilogue, bool kTma>
+struct TmaMatrices {
+  static constexpr bool used = false, stores = true;
+};
 template <class Epilogue>
-struct TmaMatrices {};
-template <HasTiles Epilogue>
-struct TmaMatrices<Epilogue> {
-  TmaOperand input, output[Epilogue::kTileOutputs];
+struct TmaMatrices<Epilogue, true> {
+  TmaOperand input, output[kOutputs<Epilogue>];
   bool used;    // else by rows
   bool stores;  // else the input is all that moves
+};
+
+// One thread's part of a warpgroup's 64 rows: rows g and g + 8 of its warp's 16 (g = lane / 4),
+// columns 2 (lane % 4) and + 1 of every eight.
+template <class T, IsEpilogue Epilogue>
+struct FragmentEpilogue {
+  using Params = typename Epilogue::Params;
+  using Columns = decltype(Epilogue::template columns<2>(std::declval<const Params&>(), 0));
+
+  float4 constants[2];
+  RowSums sums[2];
+  Columns columns[kSubtileN / 8];  // of the subtile at hand
+
+  // first_row: row g of the product.
+  SL_DEVICE void begin(const Params& p, int first_row, int m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = first_row + 8 * half;
+      sums[half] = {};
+      constants[half] = make_float4(0.f, 0.f, 0.f, 0.f);
+      if constexpr (Epilogue::kRowConstants) {
+        if (row < m) constants[half] = Epilogue::row_constants(p, row);
+      }
+    }
+  }
+
+  // first_column: of the subtile, plus 2 (lane % 4). n is a multiple of 8.
+  SL_DEVICE void load_columns(const Params& p, int first_column, int n) {
+#pragma unroll
+    for (int i = 0; i < kSubtileN / 8; ++i) {
+      columns[i] = {};
+      const int column = first_column + 8 * i;
+      if (column < n) columns[i] = Epilogue::template columns<2>(p, column);
+    }
+  }
+
+  // Columns 16 kk .. 16 kk + 15 of the subtile: eight accumulators, as four words in and out.
+  SL_DEVICE void apply(const Params& p, int kk, const float* d, const uint32_t (&in)[4],
+                       uint32_t (&out)[4]) {
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      const int half = q & 1;
+      float x[2] = {d[2 * q], d[2 * q + 1]}, read[2];
+      unpack2<T>(in[q], read[0], read[1]);
+      Epilogue::elements(p, columns[2 * kk + (q >> 1)], constants[half], read, x);
+      if constexpr (Epilogue::kRowSums > 0) {
+        Epilogue::add_sums(columns[2 * kk + (q >> 1)], read, x, sums[half]);
+      }
+      out[q] = pack2<T>(x[0], x[1]);
+    }
+  }
+
+  static SL_DEVICE void second(uint32_t (&words)[4]) {
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      float x[2];
+      unpack2<T>(words[q], x[0], x[1]);
+      words[q] = pack2<T>(Epilogue::second(x[0]), Epilogue::second(x[1]));
+    }
+  }
+
+  // The four lanes of a row add up their columns, always in the same order.
+  SL_DEVICE float4 total(int half) {
+#pragma unroll
+    for (int i = 0; i < Epilogue::kRowSums; ++i) {
+      float& sum = sums[half].value[i];
+      sum += ptx::shuffle_xor(sum, 1);
+      sum += ptx::shuffle_xor(sum, 2);
+    }
+    return make_float4(sums[half].value[0], sums[half].value[1], sums[half].value[2], 0.f);
+  }
+
+  SL_DEVICE void finish(const Params& p, int first_row, int m, int tile_n, int lane) {
+    if constexpr (Epilogue::kRowSums > 0) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = first_row + 8 * half;
+        const float4 row_sums = total(half);
+        if (lane % 4 == 0 && row < m) Epilogue::finish_row(p, row, tile_n, row_sums);
+      }
+    }
+  }
 };
 
 // One warpgroup's stages and barriers in shared memory.
@@ -93,10 +178,10 @@ SL_DEVICE void store_subtiles(const typename Epilogue::Params& p,
                               FragmentEpilogue<T, Epilogue>& fragments,
                               const SubtileStages<kStages>& stages, uint32_t& uses,
                               int first_column, int n, int thread, const float (&d)[kTileN / 2]) {
-  constexpr int kOutputs = Epilogue::kTileOutputs, kSubtiles = kTileN / kSubtileN;
+  constexpr int kOutputs = cuda::kOutputs<Epilogue>, kSubtiles = kTileN / kSubtileN;
   constexpr int kSteps = kSubtileN / 16;
   static_assert(kSubtiles * kOutputs % kStages == 0, "stages are used equally often in a tile");
-  static_assert(kOutputs == 1 || !Epilogue::kTileInput, "a use's input is that of its output");
+  static_assert(kOutputs == 1 || !HasInput<Epilogue>, "a use's input is that of its output");
   const int lane = thread % 32;
   const MatrixRow at = accumulator_matrices(lane, thread / 32 * 16, 0);
   const auto load_next = [&](int subtile) {
@@ -115,7 +200,7 @@ SL_DEVICE void store_subtiles(const typename Epilogue::Params& p,
         const uint32_t to = stages.stage(stage) + swizzled_chunk<128>(at.row, at.chunk + 2 * kk);
         if (output == 0) {
           uint32_t in[4] = {};
-          if constexpr (Epilogue::kTileInput) ptx::ldmatrix_x4(in, to);
+          if constexpr (HasInput<Epilogue>) ptx::ldmatrix_x4(in, to);
           fragments.apply(p, kk, d + subtile * (kSubtileN / 2) + 8 * kk, in, words[kk]);
         } else if constexpr (kOutputs == 2) {
           fragments.second(words[kk]);

@@ -3,9 +3,9 @@
 //
 // One block of 8 warps computes one 128x128 tile (a warp 64x32). Loads run kStages - 1 blocks of
 // 128 bytes of k ahead with cp.async; ldmatrix feeds the products. After the last k the
-// accumulators are staged in the same shared memory and leave through the row epilogue
-// (row_epilogue.cuh). Shared memory: kStages x (A 16 KB + B 16 KB), then one float4 per row. Tiles
-// of 64 columns (a warp 32x32) serve products with few columns, whose k is split.
+// accumulators are staged in the same shared memory and leave by rows (epilogue.cuh). Shared
+// memory: kStages x (A 16 KB + B 16 KB), then one float4 per row. Tiles of 64 columns (a warp
+// 32x32) serve products with few columns, whose k is split.
 //
 // TF32: |tf32(x) - x| <= 2^-11 |x|, so a sum of products errs by at most about 2^-10 sum |a b|.
 // Each warp rounds what it has loaded (round to nearest, ties away), so memory keeps fp32. Operands
@@ -14,8 +14,6 @@
 
 #include "cuda/gemm/descriptor.h"
 #include "cuda/gemm/fragments.h"
-#include "cuda/gemm/problem.h"
-#include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/gemm/stage_loader.cuh"
 #include "cuda/gemm/tile_grid.cuh"
 #include "cuda/ptx/cp_async.cuh"
@@ -26,7 +24,7 @@
 
 namespace sightline::cuda {
 
-template <class T, Major kMajorA, Major kMajorB, class Epilogue_, int kTileN_ = 128>
+template <class T, Major kMajorA, Major kMajorB, IsEpilogue Epilogue_, int kTileN_ = 128>
 struct PortableGemm
     : TileGrid<PortableGemm<T, kMajorA, kMajorB, Epilogue_, kTileN_>, Epilogue_, 128, kTileN_> {
   using Epilogue = Epilogue_;
@@ -43,7 +41,6 @@ struct PortableGemm
   static_assert(StagedTile<kTileN>::bytes(kTileM) <= kStages * kStageBytes,
                 "the staged accumulators reuse the stages");
   static_assert(kSharedBytes <= 99 * 1024, "opt-in limit of sm_86 and sm_89");
-  static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
   static SL_DEVICE void run_tile(const GemmProblem& problem,
                                  const typename Epilogue::Params& epilogue, TileIndex tile,
@@ -60,105 +57,73 @@ struct PortableGemm
       init_row_scratch<Epilogue>(epilogue, row_scratch + thread, first_m + thread, problem.m);
     }
 
-    const bool alternate =
-        problem.alternate_blocks != nullptr && problem.alternate_blocks[tile.m] != 0;
-    LoaderA loader_a(alternate ? problem.a_alternate : problem.a, first_m, problem.m, problem.k,
-                     thread);
-    LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
-    const int first_blocks = ceil_div(problem.k, kDepth);
-    const BlockRange range = kHasSplitK<Epilogue>
-                                 ? split_blocks(first_blocks, problem.splits, split)
-                                 : BlockRange{0, first_blocks};
-    int k_blocks = range.end - range.begin;
-    if constexpr (kHasFusedK<Epilogue>) {
-      for (int t = 0; t < problem.extra_count; ++t)
-        k_blocks += ceil_div(problem.extra[t].k, kDepth);
-    }
-    // Blocks are loaded in order, so the loaders move on to the next segment when they come to it.
-    [[maybe_unused]] int next_segment = 0, segment_end = first_blocks;
-    int segment_begin = -range.begin;
+    KWalk<LoaderA, LoaderB, Epilogue> walk(problem, split, tile, first_m, first_n, thread);
     const auto load = [&](int k_block) {
-      if constexpr (kHasFusedK<Epilogue>) {
-        if (k_block == segment_end) {
-          const KSegment& segment = problem.extra[next_segment++];
-          loader_a = LoaderA(segment.a, first_m, problem.m, segment.k, thread);
-          loader_b = LoaderB(segment.b, first_n, problem.n, segment.k, thread);
-          segment_begin = segment_end;
-          segment_end += ceil_div(segment.k, kDepth);
-        }
-      }
+      const int k0 = walk.seek(problem, first_m, first_n, k_block, thread);
       const uint32_t stage = stages + k_block % kStages * kStageBytes;
-      loader_a.load(stage, (k_block - segment_begin) * kDepth);
-      loader_b.load(stage + LoaderA::kBytes, (k_block - segment_begin) * kDepth);
+      walk.a.load(stage, k0);
+      walk.b.load(stage + LoaderA::kBytes, k0);
     };
 
     [[maybe_unused]] SegmentSteps<kDepth> segment(problem.k);
     float accumulators[kWarpM / 16][kWarpN / 8][4] = {};
-    // Every accumulator register of this thread once, with its position.
-    [[maybe_unused]] const auto mask_first_segment = [&] {
+    // Calls visit(row, column, x0, x1) for each pair of this thread's accumulators, from m0, n0 on.
+    const auto for_each_pair = [&](int m0, int n0, const auto& visit) {
 #pragma unroll
       for (int i = 0; i < kWarpM / 16; ++i) {
 #pragma unroll
         for (int j = 0; j < kWarpN / 8; ++j) {
           const Position at = mma_accumulator(lane, 0);
-          const int row = first_m + warp_m + 16 * i + at.row;
-          const int column = first_n + warp_n + 8 * j + at.column;
+          const int row = m0 + warp_m + 16 * i + at.row;
+          const int column = n0 + warp_n + 8 * j + at.column;
           float(&c)[4] = accumulators[i][j];
-          if constexpr (kHasFirstSegmentMask<Epilogue>) {
-            Epilogue::mask_first_segment(epilogue, row, column, c[0], c[1]);
-            Epilogue::mask_first_segment(epilogue, row + 8, column, c[2], c[3]);
-          }
+          visit(row, column, c[0], c[1]);
+          visit(row + 8, column, c[2], c[3]);
         }
+      }
+    };
+    const auto mask_first_segment = [&](int k_block) {
+      if constexpr (Epilogue::kMask == Mask::kFirstSegment) {
+        if (k_block != walk.first_segment) return;
+        for_each_pair(first_m, first_n, [&](int row, int column, float& x0, float& x1) {
+          Epilogue::mask(epilogue).apply(row, column, x0, x1);
+        });
       }
     };
 #pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) {
-      if (i < k_blocks) load(i);
+      if (i < walk.blocks) load(i);
       ptx::cp_async_commit();  // an empty group too: the count of groups stands for the block
     }
 #pragma unroll 1
-    for (int k_block = 0; k_block < k_blocks; ++k_block) {
+    for (int k_block = 0; k_block < walk.blocks; ++k_block) {
       ptx::cp_async_wait<kStages - 2>();  // this block has landed, for this thread
-      if constexpr (kHasDropA<Epilogue>) {
-        const Dropout dropout = Epilogue::drop_a(epilogue);
+      if constexpr (Epilogue::kMask == Mask::kOperandA) {
+        const Dropout dropout = Epilogue::mask(epilogue);
         if (dropout.threshold != 0) {
-          loader_a.drop(shared + k_block % kStages * kStageBytes, (range.begin + k_block) * kDepth,
-                        dropout);
+          walk.a.drop(shared + k_block % kStages * kStageBytes, (walk.begin + k_block) * kDepth,
+                      dropout);
         }
       }
       ptx::sync_threads();  // for all; and all are done with the block before it
-      if constexpr (kHasFirstSegmentMask<Epilogue>) {
-        if (k_block == first_blocks) mask_first_segment();
-      }
-      if (k_block + kStages - 1 < k_blocks) load(k_block + kStages - 1);
+      mask_first_segment(k_block);
+      if (k_block + kStages - 1 < walk.blocks) load(k_block + kStages - 1);
       ptx::cp_async_commit();
       const uint32_t stage = stages + k_block % kStages * kStageBytes;
       int steps = 4;
-      if constexpr (kHasFusedK<Epilogue>) {
+      if constexpr (Epilogue::kFusedK) {
         if (k_block == segment.end) segment.next(problem.extra[segment.index].k);
         steps = segment.steps(k_block);
       }
       multiply(stage, stage + LoaderA::kBytes, steps, warp_m, warp_n, lane, accumulators);
     }
-
-    if constexpr (kHasFirstSegmentMask<Epilogue>) {
-      if (k_blocks == first_blocks) mask_first_segment();
-    }
+    mask_first_segment(walk.blocks);
 
     ptx::cp_async_wait<0>();
     ptx::sync_threads();  // the stages become the staged tile
     const StagedTile<kTileN> staged{shared};
-#pragma unroll
-    for (int i = 0; i < kWarpM / 16; ++i) {
-#pragma unroll
-      for (int j = 0; j < kWarpN / 8; ++j) {
-        const Position at = mma_accumulator(lane, 0);
-        const int row = warp_m + 16 * i + at.row, column = warp_n + 8 * j + at.column;
-        const float(&c)[4] = accumulators[i][j];
-        staged.put(row, column, c[0], c[1]);
-        staged.put(row + 8, column, c[2], c[3]);
-      }
-    }
+    for_each_pair(
+        0, 0, [&](int row, int column, float x0, float x1) { staged.put(row, column, x0, x1); });
     ptx::sync_threads();
     finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, row_scratch, first_m, first_n,
                                                     problem.m, problem.n, tile.n, thread);

@@ -8,8 +8,6 @@
 #pragma once
 
 #include "cuda/gemm/descriptor.h"
-#include "cuda/gemm/problem.h"
-#include "cuda/gemm/row_epilogue.cuh"
 #include "cuda/gemm/tile_grid.cuh"
 #include "cuda/math/dropout.h"
 #include "cuda/ptx/thread.cuh"
@@ -66,8 +64,7 @@ struct BlockLoaderF32 {
       const int64_t row =
           kMajor == Major::kK ? first + thread / 4 + 64 * i : k0 + thread / 32 + 8 * i;
       const int column = kMajor == Major::kK ? k0 + thread % 4 * 4 : first + thread % 32 * 4;
-      const Philox4 drawn = dropout_words(dropout.seed, dropout.stream, static_cast<uint64_t>(row),
-                                          static_cast<uint32_t>(column / 4));
+      const Philox4 drawn = dropout.draw(row, column / 4);
       if (drawn.word[0] < dropout.threshold) held[i].x = 0.f;
       if (drawn.word[1] < dropout.threshold) held[i].y = 0.f;
       if (drawn.word[2] < dropout.threshold) held[i].z = 0.f;
@@ -92,7 +89,7 @@ struct BlockLoaderF32 {
   }
 };
 
-template <Major kMajorA, Major kMajorB, class Epilogue_>
+template <Major kMajorA, Major kMajorB, IsEpilogue Epilogue_>
 struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128, 128> {
   using Epilogue = Epilogue_;
   using LoaderA = BlockLoaderF32<kMajorA>;
@@ -104,7 +101,6 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
   static constexpr int kTileBytes = StagedTile<kTileN>::bytes(kTileM);
   static constexpr int kSharedBytes = kTileBytes + kTileM * 16;
   static_assert(4 * kBlockFloats * 4 <= kTileBytes, "both buffers lie under the staged tile");
-  static_assert(kTileM == kAlternateBlockRows, "a tile reads one of the two A operands");
 
   static SL_DEVICE void run_tile(const GemmProblem& problem,
                                  const typename Epilogue::Params& epilogue, TileIndex tile,
@@ -120,44 +116,10 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
       init_row_scratch<Epilogue>(epilogue, row_scratch + thread, first_m + thread, problem.m);
     }
 
-    const bool alternate =
-        problem.alternate_blocks != nullptr && problem.alternate_blocks[tile.m] != 0;
-    LoaderA loader_a(alternate ? problem.a_alternate : problem.a, first_m, problem.m, problem.k,
-                     thread);
-    LoaderB loader_b(problem.b, first_n, problem.n, problem.k, thread);
-
+    KWalk<LoaderA, LoaderB, Epilogue> walk(problem, split, tile, first_m, first_n, thread);
     float accumulators[2][2][4][4] = {};
-    const int first_blocks = ceil_div(problem.k, kDepth);
-    const BlockRange range = kHasSplitK<Epilogue>
-                                 ? split_blocks(first_blocks, problem.splits, split)
-                                 : BlockRange{0, first_blocks};
-    int k_blocks = range.end - range.begin;
-    if constexpr (kHasFusedK<Epilogue>) {
-      for (int t = 0; t < problem.extra_count; ++t)
-        k_blocks += ceil_div(problem.extra[t].k, kDepth);
-    }
-    // Blocks are fetched in order, so the loaders move on to the next segment when they come to it.
-    [[maybe_unused]] int next_segment = 0, segment_end = first_blocks;
-    int segment_begin = -range.begin;
-    const auto fetch = [&](int k_block) {
-      if constexpr (kHasFusedK<Epilogue>) {
-        if (k_block == segment_end) {
-          const KSegment& segment = problem.extra[next_segment++];
-          loader_a = LoaderA(segment.a, first_m, problem.m, segment.k, thread);
-          loader_b = LoaderB(segment.b, first_n, problem.n, segment.k, thread);
-          segment_begin = segment_end;
-          segment_end += ceil_div(segment.k, kDepth);
-        }
-      }
-      const int k0 = (k_block - segment_begin) * kDepth;
-      loader_a.fetch(k0);
-      loader_b.fetch(k0);
-      if constexpr (kHasDropA<Epilogue>) {
-        const Dropout dropout = Epilogue::drop_a(epilogue);
-        if (dropout.threshold != 0) loader_a.drop(k0, dropout);
-      }
-    };
-    [[maybe_unused]] const auto mask_first_segment = [&] {
+    // Calls visit(row, column, x0, x1) for each pair of this thread's accumulators, from m0, n0 on.
+    const auto for_each_pair = [&](int m0, int n0, const auto& visit) {
 #pragma unroll
       for (int im = 0; im < 2; ++im) {
 #pragma unroll
@@ -165,50 +127,49 @@ struct SimtGemm : TileGrid<SimtGemm<kMajorA, kMajorB, Epilogue_>, Epilogue_, 128
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             float(&c)[4] = accumulators[im][in][i];
-            const int row = first_m + thread_m + 64 * im + i;
-            const int column = first_n + thread_n + 64 * in;
-            if constexpr (kHasFirstSegmentMask<Epilogue>) {
-              Epilogue::mask_first_segment(epilogue, row, column, c[0], c[1]);
-              Epilogue::mask_first_segment(epilogue, row, column + 2, c[2], c[3]);
-            }
+            const int row = m0 + thread_m + 64 * im + i, column = n0 + thread_n + 64 * in;
+            visit(row, column, c[0], c[1]);
+            visit(row, column + 2, c[2], c[3]);
           }
         }
       }
     };
-    if (k_blocks > 0) fetch(0);
+    const auto mask_first_segment = [&](int k_block) {
+      if constexpr (Epilogue::kMask == Mask::kFirstSegment) {
+        if (k_block != walk.first_segment) return;
+        for_each_pair(first_m, first_n, [&](int row, int column, float& x0, float& x1) {
+          Epilogue::mask(epilogue).apply(row, column, x0, x1);
+        });
+      }
+    };
+    const auto fetch = [&](int k_block) {
+      const int k0 = walk.seek(problem, first_m, first_n, k_block, thread);
+      walk.a.fetch(k0);
+      walk.b.fetch(k0);
+      if constexpr (Epilogue::kMask == Mask::kOperandA) {
+        const Dropout dropout = Epilogue::mask(epilogue);
+        if (dropout.threshold != 0) walk.a.drop(k0, dropout);
+      }
+    };
+    if (walk.blocks > 0) fetch(0);
 #pragma unroll 1
-    for (int k_block = 0; k_block < k_blocks; ++k_block) {
+    for (int k_block = 0; k_block < walk.blocks; ++k_block) {
       // The other buffer is still being read; this one was last read before the previous barrier.
       float* block_a = blocks + k_block % 2 * 2 * kBlockFloats;
       float* block_b = block_a + kBlockFloats;
-      loader_a.store(block_a);
-      loader_b.store(block_b);
+      walk.a.store(block_a);
+      walk.b.store(block_b);
       ptx::sync_threads();
-      if (k_block + 1 < k_blocks) fetch(k_block + 1);
-      if constexpr (kHasFirstSegmentMask<Epilogue>) {
-        if (k_block == first_blocks) mask_first_segment();
-      }
+      if (k_block + 1 < walk.blocks) fetch(k_block + 1);
+      mask_first_segment(k_block);
       multiply(block_a + thread_m, block_b + thread_n, accumulators);
     }
-    if constexpr (kHasFirstSegmentMask<Epilogue>) {
-      if (k_blocks == first_blocks) mask_first_segment();
-    }
+    mask_first_segment(walk.blocks);
 
     ptx::sync_threads();  // the blocks become the staged tile
     const StagedTile<kTileN> staged{shared};
-#pragma unroll
-    for (int im = 0; im < 2; ++im) {
-#pragma unroll
-      for (int in = 0; in < 2; ++in) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float(&c)[4] = accumulators[im][in][i];
-          const int row = thread_m + 64 * im + i, column = thread_n + 64 * in;
-          staged.put(row, column, c[0], c[1]);
-          staged.put(row, column + 2, c[2], c[3]);
-        }
-      }
-    }
+    for_each_pair(
+        0, 0, [&](int row, int column, float x0, float x1) { staged.put(row, column, x0, x1); });
     ptx::sync_threads();
     finish_tile<Epilogue, kTileM, kTileN, kThreads>(epilogue, staged, row_scratch, first_m, first_n,
                                                     problem.m, problem.n, tile.n, thread);

@@ -89,9 +89,7 @@ struct StageLoader {
       uint32_t* words = &held.x;
 #pragma unroll
       for (int four = 0; four < kElements / 4; ++four) {
-        const Philox4 drawn =
-            dropout_words(dropout.seed, dropout.stream, static_cast<uint64_t>(matrix_row),
-                          static_cast<uint32_t>(column / 4 + four));
+        const Philox4 drawn = dropout.draw(matrix_row, column / 4 + four);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           const bool kept = drawn.word[j] >= dropout.threshold;

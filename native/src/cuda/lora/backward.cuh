@@ -238,7 +238,7 @@ class LoraBackward {
             products_.add_segment(problem, segments, matrix(scratch_.ds + s_.first[first], s_.rank),
                                   matrix(scratch_.a + int64_t{s_.first[first]} * s_.k8, s_.k8),
                                   s_.first[end] - s_.first[first]);
-            epilogue.mask = lora_dropout(call_, call_.linears[first]);
+            epilogue.dropout = lora_dropout(call_, call_.linears[first]);
           }
           for (int64_t i = begin_w; i < end_w; ++i) {
             const View2& weight = call_.linears[i].weight;

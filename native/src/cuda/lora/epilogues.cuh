@@ -1,103 +1,90 @@
-// What leaves the LoRA products: y and dx, partials of a split reduction, a merged weight.
+// What leaves the LoRA products: y and dx, parts of a split reduction.
 #pragma once
 
-#include "cuda/gemm/tile_epilogue.cuh"
-#include "cuda/math/dropout.h"
-#include "cuda/tensor/user_rows.h"
+#include "cuda/gemm/epilogue.cuh"
 
 namespace sightline::cuda {
 
+// The caller's rows, which an fp32 addend is added to first; null: none.
+struct AddendRows : RowRange {
+  const float* addend = nullptr;
+  int64_t stride = 0;
+
+  SL_DEVICE void store(int row, int column, float (&x)[8]) const {
+    if (addend != nullptr) {
+      float other[8];
+      load8(addend + row * stride + column, other);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) x[i] += other[i];
+    }
+    RowRange::store(row, column, x);
+  }
+  template <class T>
+  bool tma_reaches(int m, int n) const {
+    return addend == nullptr && RowRange::tma_reaches<T>(m, n);
+  }
+};
+
 // out (+)= acc + bias + addend, rounded once; acc is the sum over all segments.
-struct LoraEpilogue {
+struct LoraEpilogue : EpilogueBase {
   struct Params {
     UserRows out;
     bool accumulate;
     UserRows bias;        // one row; no data: none
     const float* addend;  // [m, addend_stride], multiples of 8; or null
     int64_t addend_stride;
-    Dropout mask;  // of MaskedLoraEpilogue
+    Dropout dropout;  // of MaskedLoraEpilogue
+  };
+  template <int kCount>
+  struct Columns {
+    float bias[kCount];
   };
   static constexpr bool kFusedK = true;
-  static constexpr bool kRowConstants = false;
-  static constexpr int kRowSums = 0;
-  static constexpr int kTileOutputs = 1;
-  static constexpr bool kTileInput = false;
 
-  template <class Element>
-  static EpilogueTiles tiles(const Params& p, int m, int n) {
-    const bool reachable =
-        !p.accumulate && p.addend == nullptr && tiles_reach(p.out, kDType<Element>, 0, m, n);
-    return {reachable, {}, {operand_of(p.out, 0), {}}};
+  static SL_HOST_DEVICE AddendRows output(const Params& p) {
+    return {{p.out, 0, p.accumulate}, p.addend, p.addend_stride};
   }
-
-  using Columns = BiasColumns<8>;
-  template <int kCount = 8>
-  static SL_DEVICE BiasColumns<kCount> columns(const Params& p, int column) {
-    BiasColumns<kCount> c{};
+  template <int kCount>
+  static SL_DEVICE Columns<kCount> columns(const Params& p, int column) {
+    Columns<kCount> c{};
     if (p.bias.data != nullptr) p.bias.load(0, column, c.bias);
     return c;
   }
-
   template <int kCount>
-  static SL_DEVICE void elements(const Params&, const BiasColumns<kCount>& c, const float4&,
-                                 const float (&)[kCount], float (&x)[kCount], RowSums&) {
+  static SL_DEVICE void elements(const Params&, const Columns<kCount>& c, const float4&,
+                                 const float (&)[kCount], float (&x)[kCount]) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) x[i] += c.bias[i];
   }
-
-  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns& c,
-                              const float4& constants, float (&x)[8], RowSums& sums) {
-    elements(p, c, constants, x, x, sums);
-    if (p.addend != nullptr) {
-      float other[8];
-      load8(p.addend + row * p.addend_stride + column, other);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] += other[i];
-    }
-    p.out.put(static_cast<uint32_t>(row), column, x, p.accumulate);
-  }
 };
 
-// As LoraEpilogue, where the first segment (dS A) passes the dropout mask, scaled by 1 / (1 - p),
-// before the others are added.
+// As LoraEpilogue, where the first segment (dS A) passes the dropout mask before the others are
+// added.
 struct MaskedLoraEpilogue : LoraEpilogue {
-  // column is even, so both columns draw from one counter.
-  static SL_DEVICE void mask_first_segment(const Params& p, int row, int column, float& x0,
-                                           float& x1) {
-    const Philox4 drawn = dropout_words(p.mask.seed, p.mask.stream, static_cast<uint64_t>(row),
-                                        static_cast<uint32_t>(column / 4));
-    const bool upper = (column & 2) != 0;
-    const uint32_t word0 = upper ? drawn.word[2] : drawn.word[0];
-    const uint32_t word1 = upper ? drawn.word[3] : drawn.word[1];
-    x0 = word0 >= p.mask.threshold ? x0 * p.mask.scale : 0.f;
-    x1 = word1 >= p.mask.threshold ? x1 * p.mask.scale : 0.f;
-  }
+  static constexpr Mask kMask = Mask::kFirstSegment;
+  static SL_HOST_DEVICE const Dropout& mask(const Params& p) { return p.dropout; }
 };
 
-// One part of a reduction over a long k, as fp32: out [splits][m][stride]. A may be drop(x).
-struct PartialEpilogue {
+// One part of a reduction over a long k, as fp32: out [splits][m][stride]. A may be drop(x), whose
+// kept elements are scaled when the parts are added.
+struct PartialEpilogue : EpilogueBase {
   struct Params {
-    float* out;
-    int64_t stride, split_stride;
-    Dropout dropout;  // of A; kept elements are scaled when the partials are added
+    RowMajor<float> out;
+    int64_t split_stride;
+    Dropout dropout;
   };
   static constexpr bool kSplitK = true;
-  static constexpr bool kRowConstants = false;
-  static constexpr int kRowSums = 0;
+  static constexpr Mask kMask = Mask::kOperandA;
 
-  static SL_DEVICE Params split(const Params& p, int i) {
+  static SL_HOST_DEVICE const RowMajor<float>& output(const Params& p) { return p.out; }
+  static SL_HOST_DEVICE const Dropout& mask(const Params& p) { return p.dropout; }
+  static SL_DEVICE Params partial(const Params& p, int split) {
     Params part = p;
-    part.out += i * p.split_stride;
+    part.out.data += split * p.split_stride;
     return part;
   }
-  static SL_DEVICE Dropout drop_a(const Params& p) { return p.dropout; }
-
-  using Columns = NoColumns;
-  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
-  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
-                              float (&x)[8], RowSums&) {
-    store8(p.out + row * p.stride + column, x);
-  }
+  static SL_DEVICE void elements(const Params&, const NoColumns&, const float4&, const float (&)[8],
+                                 float (&)[8]) {}
 };
 
 }  // namespace sightline::cuda

@@ -5,10 +5,8 @@
 
 #include <cstring>
 
-#include "common/philox.h"
 #include "common/rounded_arithmetic.h"
-#include "cuda/gemm/row_epilogue.cuh"
-#include "cuda/tensor/vector8.h"
+#include "cuda/gemm/epilogue.cuh"
 
 namespace sightline::cuda {
 
@@ -23,29 +21,16 @@ SL_HOST_DEVICE float round_stochastic(float value, uint32_t word) {
   return value;
 }
 
-struct MergeEpilogue {
-  struct Params {
-    UserRows weight;
-    float scale;
-    bool stochastic;
-    uint64_t seed;
-  };
-  static constexpr bool kRowConstants = false;
-  static constexpr int kRowSums = 0;
+// The weight, read and written in place.
+struct MergedRows : RowRange {
+  bool stochastic = false;
+  uint64_t seed = 0;
 
-  using Columns = NoColumns;
-  static SL_DEVICE Columns columns(const Params&, int) { return {}; }
-
-  static SL_DEVICE void apply(const Params& p, int row, int column, const Columns&, const float4&,
-                              float (&x)[8], RowSums&) {
-    float weight[8];
-    p.weight.load(static_cast<uint32_t>(row), column, weight);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = add_rn(weight[i], multiply_rn(p.scale, x[i]));
-    if (p.stochastic) {
+  SL_DEVICE void store(int row, int column, float (&x)[8]) const {
+    if (stochastic) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const Philox4 drawn = dropout_words(p.seed, kRoundingStream, static_cast<uint64_t>(row),
+        const Philox4 drawn = dropout_words(seed, kRoundingStream, static_cast<uint64_t>(row),
                                             static_cast<uint32_t>(column / 4 + half));
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
@@ -53,7 +38,25 @@ struct MergeEpilogue {
         }
       }
     }
-    p.weight.store(static_cast<uint32_t>(row), column, x);
+    RowRange::store(row, column, x);
+  }
+};
+
+struct MergeEpilogue : EpilogueBase {
+  struct Params {
+    UserRows weight;
+    float scale;
+    bool stochastic;
+    uint64_t seed;
+  };
+  static SL_HOST_DEVICE RowRange input(const Params& p) { return {p.weight}; }
+  static SL_HOST_DEVICE MergedRows output(const Params& p) {
+    return {{p.weight}, p.stochastic, p.seed};
+  }
+  static SL_DEVICE void elements(const Params& p, const NoColumns&, const float4&,
+                                 const float (&weight)[8], float (&x)[8]) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = add_rn(weight[i], multiply_rn(p.scale, x[i]));
   }
 };
 

@@ -14,7 +14,7 @@
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/status.h"
 #include "cuda/runtime/workspace.h"
-#include "cuda/tensor/user_rows.h"
+#include "cuda/tensor/rows.h"
 
 namespace sightline::cuda {
 

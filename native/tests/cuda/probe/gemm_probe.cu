@@ -1,4 +1,4 @@
-#include "cuda/tensor/user_rows.h"
+#include "cuda/tensor/rows.h"
 #include "gemm_probe.cuh"
 
 using namespace sightline;
