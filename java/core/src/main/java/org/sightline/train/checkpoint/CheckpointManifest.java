@@ -4,7 +4,6 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -119,7 +118,7 @@ record CheckpointManifest(
       throw new IOException("found no " + NAME);
     }
     // By its name alone: whoever asks for the check says in which folder.
-    String text = new String(InputFile.bytes(file), StandardCharsets.UTF_8);
+    String text = InputFile.text(file);
     JsonFields json = JsonFields.of(file.getFileName(), "", text);
     JsonFields listed = json.object("files");
     Map<String, Content> files = new TreeMap<>();

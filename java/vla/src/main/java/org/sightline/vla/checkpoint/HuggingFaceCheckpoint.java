@@ -73,7 +73,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
           ? new IOException(folder + ": found a file, expected a folder with " + CONFIG)
           : new NoSuchFileException(folder.toString());
     }
-    if (!Files.isRegularFile(folder.resolve(CONFIG))) {
+    if (!Files.exists(folder.resolve(CONFIG))) {
       throw new IOException(folder + ": found no " + CONFIG + ", expected one beside the weights");
     }
     OpenVlaConfig config = OpenVlaConfigJson.read(folder.resolve(CONFIG));
@@ -126,7 +126,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
   }
 
   private Optional<Path> file(String name) {
-    return folder().map(f -> f.resolve(name)).filter(Files::isRegularFile);
+    return folder().map(f -> f.resolve(name)).filter(Files::exists);
   }
 
   /**

@@ -87,6 +87,9 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
       List<String> fields = fields(line);
       if (columns == null) {
         columns = fields;
+        if (columns.size() < 2 || !columns.subList(0, 2).equals(List.of("phase", "step"))) {
+          throw new FormatException(file, "header", line, "phase,step and more columns");
+        }
       } else if (fields.size() != columns.size() || fields.size() < 2) {
         throw new FormatException(
             file, "row " + line, fields.size() + " fields", columns.size() + " as in the header");

@@ -87,14 +87,14 @@ public final class RldsDataset {
     if (!Files.isDirectory(folder)) {
       throw new DatasetFormatException(folder + ": no such folder, expected a TFDS/RLDS dataset");
     }
-    if (!Files.isRegularFile(folder.resolve(RldsInfo.FILE))) {
+    if (!Files.exists(folder.resolve(RldsInfo.FILE))) {
       throw new DatasetFormatException(
           folder + ": no dataset_info.json, expected a TFDS/RLDS dataset" + hint(folder));
     }
     RldsInfo info = RldsInfo.read(folder);
     info.requireTfRecord();
     Path featuresFile = folder.resolve("features.json");
-    if (!Files.isRegularFile(featuresFile)) {
+    if (!Files.exists(featuresFile)) {
       throw new DatasetFormatException(folder + ": no features.json, expected a TFDS schema");
     }
     RldsFeatures features = RldsFeatures.read(featuresFile);
