@@ -91,8 +91,9 @@ public final class EpisodeReader implements Closeable {
       int steps = images.size();
       float[] actions = floats(keys.action(), steps, Step.ACTION_SIZE);
       boolean hasState = dataset.features().has(keys.state());
-      int stateSize = hasState ? elements(keys.state()) : 0;
-      float[] states = hasState ? floats(keys.state(), steps, stateSize) : new float[0];
+      long stateElements = hasState ? elements(keys.state()) : 0;
+      float[] states = hasState ? floats(keys.state(), steps, stateElements) : new float[0];
+      int stateSize = (int) stateElements; // As large as that only where there is no step.
       List<String> instructions = texts(keys.instruction(), steps);
       boolean[] isFirst = flags("steps/is_first", steps, 0);
       boolean[] isLast = flags("steps/is_last", steps, steps - 1);
@@ -117,10 +118,12 @@ public final class EpisodeReader implements Closeable {
       return new Episode(file, record, list);
     }
 
-    private int elements(String key) {
-      int product = 1;
+    /** Of one step, as the schema has it; no less than 2^31 where it is more. */
+    private long elements(String key) {
+      long limit = 1L << 31;
+      long product = 1;
       for (int dimension : dataset.features().leaves().get(key).shape()) {
-        product *= dimension;
+        product = Math.max(-limit, Math.min(limit, product * dimension));
       }
       return product;
     }
@@ -133,7 +136,7 @@ public final class EpisodeReader implements Closeable {
       return feature;
     }
 
-    private float[] floats(String key, int steps, int perStep) throws DatasetFormatException {
+    private float[] floats(String key, int steps, long perStep) throws DatasetFormatException {
       TfFeature feature = feature(key);
       if (feature.size() == steps * perStep) {
         if (feature instanceof TfFeature.Floats floats) {

@@ -94,6 +94,19 @@ class ForeignDatasetsTest {
     assertTrue(message.endsWith(", expected text once per step"), message);
   }
 
+  /** 7 · 9 · 954437177 is 7 in 32 bits. */
+  @Test
+  void aShapeThatWrapsAroundIsNotTheSmallOne() throws IOException {
+    TestData.write(folder, 1, 2);
+    Path features = folder.resolve("features.json");
+    String text = Files.readString(features);
+    int state = text.indexOf("\"7\"", text.indexOf("\"state\""));
+    Files.writeString(
+        features,
+        text.substring(0, state) + "\"7\", \"9\", \"954437177\"" + text.substring(state + 3));
+    assertThrows(DatasetFormatException.class, () -> steps(0));
+  }
+
   @Test
   void wholeRewardsAreNumbersToo() throws IOException {
     TestData.write(folder, 1, 2);
