@@ -5,33 +5,16 @@ import java.util.OptionalDouble;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.Finite;
 
-/** The rule of {@link TrainingDivergedException}. */
-final class Divergence {
+/** The rule of {@link TrainingDivergedException}, which each check throws. */
+public record Divergence(FineTuneConfig config) {
   /** How many more steps may be skipped than taken. */
   private static final int LIMIT = 10;
 
-  private final FineTuneConfig config;
-  private int excess;
-
-  Divergence(FineTuneConfig config) {
-    this.config = config;
-  }
-
-  /** How many more steps were skipped than taken; for checkpoints. */
-  int excess() {
-    return excess;
-  }
-
-  void restore(int excess) {
-    this.excess = excess;
-  }
-
   /**
-   * @param steps that the event is of
+   * @param excess how many more steps were skipped than taken
    */
-  void check(StepEvent event, int steps) throws TrainingDivergedException {
-    int skipped = event.skippedSteps();
-    if (skipped == 0 && !Double.isFinite(event.totalLoss())) {
+  public void check(StepEvent event, int excess) throws TrainingDivergedException {
+    if (event.skippedSteps() == 0 && !Double.isFinite(event.totalLoss())) {
       throw diverged(
           "step "
               + event.step()
@@ -39,7 +22,6 @@ final class Divergence {
               + event.totalLoss()
               + losses(event.actionLoss(), event.alignmentLoss()));
     }
-    excess = Math.max(0, excess + 2 * skipped - steps);
     if (excess >= LIMIT) {
       throw diverged(
           "by step "
@@ -50,7 +32,7 @@ final class Divergence {
     }
   }
 
-  void check(Evaluation evaluation) throws TrainingDivergedException {
+  public void check(Evaluation evaluation) throws TrainingDivergedException {
     if (!Double.isFinite(evaluation.actionLoss())
         || !Double.isFinite(evaluation.alignmentLoss().orElse(0))) {
       throw diverged(
@@ -61,7 +43,10 @@ final class Divergence {
     }
   }
 
-  void check(Map<String, Tensor> trained) throws TrainingDivergedException {
+  /**
+   * @param trained tensors by name
+   */
+  public void check(Map<String, Tensor> trained) throws TrainingDivergedException {
     try {
       trained.forEach(Finite::require);
     } catch (IllegalArgumentException e) {
@@ -69,7 +54,8 @@ final class Divergence {
     }
   }
 
-  void checkEnd(int steps, int skipped) throws TrainingDivergedException {
+  /** At the end of a run of so many steps. */
+  public void checkEnd(int steps, int skipped) throws TrainingDivergedException {
     if (2 * skipped > steps) {
       throw diverged(
           skipped + " of " + steps + " steps were skipped, as gradients were not finite");

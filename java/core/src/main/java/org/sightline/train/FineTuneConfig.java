@@ -8,6 +8,7 @@ import org.sightline.AdamW;
 import org.sightline.Checks;
 import org.sightline.ProjectorConfig;
 import org.sightline.train.checkpoint.CheckpointStore;
+import org.sightline.train.checkpoint.RunIdentity;
 
 /**
  * Settings of a {@link FineTuner}, built from defaults:

@@ -75,17 +75,6 @@ final class LayerAlignment implements AutoCloseable {
     return sources;
   }
 
-  /** All projectors' weights, as {@code layer_<layer>.<parameter>}. */
-  Map<String, Tensor> parameters() {
-    Map<String, Tensor> parameters = new LinkedHashMap<>();
-    projectors.forEach(
-        (layer, projector) ->
-            projector
-                .parameters()
-                .forEach((name, tensor) -> parameters.put("layer_" + layer + "." + name, tensor)));
-    return parameters;
-  }
-
   /**
    * @param features [B,N,Z]
    */

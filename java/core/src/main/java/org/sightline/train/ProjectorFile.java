@@ -31,13 +31,18 @@ public final class ProjectorFile {
   /** Writes all projectors, atomically. */
   public static void write(Path file, Map<Integer, AlignmentProjector> projectors)
       throws IOException {
+    Safetensors.write(file, tensors(projectors), Map.of("format", "pt"));
+  }
+
+  /** All projectors' weights by their names in the file. */
+  static Map<String, Tensor> tensors(Map<Integer, AlignmentProjector> projectors) {
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     projectors.forEach(
         (layer, projector) ->
             projector
                 .parameters()
                 .forEach((name, tensor) -> tensors.put("layer_" + layer + "." + name, tensor)));
-    Safetensors.write(file, tensors, Map.of("format", "pt"));
+    return tensors;
   }
 
   /**

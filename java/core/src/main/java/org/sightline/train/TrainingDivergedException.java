@@ -2,7 +2,7 @@ package org.sightline.train;
 
 /**
  * A run was ended because it no longer learns; the message says what was found and what to lower.
- * {@link FineTuner#run} fails so when
+ * {@link FineTuner#fit} fails so when
  *
  * <ul>
  *   <li>the loss of an evaluation is not finite, or that of training steps none of which had to be

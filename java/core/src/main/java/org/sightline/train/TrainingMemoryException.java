@@ -17,13 +17,10 @@ public final class TrainingMemoryException extends RuntimeException {
    * @param step the one under way
    * @param samples of the batches seen so far at most; 0 if unknown
    */
-  static RuntimeException of(
-      RuntimeException failure, int step, long samples, FineTuneConfig config) {
-    return isOutOfMemory(failure) ? explained(failure, step, samples, config) : failure;
-  }
-
-  static TrainingMemoryException explained(
-      Throwable failure, int step, long samples, FineTuneConfig config) {
+  static RuntimeException of(Throwable failure, int step, long samples, FineTuneConfig config) {
+    if (failure instanceof RuntimeException other && !isOutOfMemory(other)) {
+      return other;
+    }
     String found = failure.getMessage() == null ? failure.toString() : failure.getMessage();
     return new TrainingMemoryException(
         "out of memory in step "

@@ -78,8 +78,8 @@ class DivergenceTest {
       FineTuneConfig config, Iterator<Batch> batches, TrainingListener... listeners)
       throws TrainingDivergedException {
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
-      return tuner.run(batches, null, store(), listeners);
+        TrainingState<Batch> state = new TrainingState<>(policy, null, config)) {
+      return FineTuner.fit(state, batches, null, store(), listeners);
     }
   }
 
@@ -142,15 +142,17 @@ class DivergenceTest {
     for (boolean initial : new boolean[] {true, false}) {
       FineTuneConfig config = config(2, true).initialEvaluation(initial).build();
       try (ToyPolicy policy = new ToyPolicy();
-          FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
+          TrainingState<Batch> state = new TrainingState<>(policy, null, config)) {
         FineTunerFixture.Recorder recorder = new FineTunerFixture.Recorder();
         TrainingDivergedException e =
             assertThrows(
                 TrainingDivergedException.class,
                 () ->
-                    tuner.run(
+                    FineTuner.fit(
+                        state,
                         new Poisoned(step -> false),
                         () -> List.of(new Poisoned(step -> true).next()).iterator(),
+                        null,
                         recorder));
         String where =
             "the evaluation after step " + (initial ? 0 : 2) + " is not finite (action loss NaN)";

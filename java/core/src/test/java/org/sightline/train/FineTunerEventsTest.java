@@ -27,7 +27,8 @@ class FineTunerEventsTest extends FineTunerFixture {
                 .evaluationInterval(3)
                 .build())) {
       Recorder recorder = new Recorder();
-      FineTuneResult result = toys.tuner.run(Toy.cycle(batches), held::iterator, recorder);
+      FineTuneResult result =
+          FineTuner.fit(toys.state, Toy.cycle(batches), held::iterator, null, recorder);
       assertEquals(
           List.of(
               "begin 6 316",
@@ -55,7 +56,7 @@ class FineTunerEventsTest extends FineTunerFixture {
       assertEquals(6, held.stream().mapToInt(batch -> batch.closed).sum());
       // A second run counts on.
       Recorder second = new Recorder();
-      toys.tuner.run(Toy.cycle(batches), second);
+      FineTuner.fit(toys.state, Toy.cycle(batches), second);
       assertEquals(List.of(9, 11, 13, 14), second.steps.stream().map(StepEvent::step).toList());
       assertEquals(14, second.steps.get(0).totalSteps());
     }
@@ -68,7 +69,7 @@ class FineTunerEventsTest extends FineTunerFixture {
     for (int interval : List.of(1, 3)) {
       try (Toys toys = new Toys(config(Mode.ALIGN, 3).logInterval(interval).build())) {
         Recorder recorder = new Recorder();
-        toys.tuner.run(Toy.cycle(Toy.batches(3, 4, 1)), recorder);
+        FineTuner.fit(toys.state, Toy.cycle(Toy.batches(3, 4, 1)), recorder);
         runs.add(recorder.steps);
       }
     }
@@ -92,9 +93,9 @@ class FineTunerEventsTest extends FineTunerFixture {
   void evaluationWeighsBatchesBySize() {
     Batch whole = Toy.batches(1, 9, 1).get(0);
     try (Toys toys = new Toys(config(Mode.FREEZE, 1).build())) {
-      Evaluation one = toys.tuner.evaluate(List.of(whole).iterator());
+      Evaluation one = toys.state.evaluate(List.of(whole).iterator());
       Evaluation parts =
-          toys.tuner.evaluate(
+          toys.state.evaluate(
               List.of(whole.part(0, 4), whole.part(4, 4), whole.part(8, 1)).iterator());
       assertEquals(3, parts.batches());
       assertEquals(one.actionLoss(), parts.actionLoss(), 1e-6);
@@ -102,7 +103,7 @@ class FineTunerEventsTest extends FineTunerFixture {
       IllegalArgumentException none =
           assertThrows(
               IllegalArgumentException.class,
-              () -> toys.tuner.evaluate(List.<Batch>of().iterator()));
+              () -> toys.state.evaluate(List.<Batch>of().iterator()));
       assertEquals("evaluation batches must be at least 1, found none", none.getMessage());
     }
   }
@@ -111,14 +112,15 @@ class FineTunerEventsTest extends FineTunerFixture {
   void endsInGoodOrderWhenTheBatchesDo() throws Exception {
     List<Batch> five = Toy.batches(5, 4, 1);
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
+        TrainingState<Batch> state =
+            new TrainingState<>(
                 policy,
                 null,
                 FineTuneConfig.builder(Mode.DEFAULT, 10).gradientAccumulation(2).build())) {
       Recorder recorder = new Recorder();
       FineTuneResult result =
-          tuner.run(five.iterator(), () -> five.subList(0, 1).iterator(), recorder);
+          FineTuner.fit(
+              state, five.iterator(), () -> five.subList(0, 1).iterator(), null, recorder);
       assertEquals(End.OUT_OF_DATA, result.end());
       assertEquals(2, result.steps());
       assertEquals(
@@ -134,8 +136,8 @@ class FineTunerEventsTest extends FineTunerFixture {
   @Test
   void stopsWhenAListenerAsks() throws Exception {
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).build())) {
+        TrainingState<Batch> state =
+            new TrainingState<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).build())) {
       Recorder recorder =
           new Recorder() {
             @Override
@@ -143,7 +145,7 @@ class FineTunerEventsTest extends FineTunerFixture {
               return steps.size() == 3;
             }
           };
-      FineTuneResult result = tuner.run(Toy.cycle(Toy.batches(1, 4, 1)), recorder);
+      FineTuneResult result = FineTuner.fit(state, Toy.cycle(Toy.batches(1, 4, 1)), recorder);
       assertEquals(End.STOPPED, result.end());
       assertEquals(3, result.steps());
       assertEquals("end STOPPED", recorder.order.get(recorder.order.size() - 1));
@@ -153,8 +155,8 @@ class FineTunerEventsTest extends FineTunerFixture {
   @Test
   void stopsWhenInterruptedAndKeepsTheFlag() throws Exception {
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
+        TrainingState<Batch> state =
+            new TrainingState<>(
                 policy, null, FineTuneConfig.builder(Mode.DEFAULT, 100).logInterval(50).build())) {
       Recorder recorder = new Recorder();
       Iterator<Batch> batches = Toy.cycle(Toy.batches(1, 4, 1));
@@ -175,7 +177,7 @@ class FineTunerEventsTest extends FineTunerFixture {
               return batches.next();
             }
           };
-      FineTuneResult result = tuner.run(interrupting, recorder);
+      FineTuneResult result = FineTuner.fit(state, interrupting, recorder);
       assertTrue(Thread.interrupted(), "the flag is left for the caller");
       assertEquals(End.INTERRUPTED, result.end());
       assertEquals(5, result.steps());

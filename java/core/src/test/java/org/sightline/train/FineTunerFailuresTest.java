@@ -25,8 +25,8 @@ class FineTunerFailuresTest extends FineTunerFixture {
     List<Batch> batches = Toy.batches(3, 4, 1);
     batches.get(1).y.fill_(new Scalar(Double.NaN));
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 3).build())) {
+        TrainingState<Batch> state =
+            new TrainingState<>(policy, null, FineTuneConfig.builder(Mode.DEFAULT, 3).build())) {
       List<List<List<Float>>> seen = new ArrayList<>();
       Recorder recorder =
           new Recorder() {
@@ -36,7 +36,7 @@ class FineTunerFailuresTest extends FineTunerFixture {
               seen.add(Toy.bits(policy, ""));
             }
           };
-      FineTuneResult result = tuner.run(batches.iterator(), recorder);
+      FineTuneResult result = FineTuner.fit(state, batches.iterator(), recorder);
       assertEquals(1, result.skippedSteps());
       assertEquals(List.of(0, 1, 0), recorder.steps.stream().map(StepEvent::skippedSteps).toList());
       assertTrue(recorder.steps.get(1).nonFinite() > 0);
@@ -49,8 +49,8 @@ class FineTunerFailuresTest extends FineTunerFixture {
   @Test
   void aFailureReachesListenersAndLeavesNoGradients() {
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
+        TrainingState<Batch> state =
+            new TrainingState<>(
                 policy,
                 null,
                 FineTuneConfig.builder(Mode.DEFAULT, 9).gradientAccumulation(2).build())) {
@@ -71,7 +71,7 @@ class FineTunerFailuresTest extends FineTunerFixture {
             }
           };
       Recorder recorder = new Recorder();
-      assertThrows(NoSuchElementException.class, () -> tuner.run(lying, recorder));
+      assertThrows(NoSuchElementException.class, () -> FineTuner.fit(state, lying, recorder));
       assertEquals(List.of("begin 6 316", "step 1", "failure disk on fire"), recorder.order);
       for (Tensor parameter : policy.trainableParameters().values()) {
         assertEquals(0, parameter.grad().abs().sum().item_double());
@@ -85,11 +85,11 @@ class FineTunerFailuresTest extends FineTunerFixture {
         ToyTeacher teacher = new ToyTeacher()) {
       assertRefused(
           "teacher must be given in mode ALIGN, found null",
-          () -> new FineTuner<>(policy, null, config(Mode.ALIGN, 1).build()));
+          () -> new TrainingState<>(policy, null, config(Mode.ALIGN, 1).build()));
       assertRefused(
           "projector.teacherSize must be the teacher's width 5, found 6",
           () ->
-              new FineTuner<>(
+              new TrainingState<>(
                   policy,
                   teacher,
                   config(Mode.DEFAULT, 1)
@@ -99,18 +99,20 @@ class FineTunerFailuresTest extends FineTunerFixture {
       policy.layers.remove("head");
       assertRefused(
           "policy must have a parameter to train in mode FREEZE, found none",
-          () -> new FineTuner<>(policy, teacher, config(Mode.FREEZE, 1).build()));
+          () -> new TrainingState<>(policy, teacher, config(Mode.FREEZE, 1).build()));
     }
     try (ToyPolicy policy = new ToyPolicy();
         ToyTeacher teacher = new ToyTeacher()) {
-      FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config(Mode.ALIGN, 1).build());
-      tuner.close();
-      tuner.close();
-      assertEquals(
-          "FineTuner is closed",
+      TrainingState<Batch> state =
+          new TrainingState<>(policy, teacher, config(Mode.ALIGN, 1).build());
+      state.close();
+      state.close();
+      String message =
           assertThrows(
-                  IllegalStateException.class, () -> tuner.run(Toy.cycle(Toy.batches(1, 1, 1))))
-              .getMessage());
+                  IllegalStateException.class,
+                  () -> FineTuner.fit(state, Toy.cycle(Toy.batches(1, 1, 1))))
+              .getMessage();
+      assertTrue(message.startsWith("TrainingState is closed; it was closed at "), message);
     }
   }
 
@@ -133,11 +135,12 @@ class FineTunerFailuresTest extends FineTunerFixture {
           public void close() {}
         };
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, few, config(Mode.ALIGN, 1).build())) {
+        TrainingState<Batch> state =
+            new TrainingState<>(policy, few, config(Mode.ALIGN, 1).build())) {
       assertEquals(
           "teacher features must be [B,N,Z] with N = 4 as the policy's image tokens, found 3"
               + " dimensions, N = 3",
-          assertThrows(IllegalStateException.class, () -> tuner.run(batches.iterator()))
+          assertThrows(IllegalStateException.class, () -> FineTuner.fit(state, batches.iterator()))
               .getMessage());
     }
   }

@@ -18,11 +18,11 @@ abstract class FineTunerFixture {
         .seed(3);
   }
 
-  /** A toy policy and teacher and the tuner of both, closed together. */
+  /** A toy policy and teacher and the state of both, closed together. */
   static final class Toys implements AutoCloseable {
     final ToyPolicy policy;
     final ToyTeacher teacher = new ToyTeacher();
-    final FineTuner<Batch> tuner;
+    final TrainingState<Batch> state;
 
     Toys(FineTuneConfig config) {
       this(new ToyPolicy(), config);
@@ -30,12 +30,12 @@ abstract class FineTunerFixture {
 
     Toys(ToyPolicy policy, FineTuneConfig config) {
       this.policy = policy;
-      tuner = new FineTuner<>(policy, teacher, config);
+      state = new TrainingState<>(policy, teacher, config);
     }
 
     @Override
     public void close() {
-      tuner.close();
+      state.close();
       teacher.close();
       policy.close();
     }

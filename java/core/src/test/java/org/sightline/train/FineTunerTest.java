@@ -35,10 +35,10 @@ class FineTunerTest extends FineTunerFixture {
   void alignRaisesTheCosineAndLowersTheLoss() throws Exception {
     List<Batch> batches = Toy.batches(4, 8, 1);
     try (Toys toys = new Toys(config(Mode.ALIGN, 150).lambda(1).build())) {
-      Evaluation before = toys.tuner.evaluate(batches.iterator());
+      Evaluation before = toys.state.evaluate(batches.iterator());
       Recorder recorder = new Recorder();
-      FineTuneResult result = toys.tuner.run(Toy.cycle(batches), recorder);
-      Evaluation after = toys.tuner.evaluate(batches.iterator());
+      FineTuneResult result = FineTuner.fit(toys.state, Toy.cycle(batches), recorder);
+      Evaluation after = toys.state.evaluate(batches.iterator());
       assertTrue(after.cosine().get(1) > before.cosine().get(1) + 0.3, before + " → " + after);
       assertTrue(after.actionLoss() < 0.5 * before.actionLoss(), before + " → " + after);
       assertTrue(
@@ -61,7 +61,7 @@ class FineTunerTest extends FineTunerFixture {
 
   private static Evaluation firstBatchUntrained(Batch batch) {
     try (Toys toys = new Toys(config(Mode.DEFAULT, 1).build())) {
-      return toys.tuner.evaluate(List.of(batch).iterator());
+      return toys.state.evaluate(List.of(batch).iterator());
     }
   }
 
@@ -108,7 +108,7 @@ class FineTunerTest extends FineTunerFixture {
       norm = Math.sqrt(squares);
     }
     try (Toys toys = new Toys(config)) {
-      StepEvent event = toys.tuner.run(batches.iterator()).lastStep().orElseThrow();
+      StepEvent event = FineTuner.fit(toys.state, batches.iterator()).lastStep().orElseThrow();
       assertEquals(expected, event.totalLoss(), 1e-6);
       assertEquals(norm, event.gradNorm(), 1e-5 * norm);
       double sum = -event.cosine().get(1) - event.cosine().get(2);
@@ -127,7 +127,7 @@ class FineTunerTest extends FineTunerFixture {
     List<Batch> batches = Toy.batches(2, 8, 1);
     List<List<Float>> withTeacher;
     try (Toys toys = new Toys(config(Mode.DEFAULT, 5).build())) {
-      FineTuneResult result = toys.tuner.run(Toy.cycle(batches));
+      FineTuneResult result = FineTuner.fit(toys.state, Toy.cycle(batches));
       StepEvent last = result.lastStep().orElseThrow();
       assertEquals(0, toys.teacher.calls);
       assertEquals(OptionalDouble.empty(), last.alignmentLoss());
@@ -135,23 +135,23 @@ class FineTunerTest extends FineTunerFixture {
       assertEquals(last.actionLoss(), last.totalLoss());
       assertEquals(Set.of(Set.of()), Set.copyOf(toys.policy.asked), "no hidden state is kept");
       withTeacher = Toy.bits(toys.policy, "");
-      Evaluation evaluation = toys.tuner.evaluate(batches.iterator());
+      Evaluation evaluation = toys.state.evaluate(batches.iterator());
       assertEquals(2, toys.teacher.calls);
       assertEquals(Set.of(1), evaluation.cosine().keySet());
       assertEquals(-evaluation.cosine().get(1), evaluation.alignmentLoss().getAsDouble(), 1e-6);
     }
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner =
-            new FineTuner<>(
+        TrainingState<Batch> state =
+            new TrainingState<>(
                 policy,
                 null,
                 FineTuneConfig.builder(Mode.DEFAULT, 5).optimizer(FAST).seed(3).build())) {
-      tuner.run(Toy.cycle(batches));
+      FineTuner.fit(state, Toy.cycle(batches));
       assertEquals(withTeacher, Toy.bits(policy, ""));
-      Evaluation evaluation = tuner.evaluate(batches.iterator());
+      Evaluation evaluation = state.evaluate(batches.iterator());
       assertEquals(Map.of(), evaluation.cosine());
       assertEquals(OptionalDouble.empty(), evaluation.alignmentLoss());
-      assertEquals(Map.of(), tuner.projectors());
+      assertEquals(Map.of(), state.projectors());
     }
   }
 
@@ -168,8 +168,8 @@ class FineTunerTest extends FineTunerFixture {
       List<List<Float>> head = Toy.bits(policy, "head.");
       Recorder recorder = new Recorder();
       FineTuneConfig config = FineTuneConfig.builder(Mode.FREEZE, 10).optimizer(decay).build();
-      try (FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
-        tuner.run(Toy.cycle(batches), recorder);
+      try (TrainingState<Batch> state = new TrainingState<>(policy, null, config)) {
+        FineTuner.fit(state, Toy.cycle(batches), recorder);
         assertEquals(vision, Toy.bits(policy, "vision."));
         assertNotEquals(head, Toy.bits(policy, "head."));
         assertFalse(policy.layers.get("vision").loraA().requires_grad());
@@ -177,8 +177,8 @@ class FineTunerTest extends FineTunerFixture {
       assertEquals("begin 4 204", recorder.order.get(0));
       // Unlocked again: the next fine-tuning trains them.
       FineTuneConfig plain = FineTuneConfig.builder(Mode.DEFAULT, 1).optimizer(decay).build();
-      try (FineTuner<Batch> tuner = new FineTuner<>(policy, null, plain)) {
-        tuner.run(Toy.cycle(batches));
+      try (TrainingState<Batch> state = new TrainingState<>(policy, null, plain)) {
+        FineTuner.fit(state, Toy.cycle(batches));
       }
       assertNotEquals(vision, Toy.bits(policy, "vision."));
     }
@@ -196,7 +196,7 @@ class FineTunerTest extends FineTunerFixture {
       }
       try (Toys toys = new Toys(config(Mode.ALIGN, 6).gradientAccumulation(parts).build())) {
         Recorder recorder = new Recorder();
-        toys.tuner.run(Toy.cycle(micro), recorder);
+        FineTuner.fit(toys.state, Toy.cycle(micro), recorder);
         assertEquals(6, recorder.steps.size(), "events are per optimizer step");
         results.add(Toy.bits(toys.policy, ""));
         events.add(recorder.steps.get(5));
@@ -225,10 +225,10 @@ class FineTunerTest extends FineTunerFixture {
               config(Mode.ALIGN, 3)
                   .alignment(List.of(2), train ? trainable : Toy.PROJECTOR)
                   .build())) {
-        AlignmentProjector projector = toys.tuner.projectors().get(2);
+        AlignmentProjector projector = toys.state.projectors().get(2);
         List<Float> before = Values.floats(projector.parameters().get("net.1.weight"));
         Recorder recorder = new Recorder();
-        toys.tuner.run(Toy.cycle(batches), recorder);
+        FineTuner.fit(toys.state, Toy.cycle(batches), recorder);
         List<Float> after = Values.floats(projector.parameters().get("net.1.weight"));
         assertEquals(!train, before.equals(after));
         // 6 adapter tensors, 8 of the projector.
@@ -241,13 +241,13 @@ class FineTunerTest extends FineTunerFixture {
   void layersGetProjectorsOfTheirOwn() {
     try (ToyPolicy policy = new ToyPolicy();
         ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> both =
-            new FineTuner<>(
+        TrainingState<Batch> both =
+            new TrainingState<>(
                 policy,
                 teacher,
                 config(Mode.ALIGN, 1).alignment(List.of(2, 1), Toy.PROJECTOR).build());
-        FineTuner<Batch> one =
-            new FineTuner<>(
+        TrainingState<Batch> one =
+            new TrainingState<>(
                 policy,
                 teacher,
                 config(Mode.ALIGN, 1).alignment(List.of(2), Toy.PROJECTOR).build())) {
@@ -257,8 +257,8 @@ class FineTunerTest extends FineTunerFixture {
     }
   }
 
-  private static List<Float> weight(FineTuner<?> tuner, int layer) {
-    return Values.floats(tuner.projectors().get(layer).parameters().get("net.1.weight"));
+  private static List<Float> weight(TrainingState<?> state, int layer) {
+    return Values.floats(state.projectors().get(layer).parameters().get("net.1.weight"));
   }
 
   @Test
@@ -271,7 +271,7 @@ class FineTunerTest extends FineTunerFixture {
         torch.set_num_threads(n);
         try (Toys toys = new Toys(new ToyPolicy(0.1), config(Mode.ALIGN, 10).build())) {
           Recorder recorder = new Recorder();
-          toys.tuner.run(Toy.cycle(Toy.batches(3, 16, 5)), recorder);
+          FineTuner.fit(toys.state, Toy.cycle(Toy.batches(3, 16, 5)), recorder);
           results.add(Toy.bits(toys.policy, ""));
           losses.add(recorder.steps.stream().map(StepEvent::totalLoss).toList());
         }
@@ -312,7 +312,7 @@ class FineTunerTest extends FineTunerFixture {
               counts.add(Pointer.totalCount());
             }
           };
-      toys.tuner.run(Toy.cycle(batches), batches::iterator, counter);
+      FineTuner.fit(toys.state, Toy.cycle(batches), batches::iterator, null, counter);
       assertEquals(4, counts.size());
       // Not equality: the collector may find what earlier tests left.
       assertTrue(counts.get(3) <= counts.get(1), () -> "after 5, 10, 15, 20 steps: " + counts);

@@ -65,7 +65,7 @@ class LearningRateScheduleTest {
             .logInterval(2)
             .build();
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
+        TrainingState<Batch> state = new TrainingState<>(policy, null, config)) {
       List<Float> before = Values.floats(policy.layers.get("head").loraB());
       List<Double> moved = new ArrayList<>();
       List<Double> rates = new ArrayList<>();
@@ -82,7 +82,7 @@ class LearningRateScheduleTest {
               moved.add(most);
             }
           };
-      tuner.run(Toy.cycle(Toy.batches(1, 4, 1)), listener);
+      FineTuner.fit(state, Toy.cycle(Toy.batches(1, 4, 1)), listener);
       // Factors 0, ½, 1, ½; with betas of 0 each step moves by rate · g / |g|.
       assertEquals(List.of(0.005, 0.005), rates);
       assertEquals(0.005, moved.get(0), 1e-6);

@@ -36,19 +36,19 @@ class ProjectorFileTest {
         FineTuneConfig.builder(Mode.ALIGN, 3).alignment(List.of(2, 1), trainable).build();
     try (ToyPolicy policy = new ToyPolicy();
         ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Toy.Batch> tuner = new FineTuner<>(policy, teacher, config)) {
-      List<List<Float>> before = values(tuner.projectors());
-      tuner.run(Toy.cycle(Toy.batches(2, 8, 1)));
-      List<List<Float>> after = values(tuner.projectors());
+        TrainingState<Toy.Batch> state = new TrainingState<>(policy, teacher, config)) {
+      List<List<Float>> before = values(state.projectors());
+      FineTuner.fit(state, Toy.cycle(Toy.batches(2, 8, 1)));
+      List<List<Float>> after = values(state.projectors());
       assertEquals(16, after.size());
       for (int i = 0; i < after.size(); i++) {
         assertTrue(!before.get(i).equals(after.get(i)), "parameter " + i + " was not trained");
       }
-      ProjectorFile.write(file, tuner.projectors());
+      ProjectorFile.write(file, state.projectors());
       Map<Integer, AlignmentProjector> read = ProjectorFile.read(file, DType.FLOAT32);
       assertEquals(Set.of(1, 2), read.keySet());
       for (int layer : read.keySet()) {
-        AlignmentProjector expected = tuner.projectors().get(layer);
+        AlignmentProjector expected = state.projectors().get(layer);
         AlignmentProjector found = read.get(layer);
         assertEquals(Toy.HIDDEN, found.config().hiddenSize());
         assertEquals(16, found.config().projectorSize());

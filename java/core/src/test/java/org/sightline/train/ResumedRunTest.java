@@ -137,8 +137,12 @@ class ResumedRunTest {
         // No loss is better by that much: the second evaluation, at step 25, is one too many.
         EarlyStopping stopping = new EarlyStopping("action_loss", EarlyStopping.Goal.LOWER, 0, 1e6);
         FineTuneResult result =
-            toys.tuner.run(
-                new Toy.Stream(), held::iterator, new CheckpointStore(folder, 1), stopping);
+            FineTuner.fit(
+                toys.state,
+                new Toy.Stream(),
+                held::iterator,
+                new CheckpointStore(folder, 1),
+                stopping);
         assertEquals(End.STOPPED, result.end());
         assertEquals(25, result.steps());
         assertTrue(stopping.reason().orElseThrow().endsWith(" at step 0"), "" + stopping.reason());
@@ -154,10 +158,11 @@ class ResumedRunTest {
     FineTuneConfig other =
         FineTuneConfig.builder(Mode.DEFAULT, 4).seed(3).gradientAccumulation(2).build();
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, null, other)) {
+        TrainingState<Batch> state = new TrainingState<>(policy, null, other)) {
       String message =
           assertThrows(
-                  IllegalArgumentException.class, () -> tuner.run(new Toy.Stream(), null, store))
+                  IllegalArgumentException.class,
+                  () -> FineTuner.fit(state, new Toy.Stream(), null, store))
               .getMessage();
       assertTrue(
           message.startsWith(folder.resolve("checkpoints/step-000000004") + " is of another run: ")
@@ -167,7 +172,8 @@ class ResumedRunTest {
       assertFalse(message.contains("learningRate") || message.contains("nterval"), message);
       Iterator<Batch> plain = Toy.cycle(Toy.batches(1, 4, 1));
       assertTrue(
-          assertThrows(IllegalArgumentException.class, () -> tuner.run(plain, null, store))
+          assertThrows(
+                  IllegalArgumentException.class, () -> FineTuner.fit(state, plain, null, store))
               .getMessage()
               .startsWith("batches must be Checkpointable for a run with checkpoints, found "));
     }
@@ -219,10 +225,11 @@ class ResumedRunTest {
         };
     FineTuneConfig config = FineTuneConfig.builder(Mode.DEFAULT, 9).gradientAccumulation(2).build();
     try (greedy;
-        FineTuner<Batch> tuner = new FineTuner<>(greedy, null, config)) {
+        TrainingState<Batch> state = new TrainingState<>(greedy, null, config)) {
       TrainingMemoryException e =
           assertThrows(
-              TrainingMemoryException.class, () -> tuner.run(Toy.cycle(Toy.batches(1, 4, 1))));
+              TrainingMemoryException.class,
+              () -> FineTuner.fit(state, Toy.cycle(Toy.batches(1, 4, 1))));
       assertTrue(
           e.getMessage()
               .startsWith(
@@ -234,7 +241,7 @@ class ResumedRunTest {
     }
     // Whatever else goes wrong stays what it is.
     try (ToyPolicy policy = new ToyPolicy();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, null, config)) {
+        TrainingState<Batch> state = new TrainingState<>(policy, null, config)) {
       TrainingListener heap =
           new TrainingListener() {
             @Override
@@ -247,9 +254,10 @@ class ResumedRunTest {
       TrainingMemoryException e =
           assertThrows(
               TrainingMemoryException.class,
-              () -> tuner.run(Toy.cycle(Toy.batches(1, 4, 1)), heap));
+              () -> FineTuner.fit(state, Toy.cycle(Toy.batches(1, 4, 1)), heap));
       assertTrue(e.getMessage().endsWith("(Java heap space)"), e.getMessage());
-      assertThrows(AssertionError.class, () -> tuner.run(Toy.cycle(Toy.batches(1, 4, 1)), heap));
+      assertThrows(
+          AssertionError.class, () -> FineTuner.fit(state, Toy.cycle(Toy.batches(1, 4, 1)), heap));
     }
   }
 
@@ -258,9 +266,9 @@ class ResumedRunTest {
   void evaluationsAreWithoutDropout() throws Exception {
     try (FineTunerFixture.Toys toys =
         new FineTunerFixture.Toys(new ToyPolicy(0.5), ToyRun.config(4))) {
-      toys.tuner.run(new Toy.Stream());
-      Evaluation first = toys.tuner.evaluate(Toy.batches(1, 4, 50).iterator());
-      Evaluation second = toys.tuner.evaluate(Toy.batches(1, 4, 50).iterator());
+      FineTuner.fit(toys.state, new Toy.Stream());
+      Evaluation first = toys.state.evaluate(Toy.batches(1, 4, 50).iterator());
+      Evaluation second = toys.state.evaluate(Toy.batches(1, 4, 50).iterator());
       assertEquals(first.cosine(), second.cosine());
       assertEquals(first.actionLoss(), second.actionLoss());
     }

@@ -79,7 +79,7 @@ final class ToyRun {
     Files.createDirectories(folder);
     try (ToyPolicy policy = new ToyPolicy(0.1);
         ToyTeacher teacher = new ToyTeacher();
-        FineTuner<Batch> tuner = new FineTuner<>(policy, teacher, config(steps));
+        TrainingState<Batch> state = new TrainingState<>(policy, teacher, config(steps));
         CsvLog log = new CsvLog(folder.resolve("log.csv"));
         TimingLog timing = new TimingLog(folder.resolve("timing.csv"));
         TensorBoardLog tensorBoard = new TensorBoardLog(folder)) {
@@ -89,7 +89,8 @@ final class ToyRun {
       listeners.add(1, tensorBoard);
       listeners.add(2, new EarlyStopping("action_l1", EarlyStopping.Goal.LOWER, 1000, 0));
       FineTuneResult result =
-          tuner.run(
+          FineTuner.fit(
+              state,
               new Toy.Stream(),
               () -> Toy.batches(2, 4, 50).iterator(),
               new CheckpointStore(folder.resolve("checkpoints"), 2),
@@ -98,7 +99,7 @@ final class ToyRun {
         return result;
       }
       Map<String, Tensor> tensors = new LinkedHashMap<>(policy.trainableParameters());
-      tuner
+      state
           .projectors()
           .forEach((layer, p) -> p.parameters().forEach((n, t) -> tensors.put(layer + n, t)));
       Safetensors.write(folder.resolve("adapter.safetensors"), tensors, Map.of());

@@ -21,6 +21,7 @@ import org.sightline.train.Evaluation;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.FineTuner;
 import org.sightline.train.Mode;
+import org.sightline.train.TrainingState;
 import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
@@ -67,10 +68,10 @@ class AlignedFineTuningTest {
               .lambda(2)
               .optimizer(new AdamW.Config(2e-3, 0.9, 0.999, 1e-8, 0.01, 0, false))
               .build();
-      try (var tuner = new FineTuner<>(model, teacher, config)) {
-        Evaluation start = tuner.evaluate(batches(1));
-        tuner.run(batches(STEPS));
-        Evaluation end = tuner.evaluate(batches(1));
+      try (var state = new TrainingState<>(model, teacher, config)) {
+        Evaluation start = state.evaluate(batches(1));
+        FineTuner.fit(state, batches(STEPS));
+        Evaluation end = state.evaluate(batches(1));
         assertTrue(end.actionLoss() < 0.3 * start.actionLoss(), start + " to " + end);
         double gain =
             end.cosine().get(CONFIG.alignedLayer()) - start.cosine().get(CONFIG.alignedLayer());

@@ -16,7 +16,6 @@ import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.file.Sha256;
 import org.sightline.formats.json.JsonFields;
-import org.sightline.train.RunIdentity;
 
 /**
  * What a checkpoint's folder must hold, so that a damaged one is told from a good one.

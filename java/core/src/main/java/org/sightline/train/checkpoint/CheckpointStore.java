@@ -5,24 +5,15 @@ import java.io.UncheckedIOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import org.sightline.Checks;
-import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.AtomicFolder;
 import org.sightline.formats.file.FolderLock;
-import org.sightline.train.FineTuneConfig;
-import org.sightline.train.RunIdentity;
-import org.sightline.train.TrainingDivergedException;
 
 /**
  * The newest checkpoints of one run, a folder each:
@@ -38,15 +29,13 @@ import org.sightline.train.TrainingDivergedException;
  * durable (fsync), then renamed, and the folder made durable too. Older ones go only after that. If
  * writing fails, what was written of it is deleted and those before stay as they were.
  *
- * <p>{@code diverged-000000040/} is a checkpoint that a run diverged from ({@link
+ * <p>{@code diverged-000000040/} is a checkpoint that a run diverged from ({@code
  * TrainingDivergedException}); it is not read any more.
  *
  * <p>One run uses a store at a time; a {@link FolderLock} makes sure of that.
  */
 public final class CheckpointStore {
-  private static final Pattern FOLDER = Pattern.compile("step-(\\d{9})");
-
-  private final Path folder;
+  private final CheckpointFolders folders;
   private final int keep;
   private final FolderLock lock; // or null
   private final RunIdentity identity;
@@ -54,7 +43,7 @@ public final class CheckpointStore {
 
   private CheckpointStore(
       Path folder, int keep, FolderLock lock, RunIdentity identity, boolean changesAccepted) {
-    this.folder = Objects.requireNonNull(folder, "folder");
+    this.folders = new CheckpointFolders(Objects.requireNonNull(folder, "folder"));
     this.keep = keep;
     this.lock = lock;
     this.identity = identity;
@@ -73,45 +62,31 @@ public final class CheckpointStore {
 
   /** The same that changes nothing unless a lock is held. */
   public CheckpointStore lockedBy(FolderLock lock) {
-    return new CheckpointStore(folder, keep, lock, identity, changesAccepted);
+    return new CheckpointStore(folders.parent(), keep, lock, identity, changesAccepted);
   }
 
   /**
    * The same that saves what its run is, too, and restores no checkpoint of another; without it a
-   * run is what its {@link FineTuneConfig} says.
+   * run is what its {@code FineTuneConfig} says.
    */
   public CheckpointStore of(RunIdentity identity) {
-    return new CheckpointStore(folder, keep, lock, identity, changesAccepted);
+    return new CheckpointStore(folders.parent(), keep, lock, identity, changesAccepted);
   }
 
-  public boolean isOfAnyRun() {
-    return identity.values().isEmpty();
+  RunIdentity identity() {
+    return identity;
   }
 
   /**
    * The same that restores checkpoints of other runs too, and says in a warning how they differ.
    */
   public CheckpointStore acceptingChanges() {
-    return new CheckpointStore(folder, keep, lock, identity, true);
-  }
-
-  /** The folder it was made with. */
-  public Path folder() {
-    return folder;
+    return new CheckpointStore(folders.parent(), keep, lock, identity, true);
   }
 
   /** The steps there are checkpoints of, ascending, whether readable or not. */
   public List<Integer> steps() throws IOException {
-    if (!Files.isDirectory(folder)) {
-      return List.of();
-    }
-    try (Stream<Path> list = Files.list(folder)) {
-      return list.map(path -> FOLDER.matcher(path.getFileName().toString()))
-          .filter(Matcher::matches)
-          .map(matcher -> Integer.valueOf(matcher.group(1)))
-          .sorted()
-          .toList();
-    }
+    return folders.steps();
   }
 
   /**
@@ -125,49 +100,23 @@ public final class CheckpointStore {
   public void save(int step, List<? extends Checkpointable> parts) throws IOException {
     Map<String, Checkpointable> named = CheckpointParts.byName(parts);
     requireLocked();
-    Path temporary = folder.resolve("." + name(step) + ".tmp");
+    Path draft = folders.draft(step);
     try {
-      Files.createDirectories(folder);
-      clearLeftovers();
-      Files.createDirectory(temporary);
-      CheckpointParts.write(temporary, named);
-      CheckpointManifest.write(temporary, step, identity);
+      Files.createDirectories(folders.parent());
+      folders.clearLeftovers();
+      Files.createDirectory(draft);
+      CheckpointParts.write(draft, named);
+      CheckpointManifest.write(draft, step, identity);
       requireLocked();
-      replace(temporary, folder.resolve(name(step)));
+      folders.publish(step);
     } catch (IOException | RuntimeException | Error e) {
-      deleteAfter(e, temporary);
+      deleteAfter(e, draft);
       if (e instanceof IOException || e instanceof UncheckedIOException) {
         throw new CheckpointException(failure(step, e), e);
       }
       throw e;
     }
-    prune(step);
-  }
-
-  private void replace(Path temporary, Path target) throws IOException {
-    if (Files.exists(target)) {
-      // Folders cannot be exchanged in one go; the one replaced is damaged or of the same bits.
-      Path old = folder.resolve("." + target.getFileName() + ".old.tmp");
-      Files.move(target, old, StandardCopyOption.ATOMIC_MOVE);
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-      AtomicFolder.delete(old);
-    } else {
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-    }
-    AtomicFile.syncFolder(folder);
-  }
-
-  private void prune(int step) throws IOException {
-    List<Integer> steps = steps();
-    int newest = steps.indexOf(step);
-    for (int i = 0; i < steps.size(); i++) {
-      if (i > newest || i <= newest - keep) {
-        // Renamed first: half a checkpoint must not look like one.
-        Path doomed = folder.resolve("." + name(steps.get(i)) + ".old.tmp");
-        Files.move(folder.resolve(name(steps.get(i))), doomed, StandardCopyOption.ATOMIC_MOVE);
-        AtomicFolder.delete(doomed);
-      }
-    }
+    folders.prune(step, keep);
   }
 
   private void requireLocked() throws IOException {
@@ -179,28 +128,14 @@ public final class CheckpointStore {
   /** Keeps a checkpoint under another name, so that a resumed run goes back behind it. */
   void setAside(int step) throws IOException {
     requireLocked();
-    Path aside = folder.resolve(name(step).replace("step", "diverged"));
-    AtomicFolder.delete(aside); // Of an earlier try.
-    Files.move(folder.resolve(name(step)), aside, StandardCopyOption.ATOMIC_MOVE);
-  }
-
-  /** What a process left that was killed while it wrote or deleted. */
-  private void clearLeftovers() throws IOException {
-    try (Stream<Path> list = Files.list(folder)) {
-      for (Path path : list.toList()) {
-        String name = path.getFileName().toString();
-        if (name.startsWith(".step-") && name.endsWith(".tmp")) {
-          AtomicFolder.delete(path);
-        }
-      }
-    }
+    folders.setAside(step);
   }
 
   private String failure(int step, Throwable cause) {
     String room = "";
     String kept = "none is complete";
     try {
-      room = " (" + Files.getFileStore(folder).getUsableSpace() + " bytes free)";
+      room = " (" + Files.getFileStore(folders.parent()).getUsableSpace() + " bytes free)";
       List<Integer> steps = steps();
       if (!steps.isEmpty()) {
         kept = "the newest complete one is of step " + steps.get(steps.size() - 1);
@@ -209,7 +144,7 @@ public final class CheckpointStore {
       cause.addSuppressed(e);
     }
     return "checkpoint of step %d in %s cannot be written: %s%s; nothing is left of it, %s"
-        .formatted(step, folder, cause.getMessage(), room, kept);
+        .formatted(step, folders.parent(), cause.getMessage(), room, kept);
   }
 
   /**
@@ -228,14 +163,14 @@ public final class CheckpointStore {
       List<? extends Checkpointable> parts, Consumer<? super String> warnings) throws IOException {
     Map<String, Checkpointable> named = CheckpointParts.byName(parts);
     requireLocked();
-    if (lock != null && Files.isDirectory(folder)) {
-      clearLeftovers();
+    if (lock != null && Files.isDirectory(folders.parent())) {
+      folders.clearLeftovers();
     }
     List<Integer> steps = steps();
     List<String> defects = new ArrayList<>();
     for (int i = steps.size() - 1; i >= 0; i--) {
       int step = steps.get(i);
-      Path checkpoint = folder.resolve(name(step));
+      Path checkpoint = folders.of(step);
       try {
         compare(checkpoint, CheckpointManifest.verify(checkpoint, step), warnings);
         CheckpointParts.read(checkpoint, named, changesAccepted ? warnings : null);
@@ -251,7 +186,9 @@ public final class CheckpointStore {
     }
     if (!defects.isEmpty()) {
       throw new CheckpointException(
-          "no checkpoint in " + folder + " can be used:\n  " + String.join("\n  ", defects), null);
+          "no checkpoint in %s can be used:\n  %s"
+              .formatted(folders.parent(), String.join("\n  ", defects)),
+          null);
     }
     return OptionalInt.empty();
   }
@@ -276,7 +213,7 @@ public final class CheckpointStore {
   public void requireSameRun() throws IOException {
     List<Integer> steps = steps();
     if (!steps.isEmpty()) {
-      Path checkpoint = folder.resolve(name(steps.get(steps.size() - 1)));
+      Path checkpoint = folders.of(steps.get(steps.size() - 1));
       Map<String, String> found;
       try {
         found = CheckpointManifest.read(checkpoint).identity();
@@ -294,10 +231,6 @@ public final class CheckpointStore {
             || e instanceof UncheckedIOException
             || e instanceof IllegalArgumentException;
     return tells ? e.getMessage() : e.toString();
-  }
-
-  private static String name(int step) {
-    return String.format(Locale.ROOT, "step-%09d", step);
   }
 
   private static void deleteAfter(Throwable failure, Path path) {

@@ -8,13 +8,12 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
-import org.sightline.train.FineTuner;
 
 /**
  * A part of a run that a checkpoint saves and a resumed run gets back exactly: model weights,
  * optimizer, random numbers, the position in the data.
  *
- * <p>A stream of batches that is given to {@link FineTuner#run} and implements this is saved with
+ * <p>A stream of batches that is given to {@code FineTuner.fit} and implements this is saved with
  * every checkpoint. Both methods are called on the thread that trains, never in the middle of an
  * optimizer step.
  */

@@ -5,22 +5,24 @@ import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 
 /** Saves a run where its configuration says so, and restores it; without a store does nothing. */
 public final class RunCheckpoints {
   private final CheckpointStore store;
   private final int interval;
-  private final Supplier<List<Checkpointable>> parts;
+  private final List<Checkpointable> parts;
   private int savedAt = -1;
   private int takenAtSave;
 
   /**
    * @param store null for no checkpoints
-   * @param parts asked for at each use
+   * @param identity of the run, unless the store has one
+   * @param parts all that the run is
    */
-  public RunCheckpoints(CheckpointStore store, int interval, Supplier<List<Checkpointable>> parts) {
-    this.store = store;
+  public RunCheckpoints(
+      CheckpointStore store, RunIdentity identity, int interval, List<Checkpointable> parts) {
+    boolean nameless = store != null && store.identity().values().isEmpty();
+    this.store = nameless ? store.of(identity) : store;
     this.interval = interval;
     this.parts = parts;
   }
@@ -31,7 +33,7 @@ public final class RunCheckpoints {
       return OptionalInt.empty();
     }
     try {
-      OptionalInt step = store.restore(parts.get(), warnings);
+      OptionalInt step = store.restore(parts, warnings);
       step.ifPresent(found -> savedAt = found);
       return step;
     } catch (IOException e) {
@@ -81,7 +83,7 @@ public final class RunCheckpoints {
     // An interrupt closes the files under our hands; it is for the caller of the run to see.
     boolean interrupted = Thread.interrupted();
     try {
-      store.save(step, parts.get());
+      store.save(step, parts);
       savedAt = step;
     } catch (IOException e) {
       if (!Thread.interrupted()) {

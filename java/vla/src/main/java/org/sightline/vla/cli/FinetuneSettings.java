@@ -11,7 +11,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.train.LayerReduction;
 import org.sightline.train.Mode;
-import org.sightline.train.RunIdentity;
+import org.sightline.train.checkpoint.RunIdentity;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.teacher.VisionTeacher;
 

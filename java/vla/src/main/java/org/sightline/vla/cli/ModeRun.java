@@ -25,6 +25,7 @@ import org.sightline.train.StepEvent;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
+import org.sightline.train.TrainingState;
 import org.sightline.train.checkpoint.CheckpointStore;
 import org.sightline.train.listener.CsvLog;
 import org.sightline.train.listener.EarlyStopping;
@@ -134,7 +135,7 @@ final class ModeRun {
     model.setGradientCheckpointing(settings.run().gradientCheckpointing());
     EarlyStopping stopping =
         settings.run().stop() == null ? null : settings.run().stop().listener();
-    try (FineTuner<VlaBatch> tuner = new FineTuner<>(model, teacher, config(teacher));
+    try (TrainingState<VlaBatch> state = new TrainingState<>(model, teacher, config(teacher));
         CsvLog log = new CsvLog(folder.resolve(RunHistory.LOG));
         TimingLog timing = new TimingLog(folder.resolve(RunHistory.TIMING));
         TensorBoardLog tensorBoard = new TensorBoardLog(folder);
@@ -145,13 +146,14 @@ final class ModeRun {
       listeners.add(log);
       listeners.add(timing);
       listeners.add(tensorBoard);
-      BestAdapter.Writer writer = into -> writeAdapter(model, tuner, data, into);
+      BestAdapter.Writer writer = into -> writeAdapter(model, state, data, into);
       listeners.add(new BestAdapter(folder.resolve(BEST), writer));
       if (stopping != null) {
         listeners.add(stopping);
       }
       FineTuneResult result =
-          tuner.run(
+          FineTuner.fit(
+              state,
               batches,
               () -> data.eval().epoch(0),
               checkpoints,
@@ -231,7 +233,7 @@ final class ModeRun {
         .build();
   }
 
-  private void writeAdapter(OpenVla model, FineTuner<VlaBatch> tuner, VlaData data, Path into)
+  private void writeAdapter(OpenVla model, TrainingState<VlaBatch> state, VlaData data, Path into)
       throws IOException {
     lock.requireHeld();
     var adapters = model.adapters();
@@ -239,7 +241,7 @@ final class ModeRun {
         PeftConfig.of(settings.lora(), adapters.keySet()).withBaseModel(settings.baseName());
     new PeftAdapter(config, adapters).write(into);
     if (mode == Mode.ALIGN) {
-      ProjectorFile.write(into.resolve(ProjectorFile.NAME), tuner.projectors());
+      ProjectorFile.write(into.resolve(ProjectorFile.NAME), state.projectors());
     }
     StatisticsJson.write(into.resolve("dataset_statistics.json"), data.statisticsByName());
   }

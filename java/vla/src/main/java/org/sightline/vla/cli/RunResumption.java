@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import org.sightline.train.RunIdentity;
+import org.sightline.train.checkpoint.RunIdentity;
 import picocli.CommandLine.Model.CommandSpec;
 
 /**

@@ -22,6 +22,7 @@ import org.sightline.train.StepEvent;
 import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
+import org.sightline.train.TrainingState;
 import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.memory.StepSettings;
 import org.sightline.vla.model.OpenVla;
@@ -56,9 +57,10 @@ record StepTrial(double secondsPerStep, long baselineBytes, long peakBytes) {
     var clock = new Clock(steps + 1);
     try (OpenVla policy = new OpenVla(model, weights, settings.dtype(), lora, SEED);
         Features teacher = settings.aligned() ? new Features(settings) : null;
-        FineTuner<VlaBatch> tuner = new FineTuner<>(policy, teacher, config(settings, steps))) {
+        TrainingState<VlaBatch> state =
+            new TrainingState<>(policy, teacher, config(settings, steps))) {
       policy.setGradientCheckpointing(settings.gradientCheckpointing());
-      tuner.run(batches(settings), clock);
+      FineTuner.fit(state, batches(settings), clock);
     }
     return new StepTrial(clock.mean(), baseline, status("VmHWM"));
   }

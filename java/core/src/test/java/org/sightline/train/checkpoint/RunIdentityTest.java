@@ -1,4 +1,4 @@
-package org.sightline.train;
+package org.sightline.train.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -13,8 +13,6 @@ import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.train.checkpoint.CheckpointException;
-import org.sightline.train.checkpoint.CheckpointStore;
 
 class RunIdentityTest {
   @TempDir Path folder;

@@ -1,4 +1,4 @@
-package org.sightline.train;
+package org.sightline.train.checkpoint;
 
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Path;
