@@ -9,10 +9,8 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 import org.sightline.LoraConfig;
 import org.sightline.Sightline;
 import org.sightline.formats.json.JsonFields;
@@ -23,11 +21,9 @@ import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.formats.safetensors.ShardedSafetensors;
 
 /** Spoiled files of all formats here. */
-class FormatsFuzzTest {
-  @TempDir private static Path folder;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+class FormatsFuzzTest implements FuzzTargets {
+  @Override
+  public Stream<Fuzz> targets(Path folder) throws IOException {
     Sightline.load();
     Path json =
         Files.writeString(folder.resolve("any.json"), "{\"a\": [1, -2.5e3, {\"b\": \"c\"}]}");

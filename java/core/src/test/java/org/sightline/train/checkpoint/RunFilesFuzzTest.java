@@ -7,18 +7,16 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.AlignmentProjector;
 import org.sightline.DType;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 import org.sightline.ProjectorConfig;
 import org.sightline.Sightline;
 import org.sightline.train.ProjectorFile;
 
 /** Spoiled files that runs leave. */
-class RunFilesFuzzTest {
+class RunFilesFuzzTest implements FuzzTargets {
   private static final Checkpointable PART =
       new Checkpointable() {
         @Override
@@ -35,10 +33,8 @@ class RunFilesFuzzTest {
         public void restore(State state) {}
       };
 
-  @TempDir private static Path folder;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+  @Override
+  public Stream<Fuzz> targets(Path folder) throws IOException {
     Sightline.load();
     CheckpointStore store = new CheckpointStore(folder.resolve("checkpoints"), 2);
     store.save(1, List.of(PART));

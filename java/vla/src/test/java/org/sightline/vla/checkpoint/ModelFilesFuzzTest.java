@@ -3,20 +3,16 @@ package org.sightline.vla.checkpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.TinyModels;
 
 /** Spoiled files of a model's folder. */
-class ModelFilesFuzzTest {
-  @TempDir private static Path parent;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+class ModelFilesFuzzTest implements FuzzTargets {
+  @Override
+  public Stream<Fuzz> targets(Path parent) throws IOException {
     OpenVlaConfig config = TinyModels.config();
     Path folder = parent.resolve("model");
     HuggingFaceCheckpoint.write(

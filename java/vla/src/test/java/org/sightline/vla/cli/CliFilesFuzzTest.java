@@ -5,19 +5,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 
 /** Spoiled files that the command line reads itself. */
-class CliFilesFuzzTest {
+class CliFilesFuzzTest implements FuzzTargets {
   private static final Set<String> OPTIONS = Set.of("modes", "steps", "lr", "data", "weights");
 
-  @TempDir private static Path folder;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+  @Override
+  public Stream<Fuzz> targets(Path folder) throws IOException {
     Path yaml =
         Files.writeString(
             folder.resolve("config.yaml"),

@@ -11,11 +11,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 import org.sightline.formats.tfrecord.MaskedCrc32c;
@@ -32,11 +30,9 @@ import org.sightline.vla.data.text.ActionTokenizer;
 import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
 
 /** Spoiled datasets, pictures, statistics. */
-class DataFuzzTest {
-  @TempDir private static Path folder;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+class DataFuzzTest implements FuzzTargets {
+  @Override
+  public Stream<Fuzz> targets(Path folder) throws IOException {
     TestData.write(folder, 1, 2, 1);
     Path shard = folder.resolve("toy-train.tfrecord-00000-of-00001");
     byte[] record;
@@ -54,9 +50,9 @@ class DataFuzzTest {
         "toy",
         new ActionStatistics(seven, seven, seven, seven, seven, seven, mask, 9, 2));
     return Stream.of(
-        Fuzz.of("tokenizer", tokenizer(), DataFuzzTest::tokenize),
-        Fuzz.of("features", folder.resolve("features.json"), f -> readAll()),
-        Fuzz.of("dataset-info", folder.resolve("dataset_info.json"), f -> readAll()),
+        Fuzz.of("tokenizer", tokenizer(folder), DataFuzzTest::tokenize),
+        Fuzz.of("features", folder.resolve("features.json"), f -> readAll(folder)),
+        Fuzz.of("dataset-info", folder.resolve("dataset_info.json"), f -> readAll(folder)),
         Fuzz.of("tfrecord", shard, DataFuzzTest::readRecords),
         Fuzz.of(
             "example",
@@ -64,14 +60,14 @@ class DataFuzzTest {
             record,
             DataFuzzTest::inRecord,
             DataFuzzTest::readRecords),
-        Fuzz.of("episode", shard, record, DataFuzzTest::twice, f -> readAll()),
+        Fuzz.of("episode", shard, record, DataFuzzTest::twice, f -> readAll(folder)),
         Fuzz.of("statistics", statistics, f -> StatisticsJson.readAll(f)),
         Fuzz.of("jpeg", jpeg, DataFuzzTest::decode),
         Fuzz.of("png", png, DataFuzzTest::decode));
   }
 
   /** The embedded one, with few words. */
-  private static Path tokenizer() throws IOException {
+  private static Path tokenizer(Path folder) throws IOException {
     Path file = folder.resolve("tokenizer.json");
     try (var embedded = HuggingFacePromptTokenizer.embedded()) {
       embedded.write(folder);
@@ -89,11 +85,15 @@ class DataFuzzTest {
 
   private static void tokenize(Path file) throws IOException {
     try (var tokenizer = HuggingFacePromptTokenizer.open(file)) {
-      tokenizer.encode("In: put the </s> carrot\n \u00e9\ud83e\udd55");
+      long[] ids = tokenizer.encode("In: put the </s> carrot\n \u00e9\ud83e\udd55\u0000▁▁");
+      assertEquals(tokenizer.bosId(), ids[0]);
+      for (long id : ids) {
+        assertTrue(id >= 0 && id < tokenizer.vocabularySize(), () -> "id " + id);
+      }
     }
   }
 
-  private static void readAll() throws IOException {
+  private static void readAll(Path folder) throws IOException {
     RldsSummary.read(folder);
     RldsDataset dataset = RldsDataset.open(folder);
     try (EpisodeReader reader = dataset.reader()) {

@@ -7,24 +7,20 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 import org.sightline.Sightline;
 import org.sightline.vla.model.VisionConfig;
 
 /** Spoiled teachers, with a configuration beside them or within. */
-class TeacherFilesFuzzTest {
+class TeacherFilesFuzzTest implements FuzzTargets {
   private static final Path PUBLISHED = Path.of("src/test/fixtures/teachers");
 
-  @TempDir private static Path parent;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+  @Override
+  public Stream<Fuzz> targets(Path parent) throws IOException {
     Sightline.load();
-    List<DynamicTest> tests = new ArrayList<>();
+    List<Fuzz> tests = new ArrayList<>();
     for (String name : List.of("dinov2-hf", "siglip-hf")) {
       Path folder = Files.createDirectory(parent.resolve(name));
       for (String file : List.of("config.json", "model.safetensors")) {

@@ -7,19 +7,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.sightline.Fuzz;
+import org.sightline.FuzzTargets;
 
 /** Spoiled files of a teacher cache. */
-class CacheFuzzTest {
+class CacheFuzzTest implements FuzzTargets {
   private static final FeatureKind KIND = new FeatureKind("teacher", "pixels", 2, 2);
 
-  @TempDir private static Path parent;
-
-  @TestFactory
-  Stream<DynamicTest> readers() throws IOException {
+  @Override
+  public Stream<Fuzz> targets(Path parent) throws IOException {
     Path folder;
     try (FeatureStore store = FeatureStore.open(parent, KIND)) {
       folder = store.folder();
@@ -29,16 +25,16 @@ class CacheFuzzTest {
     }
     Path index = folder.resolve("index");
     return Stream.of(
-        Fuzz.of("cache-index", index, f -> use()),
+        Fuzz.of("cache-index", index, f -> use(parent)),
         Fuzz.of(
             "cache-index-sound",
             index,
             Files.readAllBytes(index),
             CacheFuzzTest::sound,
-            f -> use()));
+            f -> use(parent)));
   }
 
-  private static void use() throws IOException {
+  private static void use(Path parent) throws IOException {
     try (FeatureStore store = FeatureStore.open(parent, KIND)) {
       for (int i = 0; i < 5; i++) {
         store.get(StoreProcess.key(i));
