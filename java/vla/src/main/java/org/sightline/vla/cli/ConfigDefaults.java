@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.sightline.formats.file.Printable;
 import org.sightline.vla.cli.ConfigFile.Value;
 import picocli.CommandLine;
 import picocli.CommandLine.IDefaultValueProvider;
@@ -42,6 +43,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
           "stacktrace");
 
   private final Map<String, Value> values = new TreeMap<>();
+  private boolean shown;
 
   private ConfigDefaults() {}
 
@@ -55,6 +57,9 @@ final class ConfigDefaults implements IDefaultValueProvider {
 
     @Option(names = "--resume")
     private Path resume;
+
+    @Option(names = {"-h", "--help"})
+    private boolean help;
   }
 
   /**
@@ -71,6 +76,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
         .setUnmatchedOptionsArePositionalParams(false)
         .parseArgs(arguments);
     ConfigDefaults defaults = new ConfigDefaults();
+    defaults.shown = sources.help;
     Set<String> known = settings(command.getCommandSpec());
     if (sources.resume != null) {
       if (sources.config != null || sources.recipe != null) {
@@ -122,8 +128,14 @@ final class ConfigDefaults implements IDefaultValueProvider {
   @Override
   public String defaultValue(ArgSpec argument) {
     Value value = argument instanceof OptionSpec option ? values.get(name(option)) : null;
-    // Values stand for themselves: picocli would put variables of the system in the place of ${…}.
-    return value == null ? null : value.text().replace("$", "$$");
+    if (value == null) {
+      return null;
+    }
+    // Values stand for themselves: picocli would put variables of the system in the place of ${…},
+    // and in its help colours in that of @|…|@.
+    return shown
+        ? Printable.of(value.text()).replace("@|", "@\\u007c")
+        : value.text().replace("$", "$$");
   }
 
   /**

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.Gson;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -68,6 +69,19 @@ class PrintedTextTest {
       assertHarmless(cli);
       assertTrue(cli.err().contains(SHOWN), cli.err());
     }
+  }
+
+  @Test
+  void defaultsInHelp() throws IOException {
+    Path config = folder.resolve("config.yaml");
+    String value = "a$b${sys:user.home}$$@|red c|@" + EVIL;
+    String yaml = new Gson().toJson(Map.of("output", value));
+    Files.writeString(config, yaml.replace("\u009b", "\\u009b"));
+    Cli help = Cli.succeed("finetune --help --config " + config);
+    assertHarmless(help);
+    String shown = "a$b${sys:user.home}$$@\\u007cred c|@" + SHOWN;
+    String text = help.out().replaceAll("\\s+", "");
+    assertTrue(text.contains("Default:" + shown.replace(" ", "")), help.out());
   }
 
   @Test
