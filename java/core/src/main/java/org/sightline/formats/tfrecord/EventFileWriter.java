@@ -32,13 +32,18 @@ public final class EventFileWriter implements Closeable {
   public EventFileWriter(Path file, long keep) throws IOException {
     records = new TfRecordWriter(file, keep);
     if (keep == 0) {
-      records.write(event().string(EVENT_FILE_VERSION, VERSION).toByteArray());
-      records.flush();
+      write(event -> event.writeString(EVENT_FILE_VERSION, VERSION));
     }
   }
 
-  private static ProtoWriter event() {
-    return new ProtoWriter().float64(EVENT_WALL_TIME, System.currentTimeMillis() * 1e-3);
+  private void write(Protobuf.Writer content) throws IOException {
+    records.write(
+        Protobuf.message(
+            event -> {
+              event.writeDouble(EVENT_WALL_TIME, System.currentTimeMillis() * 1e-3);
+              content.write(event);
+            }));
+    records.flush();
   }
 
   /**
@@ -46,18 +51,24 @@ public final class EventFileWriter implements Closeable {
    * format has it.
    */
   public void scalars(long step, Map<String, Double> values) throws IOException {
-    ProtoWriter summary = new ProtoWriter();
-    values.forEach(
-        (tag, value) ->
-            summary.bytes(
-                SUMMARY_VALUE,
-                new ProtoWriter()
-                    .string(VALUE_TAG, tag)
-                    .float32(VALUE_SIMPLE_VALUE, value.floatValue())
-                    .toByteArray()));
-    records.write(
-        event().varint(EVENT_STEP, step).bytes(EVENT_SUMMARY, summary.toByteArray()).toByteArray());
-    records.flush();
+    byte[] summary =
+        Protobuf.message(
+            out -> {
+              for (Map.Entry<String, Double> scalar : values.entrySet()) {
+                out.writeByteArray(
+                    SUMMARY_VALUE,
+                    Protobuf.message(
+                        value -> {
+                          value.writeString(VALUE_TAG, scalar.getKey());
+                          value.writeFloat(VALUE_SIMPLE_VALUE, scalar.getValue().floatValue());
+                        }));
+              }
+            });
+    write(
+        event -> {
+          event.writeInt64(EVENT_STEP, step);
+          event.writeByteArray(EVENT_SUMMARY, summary);
+        });
   }
 
   /** Makes everything written durable and tells the file's size in bytes. */

@@ -1,6 +1,8 @@
 package org.sightline.formats.tfrecord;
 
-import java.nio.charset.StandardCharsets;
+import com.google.protobuf.CodedInputStream;
+import com.google.protobuf.CodedOutputStream;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -13,8 +15,7 @@ import java.util.stream.LongStream;
 /**
  * A {@code tf.train.Example}: named lists of bytes, floats or integers, the payload of a TFRecord.
  *
- * <p>The wire format is protobuf (tensorflow/core/example/{example,feature}.proto), read and
- * written by hand since four small messages do not deserve a code generator:
+ * <p>The wire format is protobuf (tensorflow/core/example/{example,feature}.proto):
  *
  * <pre>
  * Example    { Features features = 1 }
@@ -30,6 +31,15 @@ import java.util.stream.LongStream;
  * Serialisation sorts the keys, so equal examples have equal bytes.
  */
 public final class TfExample {
+  // Tags: 8 · number of the field + its wire type, varint 0, length-delimited 2, 32 bits 5.
+  private static final int ONE = 10;
+  private static final int TWO = 18;
+  private static final int ONE_VARINT = 8;
+  private static final int ONE_FIXED32 = 13;
+  private static final int BYTES_LIST = 10;
+  private static final int FLOAT_LIST = 18;
+  private static final int INT64_LIST = 26;
+
   private final SortedMap<String, TfFeature> features;
 
   /** An example of the given features. */
@@ -49,109 +59,94 @@ public final class TfExample {
    */
   public static TfExample parse(byte[] bytes) throws DatasetFormatException {
     Map<String, TfFeature> features = new TreeMap<>();
-    ProtoReader example = new ProtoReader(bytes);
-    while (example.nextField()) {
-      if (example.field() == 1 && example.wireType() == ProtoReader.BYTES) {
-        ProtoReader map = example.message();
-        while (map.nextField()) {
-          if (map.field() == 1 && map.wireType() == ProtoReader.BYTES) {
-            parseEntry(map.message(), features);
-          } else {
-            map.skip();
-          }
-        }
-      } else {
-        example.skip();
-      }
+    CodedInputStream in = CodedInputStream.newInstance(bytes);
+    try {
+      in.pushLimit(bytes.length);
+      Protobuf.fields(
+          in,
+          field ->
+              field == ONE
+                  && Protobuf.message(in, entry -> entry == ONE && parseEntry(in, features)));
+    } catch (IOException e) {
+      // What protobuf says after its first sentence is what it supposes.
+      throw new DatasetFormatException(
+          "malformed protobuf at byte %d: %s"
+              .formatted(in.getTotalBytesRead(), e.getMessage().split("\\.")[0]));
     }
     return new TfExample(features);
   }
 
-  /** The protobuf bytes. */
-  public byte[] serialize() {
-    ProtoWriter map = new ProtoWriter();
-    features.forEach(
-        (name, feature) ->
-            map.bytes(
-                1,
-                new ProtoWriter()
-                    .bytes(1, name.getBytes(StandardCharsets.UTF_8))
-                    .bytes(2, serialize(feature))
-                    .toByteArray()));
-    return new ProtoWriter().bytes(1, map.toByteArray()).toByteArray();
-  }
-
-  private static void parseEntry(ProtoReader entry, Map<String, TfFeature> features)
-      throws DatasetFormatException {
-    String key = "";
-    Values values = new Values();
-    while (entry.nextField()) {
-      if (entry.field() == 1 && entry.wireType() == ProtoReader.BYTES) {
-        key = entry.utf8();
-      } else if (entry.field() == 2 && entry.wireType() == ProtoReader.BYTES) {
-        values.parse(entry.message());
-      } else {
-        entry.skip();
-      }
-    }
-    features.put(key, values.feature());
+  private static boolean parseEntry(CodedInputStream in, Map<String, TfFeature> features)
+      throws IOException {
+    String[] key = {""};
+    Values values = new Values(in);
+    Protobuf.message(
+        in,
+        field -> {
+          switch (field) {
+            case ONE -> key[0] = in.readStringRequireUtf8();
+            case TWO -> Protobuf.message(in, values::parse);
+            default -> {
+              return false;
+            }
+          }
+          return true;
+        });
+    features.put(key[0], values.feature());
+    return true;
   }
 
   /** A feature while it is read, in time that is linear however many pieces it comes in. */
   private static final class Values {
-    private static final int BYTES_LIST = 1;
-    private static final int FLOAT_LIST = 2;
-    private static final int INT64_LIST = 3;
-
+    private final CodedInputStream in;
     private int kind;
     private List<byte[]> byteStrings;
     private IntStream.Builder floatBits;
     private LongStream.Builder ints;
 
-    void parse(ProtoReader feature) throws DatasetFormatException {
-      while (feature.nextField()) {
-        int field = feature.field();
-        if (field > INT64_LIST || feature.wireType() != ProtoReader.BYTES) {
-          feature.skip();
-          continue;
-        }
-        if (kind != field) {
-          kind = field;
-          byteStrings = new ArrayList<>();
-          floatBits = IntStream.builder();
-          ints = LongStream.builder();
-        }
-        ProtoReader list = feature.message();
-        while (list.nextField()) {
-          parseValue(list);
-        }
-      }
+    Values(CodedInputStream in) {
+      this.in = in;
     }
 
-    private void parseValue(ProtoReader list) throws DatasetFormatException {
+    boolean parse(int list) throws IOException {
+      if (list != BYTES_LIST && list != FLOAT_LIST && list != INT64_LIST) {
+        return false;
+      }
+      if (kind != list) {
+        kind = list;
+        byteStrings = new ArrayList<>();
+        floatBits = IntStream.builder();
+        ints = LongStream.builder();
+      }
+      return Protobuf.message(in, this::parseValue);
+    }
+
+    private boolean parseValue(int field) throws IOException {
       int single =
           switch (kind) {
-            case FLOAT_LIST -> ProtoReader.FIXED32;
-            case INT64_LIST -> ProtoReader.VARINT;
-            default -> ProtoReader.BYTES;
+            case FLOAT_LIST -> ONE_FIXED32;
+            case INT64_LIST -> ONE_VARINT;
+            default -> ONE;
           };
-      if (list.field() == 1 && list.wireType() == single) {
-        add(list);
-      } else if (list.field() == 1 && list.wireType() == ProtoReader.BYTES) {
-        ProtoReader packed = list.message();
-        while (packed.hasMore()) {
-          add(packed);
+      if (field == single) {
+        add();
+      } else if (field == ONE) {
+        int outer = in.pushLimit(Protobuf.length(in));
+        while (in.getBytesUntilLimit() > 0) {
+          add();
         }
+        in.popLimit(outer);
       } else {
-        list.skip();
+        return false;
       }
+      return true;
     }
 
-    private void add(ProtoReader values) throws DatasetFormatException {
+    private void add() throws IOException {
       switch (kind) {
-        case FLOAT_LIST -> floatBits.add(values.fixed32());
-        case INT64_LIST -> ints.add(values.varint());
-        default -> byteStrings.add(values.byteString());
+        case FLOAT_LIST -> floatBits.add(in.readFixed32());
+        case INT64_LIST -> ints.add(in.readInt64());
+        default -> byteStrings.add(in.readRawBytes(Protobuf.length(in)));
       }
     }
 
@@ -172,38 +167,54 @@ public final class TfExample {
     }
   }
 
-  private static byte[] serialize(TfFeature feature) {
-    ProtoWriter list = new ProtoWriter();
-    if (feature instanceof TfFeature.ByteStrings bytes) {
-      bytes.values().forEach(value -> list.bytes(1, value));
-      return new ProtoWriter().bytes(1, list.toByteArray()).toByteArray();
-    }
-    if (feature instanceof TfFeature.Unset || feature.size() == 0) {
-      return emptyList(feature);
-    }
-    ProtoWriter packed = new ProtoWriter();
-    if (feature instanceof TfFeature.Floats floats) {
-      for (float value : floats.values()) {
-        packed.fixed32(value);
-      }
-      return new ProtoWriter()
-          .bytes(2, list.bytes(1, packed.toByteArray()).toByteArray())
-          .toByteArray();
-    }
-    for (long value : ((TfFeature.Ints) feature).values()) {
-      packed.varint(value);
-    }
-    return new ProtoWriter()
-        .bytes(3, list.bytes(1, packed.toByteArray()).toByteArray())
-        .toByteArray();
+  /** The protobuf bytes. */
+  public byte[] serialize() {
+    byte[] map =
+        Protobuf.message(
+            out -> {
+              for (Map.Entry<String, TfFeature> feature : features.entrySet()) {
+                byte[] value = serialize(feature.getValue());
+                out.writeByteArray(
+                    1,
+                    Protobuf.message(
+                        entry -> {
+                          entry.writeString(1, feature.getKey());
+                          entry.writeByteArray(2, value);
+                        }));
+              }
+            });
+    return Protobuf.message(out -> out.writeByteArray(1, map));
   }
 
-  private static byte[] emptyList(TfFeature feature) {
+  private static byte[] serialize(TfFeature feature) {
     if (feature instanceof TfFeature.Unset) {
       return new byte[0];
     }
-    return new ProtoWriter()
-        .bytes(feature instanceof TfFeature.Floats ? 2 : 3, new byte[0])
-        .toByteArray();
+    byte[] list = Protobuf.message(out -> writeValues(feature, out));
+    int number =
+        feature instanceof TfFeature.ByteStrings ? 1 : feature instanceof TfFeature.Floats ? 2 : 3;
+    return Protobuf.message(out -> out.writeByteArray(number, list));
+  }
+
+  private static void writeValues(TfFeature feature, CodedOutputStream out) throws IOException {
+    if (feature instanceof TfFeature.ByteStrings bytes) {
+      for (byte[] value : bytes.values()) {
+        out.writeByteArray(1, value);
+      }
+    } else if (feature.size() > 0) {
+      out.writeByteArray(1, Protobuf.message(packed -> writePacked(feature, packed)));
+    }
+  }
+
+  private static void writePacked(TfFeature feature, CodedOutputStream out) throws IOException {
+    if (feature instanceof TfFeature.Floats floats) {
+      for (float value : floats.values()) {
+        out.writeFloatNoTag(value);
+      }
+    } else {
+      for (long value : ((TfFeature.Ints) feature).values()) {
+        out.writeInt64NoTag(value);
+      }
+    }
   }
 }

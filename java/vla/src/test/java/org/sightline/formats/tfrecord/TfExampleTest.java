@@ -29,9 +29,14 @@ class TfExampleTest {
 
   /** The feature that an example holds under "k" when its bytes are the given ones. */
   private static TfFeature parseK(String featureHex) throws IOException {
-    byte[] entry = new ProtoWriter().bytes(1, ascii("k")).bytes(2, hex(featureHex)).toByteArray();
-    byte[] map = new ProtoWriter().bytes(1, entry).toByteArray();
-    byte[] example = new ProtoWriter().bytes(1, map).toByteArray();
+    byte[] entry =
+        Protobuf.message(
+            out -> {
+              out.writeString(1, "k");
+              out.writeByteArray(2, hex(featureHex));
+            });
+    byte[] map = Protobuf.message(out -> out.writeByteArray(1, entry));
+    byte[] example = Protobuf.message(out -> out.writeByteArray(1, map));
     return TfExample.parse(example).features().get("k");
   }
 
@@ -124,20 +129,20 @@ class TfExampleTest {
   void malformedInputIsExplained() {
     assertMalformed("1a03 0a0501", "length 5, only 1 bytes left");
     assertMalformed("1a03 0a0f01", "length 15, only 1 bytes left");
-    assertMalformed("1206 0a03000000 00", "truncated 32-bit value: 4 bytes wanted, 3 left");
-    assertMalformed("1a02 0c00", "end of a group that never began");
-    assertMalformed("0f", "unknown wire type 7");
-    assertMalformed("6b 74", "end of a group that never began");
-    assertMalformed("4f", "unknown wire type 7");
-    assertMalformed("00", "invalid field tag 0");
-    assertMalformed("6b 0801", "unfinished group");
+    assertMalformed("1206 0a03000000 00", "the input ended unexpectedly in the middle of a field");
+    assertMalformed("1a02 0c00", "Protocol message end-group tag did not match expected tag");
+    assertMalformed("0f", "Protocol message tag had invalid wire type");
+    assertMalformed("6b 74", "Protocol message end-group tag did not match expected tag");
+    assertMalformed("4f", "Protocol message tag had invalid wire type");
+    assertMalformed("00", "Protocol message contained an invalid tag (zero)");
+    assertMalformed("6b 0801", "Protocol message end-group tag did not match expected tag");
     DatasetFormatException varint =
         assertThrows(
             DatasetFormatException.class, () -> TfExample.parse(hex("0affffffffffffffffffff01")));
-    assertTrue(varint.getMessage().contains("varint longer than 10 bytes"), varint.getMessage());
+    assertTrue(varint.getMessage().endsWith("encountered a malformed varint"), varint.getMessage());
     DatasetFormatException utf8 =
         assertThrows(DatasetFormatException.class, () -> TfExample.parse(hex("0a05 0a03 0a01ff")));
-    assertTrue(utf8.getMessage().endsWith("string of 1 bytes is not UTF-8"), utf8.getMessage());
+    assertTrue(utf8.getMessage().endsWith("Protocol message had invalid UTF-8"), utf8.getMessage());
   }
 
   private static void assertMalformed(String featureHex, String problem) {

@@ -219,7 +219,7 @@ class RldsDatasetTest {
       DatasetFormatException e = assertThrows(DatasetFormatException.class, () -> reader.read(0));
       assertEquals(
           shard
-              + ": record 0 at byte offset 0: malformed protobuf at byte 1: length 80, only 0 bytes"
+              + ": record 0 at byte offset 0: malformed protobuf at byte 2: length 80, only 0 bytes"
               + " left",
           e.getMessage());
     }
