@@ -1,5 +1,8 @@
 package org.sightline.vla.cli;
 
+import de.siegmar.fastcsv.reader.CsvParseException;
+import de.siegmar.fastcsv.reader.CsvReader;
+import de.siegmar.fastcsv.reader.CsvRecord;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -80,22 +83,27 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
 
   private static List<Row> rows(Path file, String phase) throws IOException {
     String text = InputFile.text(file);
+    // A line without an end is being written.
+    String whole = text.substring(0, text.lastIndexOf('\n') + 1);
     List<Row> rows = new ArrayList<>();
     List<String> columns = null;
-    // A line without an end is being written.
-    for (String line : text.substring(0, text.lastIndexOf('\n') + 1).lines().toList()) {
-      List<String> fields = fields(line);
-      if (columns == null) {
-        columns = fields;
-        if (columns.size() < 2 || !columns.subList(0, 2).equals(List.of("phase", "step"))) {
-          throw new FormatException(file, "header", line, "phase,step and more columns");
+    try (CsvReader<CsvRecord> records =
+        CsvReader.builder().allowExtraFields(false).ofCsvRecord(whole)) {
+      for (CsvRecord record : records) {
+        List<String> fields = record.getFields();
+        if (columns == null) {
+          columns = fields;
+          if (columns.size() < 2 || !columns.subList(0, 2).equals(List.of("phase", "step"))) {
+            throw new FormatException(
+                file, "header", columns.toString(), "phase, step and more columns");
+          }
+        } else if (fields.get(0).equals(phase)) {
+          rows.add(row(file, columns, fields));
         }
-      } else if (fields.size() != columns.size() || fields.size() < 2) {
-        throw new FormatException(
-            file, "row " + line, fields.size() + " fields", columns.size() + " as in the header");
-      } else if (fields.get(0).equals(phase)) {
-        rows.add(row(file, columns, fields));
       }
+    } catch (CsvParseException e) {
+      Throwable defect = e.getCause() == null ? e : e.getCause();
+      throw new FormatException(file, "document", defect.getMessage());
     }
     return rows;
   }
@@ -113,27 +121,5 @@ record RunHistory(List<Row> training, List<Row> evaluations, List<Row> timing) {
     } catch (NumberFormatException e) {
       throw new FormatException(file, "row " + fields, e.getMessage());
     }
-  }
-
-  /** Splits a line of our own logs, where no field spans lines. */
-  private static List<String> fields(String line) {
-    List<String> fields = new ArrayList<>();
-    StringBuilder field = new StringBuilder();
-    boolean quoted = false;
-    for (int i = 0; i < line.length(); i++) {
-      char c = line.charAt(i);
-      if (c == '"' && quoted && i + 1 < line.length() && line.charAt(i + 1) == '"') {
-        field.append(line.charAt(++i));
-      } else if (c == '"') {
-        quoted = !quoted;
-      } else if (c == ',' && !quoted) {
-        fields.add(field.toString());
-        field.setLength(0);
-      } else {
-        field.append(c);
-      }
-    }
-    fields.add(field.toString());
-    return fields;
   }
 }
