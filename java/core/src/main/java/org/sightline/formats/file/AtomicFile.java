@@ -46,6 +46,7 @@ public final class AtomicFile {
                 + ".tmp");
     sweep(file);
     Files.deleteIfExists(temporary);
+    boolean done = false;
     // The lock until it has its name: closing the channel gives it up.
     try (FolderLock alive = lock(temporary);
         FileChannel channel =
@@ -58,8 +59,11 @@ public final class AtomicFile {
       channel.force(true);
       Files.move(
           temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      done = true;
     } catch (IOException e) {
-      throw InputFile.named(file, e);
+      if (!done) { // After that only a descriptor was not closed well, of a file that is durable.
+        throw InputFile.named(file, e);
+      }
     } finally {
       Files.deleteIfExists(temporary);
     }

@@ -2,7 +2,6 @@ package org.sightline.formats.file;
 
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -44,14 +43,18 @@ public final class AtomicFolder {
         parent.resolve("." + target.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
     sweep(folder);
     Files.createDirectory(temporary);
+    boolean done = false;
     try (FolderLock alive = lock(temporary)) {
       body.write(temporary);
       AtomicFile.syncFolder(temporary);
       Files.delete(temporary.resolve(LOCK));
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-    } catch (FileSystemException e) {
-      requireFree(folder); // something else may have filled it meanwhile
-      throw e;
+      done = true;
+    } catch (IOException e) {
+      if (!done) { // As in AtomicFile.
+        requireFree(folder); // something else may have filled it meanwhile
+        throw e;
+      }
     } finally {
       delete(temporary);
     }

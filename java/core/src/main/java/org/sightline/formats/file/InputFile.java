@@ -2,6 +2,7 @@ package org.sightline.formats.file;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.SyncFailedException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -117,8 +118,9 @@ public final class InputFile {
     }
   }
 
-  /** The system's error for a read or write on an open file has no name in it. */
+  /** The system's error for a read, a write or a sync of an open file has no name in it. */
   public static IOException named(Path file, IOException e) {
-    return e.getClass() == IOException.class ? new IOException(file + ": " + e.getMessage(), e) : e;
+    boolean nameless = e.getClass() == IOException.class || e instanceof SyncFailedException;
+    return nameless ? new IOException(file + ": " + e.getMessage(), e) : e;
   }
 }

@@ -18,10 +18,16 @@ import java.util.concurrent.CompletionException;
 public final class SharedFile implements Closeable {
   private static final int PIECE_BYTES = 1 << 16;
 
+  private interface Work {
+    void run() throws IOException;
+  }
+
+  private final Path path;
   private final RandomAccessFile file;
   private final byte[] piece = new byte[PIECE_BYTES];
 
   private SharedFile(Path path, String mode) throws IOException {
+    this.path = path;
     file = new RandomAccessFile(path.toFile(), mode);
   }
 
@@ -44,34 +50,40 @@ public final class SharedFile implements Closeable {
 
   /** Cuts it short, or makes it longer by zeros that take no room on the disk. */
   public synchronized void setSize(long bytes) throws IOException {
-    file.setLength(bytes);
+    named(() -> file.setLength(bytes));
   }
 
   /** Fills a buffer from a position on; some of it remains only where the file ends. */
   public synchronized void read(ByteBuffer into, long position) throws IOException {
-    file.seek(position);
-    while (into.hasRemaining()) {
-      int read = file.read(piece, 0, Math.min(piece.length, into.remaining()));
-      if (read < 0) {
-        return;
-      }
-      into.put(piece, 0, read);
-    }
+    named(
+        () -> {
+          file.seek(position);
+          while (into.hasRemaining()) {
+            int read = file.read(piece, 0, Math.min(piece.length, into.remaining()));
+            if (read < 0) {
+              return;
+            }
+            into.put(piece, 0, read);
+          }
+        });
   }
 
   /** Writes all that remains of a buffer. */
   public synchronized void write(ByteBuffer from, long position) throws IOException {
-    file.seek(position);
-    while (from.hasRemaining()) {
-      int bytes = Math.min(piece.length, from.remaining());
-      from.get(piece, 0, bytes);
-      file.write(piece, 0, bytes);
-    }
+    named(
+        () -> {
+          file.seek(position);
+          while (from.hasRemaining()) {
+            int bytes = Math.min(piece.length, from.remaining());
+            from.get(piece, 0, bytes);
+            file.write(piece, 0, bytes);
+          }
+        });
   }
 
   /** Makes durable what was written. */
   public void force() throws IOException {
-    file.getFD().sync();
+    named(() -> file.getFD().sync());
   }
 
   /**
@@ -86,7 +98,7 @@ public final class SharedFile implements Closeable {
           .join();
     } catch (CompletionException e) {
       if (e.getCause() instanceof UncheckedIOException failure) {
-        throw failure.getCause();
+        throw InputFile.named(path, failure.getCause());
       }
       throw e;
     }
@@ -100,8 +112,16 @@ public final class SharedFile implements Closeable {
     }
   }
 
+  private void named(Work work) throws IOException {
+    try {
+      work.run();
+    } catch (IOException e) {
+      throw InputFile.named(path, e);
+    }
+  }
+
   @Override
   public synchronized void close() throws IOException {
-    file.close();
+    named(file::close);
   }
 }

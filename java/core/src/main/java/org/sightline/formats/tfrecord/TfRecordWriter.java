@@ -95,6 +95,8 @@ public final class TfRecordWriter implements Closeable {
   public void close() throws IOException {
     try (file) {
       flush();
+    } catch (IOException e) {
+      throw InputFile.named(path, e);
     }
   }
 }

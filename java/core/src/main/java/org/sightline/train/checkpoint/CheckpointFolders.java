@@ -49,7 +49,14 @@ record CheckpointFolders(Path parent) {
   void publish(int step) throws IOException {
     // Folders cannot be exchanged in one go; the one replaced is damaged or of the same bits.
     Path old = Files.exists(of(step)) ? hide(step) : null;
-    Files.move(draft(step), of(step), StandardCopyOption.ATOMIC_MOVE);
+    try {
+      Files.move(draft(step), of(step), StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      if (old != null) {
+        Files.move(old, of(step), StandardCopyOption.ATOMIC_MOVE);
+      }
+      throw e;
+    }
     if (old != null) {
       AtomicFolder.delete(old);
     }

@@ -113,6 +113,10 @@ final class CsvFile implements AutoCloseable {
 
   @Override
   public void close() throws IOException {
-    file.close();
+    try {
+      file.close();
+    } catch (IOException e) {
+      throw InputFile.named(path, e);
+    }
   }
 }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -275,6 +276,15 @@ class CheckpointStoreTest {
   }
 
   /** Whoever took the lock file away may be writing by now. */
+  @Test
+  void oneThatCannotBeReplacedStays() throws IOException {
+    CheckpointStore store = storeOf(2, 10, 20);
+    var none = new CheckpointFolders(folder); // There is no draft that could take its name.
+    assertThrows(NoSuchFileException.class, () -> none.publish(20));
+    assertEquals(List.of(20f, 20f, 20f), restored(store));
+    assertEquals(List.of(), warnings);
+  }
+
   @Test
   void nothingIsTouchedOnceTheLockIsLost(@TempDir Path elsewhere) throws IOException {
     storeOf(2, 10);

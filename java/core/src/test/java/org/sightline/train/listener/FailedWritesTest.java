@@ -2,7 +2,10 @@ package org.sightline.train.listener;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -15,11 +18,13 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.FileSizeLimit;
+import org.sightline.FailedWrites;
+import org.sightline.FailingCall;
 import org.sightline.Sightline;
 import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.AtomicFolder;
 import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.formats.tfrecord.TfRecordWriter;
 import org.sightline.train.checkpoint.CheckpointStore;
 import org.sightline.train.checkpoint.Checkpointable;
 import org.sightline.train.checkpoint.Checkpointable.State;
@@ -41,7 +46,7 @@ class FailedWritesTest {
   @Test
   void text() throws Exception {
     Path file = Files.writeString(folder.resolve("a.txt"), "the one before, which is longer");
-    FileSizeLimit.failures(folder, () -> AtomicFile.writeText(file, "the new one"));
+    FailedWrites.of(folder, () -> AtomicFile.writeText(file, "the new one"));
     assertEquals("the new one", Files.readString(file));
   }
 
@@ -51,7 +56,7 @@ class FailedWritesTest {
       Path file = folder.resolve("a.safetensors");
       Safetensors.write(file, Map.of("a", torch.zeros(3)), Map.of());
       Map<String, Tensor> tensors = Map.of("a", torch.ones(5), "b", torch.ones(40));
-      FileSizeLimit.failures(folder, () -> Safetensors.write(file, tensors, Map.of("c", "d")));
+      FailedWrites.of(folder, () -> Safetensors.write(file, tensors, Map.of("c", "d")));
       try (Safetensors written = Safetensors.open(file)) {
         assertEquals(40, written.tensor("b").sum().item_double());
       }
@@ -61,7 +66,7 @@ class FailedWritesTest {
   @Test
   void folders() throws Exception {
     Path target = folder.resolve("new");
-    FileSizeLimit.failures(
+    FailedWrites.of(
         folder,
         () ->
             AtomicFolder.write(
@@ -80,7 +85,7 @@ class FailedWritesTest {
       Counter counter = new Counter();
       CheckpointStore store = new CheckpointStore(folder, 2);
       store.save(1, List.of(counter));
-      FileSizeLimit.failures(
+      FailedWrites.of(
           folder,
           () -> {
             assertEquals(OptionalInt.of(1), store.restore(List.of(counter), w -> {}));
@@ -108,17 +113,83 @@ class FailedWritesTest {
       expected = Files.readAllBytes(file);
     }
     restored(file, state, csv -> {});
-    FileSizeLimit.failures(
+    FailedWrites.of(
         folder,
         () -> {
           try {
-            restored(file, state, csv -> csv.row(next));
+            restored(
+                file,
+                state,
+                csv -> {
+                  csv.row(next);
+                  csv.state();
+                });
           } catch (Exception e) {
             restored(file, state, csv -> {}); // A shorter one, whatever the limit.
             throw e;
           }
         });
     assertArrayEquals(expected, Files.readAllBytes(file));
+  }
+
+  /** Goes on from where they were durable, and names its file in whatever cannot be made so. */
+  @Test
+  void records() throws Exception {
+    Path file = folder.resolve("events");
+    try (TfRecordWriter writer = new TfRecordWriter(file, 0)) {
+      writer.write(new byte[3]);
+    }
+    long keep = Files.size(file);
+    FailedWrites.of(
+        folder,
+        () -> {
+          try (TfRecordWriter writer = new TfRecordWriter(file, keep)) {
+            writer.write(new byte[200]);
+            writer.force();
+          } catch (Exception e) {
+            new TfRecordWriter(file, keep).close();
+            throw e;
+          }
+        });
+  }
+
+  /** What is durable and in its place is there; what is not may be lost, and is said to be. */
+  @Test
+  void closing() throws Exception {
+    Path file = folder.resolve("a.txt");
+    Path target = folder.resolve("new");
+    Path csv = folder.resolve("log.csv");
+    Path events = folder.resolve("events");
+    AtomicFile.writeText(target.resolveSibling("warm"), ""); // Classes are loaded from files, too.
+    FailingCall.inThread(
+        () ->
+            AtomicFile.write(
+                file,
+                channel -> {
+                  channel.write(ByteBuffer.wrap(new byte[7]));
+                  FailingCall.CLOSE.begin();
+                }));
+    assertEquals(7, Files.size(file));
+    FailingCall.inThread(
+        () ->
+            AtomicFolder.write(
+                target,
+                draft -> {
+                  AtomicFile.writeText(draft.resolve("one"), "1");
+                  FailingCall.CLOSE.begin();
+                }));
+    assertEquals("1", Files.readString(target.resolve("one")));
+    assertNames(csv, new CsvFile(csv));
+    assertNames(events, new TfRecordWriter(events, 0));
+  }
+
+  private static void assertNames(Path file, AutoCloseable writer) throws Exception {
+    FailingCall.inThread(
+        () -> {
+          FailingCall.CLOSE.begin();
+          IOException e = assertThrows(IOException.class, writer::close);
+          assertEquals(file + ": Input/output error", e.getMessage());
+        });
   }
 
   private interface Use {

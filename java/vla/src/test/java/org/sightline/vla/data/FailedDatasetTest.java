@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.sightline.FileSizeLimit;
+import org.sightline.FailedWrites;
 
 /** A dataset that cannot be written is never taken for one. */
 class FailedDatasetTest {
@@ -18,7 +18,7 @@ class FailedDatasetTest {
   @Test
   void everyWrite() throws Exception {
     Path folder = parent.resolve("data");
-    FileSizeLimit.failures(
+    FailedWrites.of(
         parent,
         () -> {
           try {

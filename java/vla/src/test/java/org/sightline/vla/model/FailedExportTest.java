@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
-import org.sightline.FileSizeLimit;
+import org.sightline.FailedWrites;
 import org.sightline.vla.checkpoint.CheckpointExport;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
@@ -20,11 +20,10 @@ class FailedExportTest {
   @Test
   void everyWrite() throws Exception {
     Path base = folder.resolve("base");
-    FileSizeLimit.failures(folder, () -> write(base, 20_000));
+    FailedWrites.of(folder, () -> write(base, 20_000));
     Path output = folder.resolve("output");
     try (HuggingFaceCheckpoint model = HuggingFaceCheckpoint.open(base)) {
-      FileSizeLimit.failures(
-          folder, () -> CheckpointExport.write(model, null, output, Long.MAX_VALUE));
+      FailedWrites.of(folder, () -> CheckpointExport.write(model, null, output, Long.MAX_VALUE));
     }
     try (HuggingFaceCheckpoint written = HuggingFaceCheckpoint.open(output)) {
       assertEquals(TINY, written.config());

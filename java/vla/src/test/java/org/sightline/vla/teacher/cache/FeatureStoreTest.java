@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.sightline.FailingCall;
 
 class FeatureStoreTest {
   @TempDir Path folder;
@@ -34,6 +35,26 @@ class FeatureStoreTest {
   private static void assertHolds(FeatureStore store, long... numbers) throws IOException {
     for (long i : numbers) {
       assertEquals(features(store.kind(), i), store.get(key(i)), "picture " + i);
+    }
+  }
+
+  @Test
+  void whatCannotBeMadeDurableIsNotIndexed() throws Exception {
+    FailingCall.inThread(
+        () -> {
+          try (FeatureStore store = FeatureStore.open(folder, KIND)) {
+            fill(store, 0, 1);
+            store.force();
+            FailingCall.FSYNC.begin();
+            fill(store, 1, 1);
+            store.force();
+            String message = store.writeFailure().getMessage();
+            assertEquals(store.folder().resolve("features.bf16") + ": sync failed", message);
+          }
+        });
+    try (FeatureStore store = FeatureStore.open(folder, KIND)) {
+      assertHolds(store, 0);
+      assertNull(store.get(key(1)));
     }
   }
 
