@@ -21,25 +21,31 @@ public final class Printable {
   }
 
   private static String escaped(String text, boolean lines) {
-    StringBuilder out = new StringBuilder(text.length());
-    text.codePoints()
-        .forEach(
-            c -> {
-              switch (Character.getType(c)) {
-                case Character.CONTROL,
-                    Character.FORMAT,
-                    Character.SURROGATE,
-                    Character.LINE_SEPARATOR,
-                    Character.PARAGRAPH_SEPARATOR -> {
-                  if (lines && (c == '\n' || c == '\t')) {
-                    out.appendCodePoint(c);
-                  } else {
-                    escape(c, out);
-                  }
-                }
-                default -> out.appendCodePoint(c);
-              }
-            });
+    int plain = 0; // Most text is nothing but letters, and there may be much of it.
+    while (plain < text.length() && text.charAt(plain) >= ' ' && text.charAt(plain) <= '~') {
+      plain++;
+    }
+    if (plain == text.length()) {
+      return text;
+    }
+    StringBuilder out = new StringBuilder(text.length() + 16).append(text, 0, plain);
+    for (int at = plain, c; at < text.length(); at += Character.charCount(c)) {
+      c = text.codePointAt(at);
+      switch (Character.getType(c)) {
+        case Character.CONTROL,
+            Character.FORMAT,
+            Character.SURROGATE,
+            Character.LINE_SEPARATOR,
+            Character.PARAGRAPH_SEPARATOR -> {
+          if (lines && (c == '\n' || c == '\t')) {
+            out.append((char) c);
+          } else {
+            escape(c, out);
+          }
+        }
+        default -> out.appendCodePoint(c);
+      }
+    }
     return out.toString();
   }
 

@@ -202,7 +202,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, TensorInfo> t
       ElementType type = null;
       List<Long> shape = null;
       List<Long> offsets = null;
-      Set<String> seen = new LinkedHashSet<>();
+      Set<String> seen = new LinkedHashSet<>(4);
       reader.beginObject();
       while (reader.hasNext()) {
         String key = nextName(name, seen);

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.Json;
@@ -40,6 +41,12 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
       weightMap.put(entry.getKey(), fileName(file, entry.getKey(), entry.getValue()));
     }
     return new SafetensorsIndex(totalSize(file, root), weightMap);
+  }
+
+  /** How many tensors lie in each file. */
+  Map<String, Long> tensorsByFile() {
+    return weightMap.values().stream()
+        .collect(Collectors.groupingBy(file -> file, Collectors.counting()));
   }
 
   /** A shard lies beside its index: whoever wrote the index has no say over other folders. */

@@ -115,8 +115,9 @@ public final class ShardedSafetensors implements AutoCloseable {
     var opened = new ShardedSafetensors(path, statedSize);
     List<String> defects = new ArrayList<>();
     try {
+      Map<String, Long> lost = index == null ? Map.of() : index.tensorsByFile();
       for (Path file : files) {
-        opened.add(file, index, defects);
+        opened.add(file, lost.get(file.getFileName().toString()), defects);
       }
       if (index != null) {
         opened.compare(index, defects);
@@ -134,11 +135,14 @@ public final class ShardedSafetensors implements AutoCloseable {
     }
   }
 
-  private void add(Path file, SafetensorsIndex index, List<String> defects) throws IOException {
-    if (index != null && !Files.isRegularFile(file)) {
-      long lost =
-          index.weightMap().values().stream().filter(file.getFileName().toString()::equals).count();
-      defects.add(file + ": no such file; the index puts " + lost + " tensors there");
+  /**
+   * Opens a shard.
+   *
+   * @param indexed tensors that the index puts there; null without an index
+   */
+  private void add(Path file, Long indexed, List<String> defects) throws IOException {
+    if (indexed != null && !Files.isRegularFile(file)) {
+      defects.add(file + ": no such file; the index puts " + indexed + " tensors there");
       return;
     }
     Safetensors shard;

@@ -14,12 +14,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -157,6 +160,20 @@ class ShardedSafetensorsTest {
             && message.contains("expected 80 bytes")
             && message.contains("model-00002-of-00002.safetensors: data: found 42 bytes"),
         message);
+  }
+
+  /** Counted once, not once a file: this would take minutes. */
+  @Test
+  @Timeout(30)
+  void aHundredThousandLostShardsAreNamedAtOnce() throws IOException {
+    String index =
+        IntStream.range(0, 100_000)
+            .mapToObj(i -> "\"t%d\": \"s%d.safetensors\"".formatted(i, i))
+            .collect(Collectors.joining(", ", "{\"weight_map\": {", "}}"));
+    Files.writeString(folder.resolve("model.safetensors.index.json"), index);
+    String message =
+        assertThrows(FormatException.class, () -> ShardedSafetensors.open(folder)).getMessage();
+    assertTrue(message.contains("s99999.safetensors: no such file; the index puts 1 tensors"));
   }
 
   @Test

@@ -46,7 +46,10 @@ final class ByteCount implements ITypeConverter<Long> {
       value /= 1000;
       unit++;
     }
-    int places = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    if (unit == 0) {
+      return bytes + " B";
+    }
+    int places = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
     return String.format(Locale.ROOT, "%." + places + "f %s", value, units[unit]);
   }
 }
