@@ -22,7 +22,7 @@ public final class ProjectorFile {
   /** The file's name beside an adapter. */
   public static final String NAME = "alignment_projector.safetensors";
 
-  private static final Pattern KEY = Pattern.compile("layer_(\\d+)\\.(.+)");
+  private static final Pattern KEY = Pattern.compile("layer_(\\d{1,9})\\.(.+)");
   private static final String FIRST = "net.1.weight"; // [P,D]
   private static final String LAST = "net.7.weight"; // [Z,P]
 

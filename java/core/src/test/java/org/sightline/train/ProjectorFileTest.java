@@ -79,6 +79,8 @@ class ProjectorFileTest {
     Tensor matrix = torch.zeros(2, 3);
     Safetensors.write(file, Map.of("net.1.weight", matrix), Map.of());
     assertRefused(file, "net.1.weight: found a tensor of that name, expected layer_<layer>");
+    Safetensors.write(file, Map.of("layer_99999999999.net.1.weight", matrix), Map.of());
+    assertRefused(file, "layer_99999999999.net.1.weight: found a tensor of that name");
     Safetensors.write(file, Map.of("layer_4.net.1.weight", matrix), Map.of());
     assertRefused(file, "layer_4: found [net.1.weight], expected a matrix net.7.weight");
     Safetensors.write(

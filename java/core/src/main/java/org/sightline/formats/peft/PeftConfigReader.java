@@ -242,8 +242,8 @@ record PeftConfigReader(Path file, JsonObject json) {
     if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber()) {
       throw new FormatException(file, key, value.toString(), "a number");
     }
-    if (!Double.isFinite(value.getAsDouble())) {
-      throw new FormatException(file, key, value.toString(), "a finite number");
+    if (!Float.isFinite(value.getAsFloat())) { // What it is computed with.
+      throw new FormatException(file, key, value.toString(), "a number that a float32 can hold");
     }
     return value.getAsDouble();
   }

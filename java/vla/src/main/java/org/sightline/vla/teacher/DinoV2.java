@@ -148,7 +148,7 @@ final class DinoV2 implements Architecture {
             width,
             config.integer("num_hidden_layers", 12),
             config.integer("num_attention_heads", 12),
-            gated ? (hidden * 2 / 3 + 7) / 8 * 8 : hidden,
+            gated ? (int) ((hidden * 2L / 3 + 7) / 8 * 8) : hidden,
             1,
             type.equals("dinov2") ? 0 : config.integer("num_register_tokens", 4),
             true,

@@ -27,9 +27,9 @@ import org.sightline.vla.teacher.TeacherModel.Variant;
  */
 final class SigLip implements Architecture {
   private static final Pattern PRESET =
-      Pattern.compile("siglip-(base|large|so400m)-patch(\\d+)-(\\d+)");
+      Pattern.compile("siglip-(base|large|so400m)-patch([1-9]\\d?)-(\\d{1,4})");
   private static final Pattern TIMM =
-      Pattern.compile("vit_(base|large|so400m)_patch(\\d+)_siglip(?:_gap)?_(\\d+)");
+      Pattern.compile("vit_(base|large|so400m)_patch([1-9]\\d?)_siglip(?:_gap)?_(\\d{1,4})");
 
   private static final TensorLayout HUGGING_FACE = huggingFace("vision_model.");
 

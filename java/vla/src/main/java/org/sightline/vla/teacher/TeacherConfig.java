@@ -62,7 +62,9 @@ public record TeacherConfig(
   TeacherConfig forGrid(int grid) {
     return vision.resampling() == PositionResampling.NONE
         ? this
-        : withVision(vision.withImageSize(Math.multiplyExact(grid, vision.patchSize())));
+        : withVision(
+            vision.withImageSize(
+                (int) Math.min((long) grid * vision.patchSize(), Integer.MAX_VALUE)));
   }
 
   TeacherConfig withVision(VisionConfig other) {

@@ -60,7 +60,8 @@ record TeacherModel(String name, List<Variant> variants) {
         return this;
       }
       List<Long> shape = files.info(name).shape();
-      int tokens = Math.toIntExact(shape.get(shape.size() - 2));
+      // No more than a count can be: then the tensor's shape is told to be another.
+      int tokens = (int) Math.min(shape.get(shape.size() - 2), Integer.MAX_VALUE);
       return new Variant(
           layout, config.withVision(config.vision().withRegisterTokens(tokens)), conditioner);
     }

@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -226,6 +229,9 @@ class TeacherLoadingTest {
         "{'architecture': 'vit_giantopt_patch16_siglip_256'}| architecture: found"
             + " \"vit_giantopt_patch16_siglip_256\", expected"
             + " vit_{base,large,so400m}_patch<P>_siglip_<SIZE>",
+        "{'architecture': 'vit_base_patch0_siglip_224'}| architecture: found"
+            + " \"vit_base_patch0_siglip_224\", expected"
+            + " vit_{base,large,so400m}_patch<P>_siglip_<SIZE>",
         "{'model_type': 'siglip', 'vision_config': 1}| vision_config: found 1, expected an object",
         "{'model_type': 'siglip', 'vision_config': {'hidden_act': 'gelu'}}"
             + "| vision_config.hidden_act: found \"gelu\", expected gelu_pytorch_tanh",
@@ -249,6 +255,24 @@ class TeacherLoadingTest {
   void settingsThatAreNotSupportedAreNamed(String config, String expected) throws Exception {
     write(config.replace('\'', '"'), TinyTeacher.tensors());
     assertEquals("config.json: " + expected, refused());
+  }
+
+  /** More than an int can count: a tensor without elements may have any size beside its zero. */
+  @Test
+  void registersThatNobodyCanCountAreOfAnotherShape() throws IOException {
+    String header =
+        "{\"base_model.patch_generator.cls_token.token\":"
+            + "{\"dtype\":\"U8\",\"shape\":[4611686018427387904,0],\"data_offsets\":[0,0]}}";
+    ByteBuffer bytes = ByteBuffer.allocate(8 + header.length()).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putLong(header.length()).put(header.getBytes(StandardCharsets.UTF_8));
+    Path file = Files.write(folder.resolve("radio.safetensors"), bytes.array());
+    String message =
+        assertThrows(
+                FormatException.class,
+                () -> VisionTeacher.open(file, "c-radio_v3-b", 6, DType.FLOAT32))
+            .getMessage();
+    assertTrue(message.startsWith(file.toString()), message);
+    assertTrue(message.contains("[4611686018427387904, 0]"), message);
   }
 
   @Test

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
@@ -55,11 +56,7 @@ public final class RldsDataset {
     this.offsets = offsets;
     this.leftOut = leftOut;
     this.keepsUnlabelled = keepsUnlabelled;
-    int count = 0;
-    for (long[] shard : offsets) {
-      count = Math.addExact(count, shard.length);
-    }
-    this.episodes = count;
+    this.episodes = Arrays.stream(offsets).mapToInt(shard -> shard.length).sum();
   }
 
   /** Opens the {@code train} split with the keys of BridgeData. */
@@ -116,6 +113,11 @@ public final class RldsDataset {
       }
       offsets[i] = index(shard, shardLengths.get(i), leftOut);
       shards.add(shard);
+    }
+    long episodes = Arrays.stream(offsets).mapToLong(shard -> shard.length).sum();
+    if (episodes > Integer.MAX_VALUE) {
+      throw new DatasetFormatException(
+          folder + ": found " + episodes + " episodes, expected less than 2^31");
     }
     return new RldsDataset(
         folder, info.name(), split, features, keys, List.copyOf(shards), offsets, leftOut, false);

@@ -58,7 +58,12 @@ record RldsInfo(Path folder, JsonFields json, String name, String format) {
       throw new DatasetFormatException(
           json.file() + ": found the splits " + available + ", expected one named '" + split + "'");
     }
-    return json.objects("splits").get(index).longs("shardLengths");
+    JsonFields found = json.objects("splits").get(index);
+    List<Long> lengths = found.longs("shardLengths");
+    if (!lengths.stream().allMatch(length -> length >= 0 && length <= Integer.MAX_VALUE)) {
+      throw found.wrong("shardLengths", "numbers of episodes, from 0 to 2^31 - 1");
+    }
+    return lengths;
   }
 
   /** The file of a shard. */

@@ -125,11 +125,20 @@ public final class StatisticsJson {
           doubles(action, "q01", size),
           doubles(action, "q99", size),
           mask(action, size),
-          (long) entry.number("num_transitions", 0),
-          (long) entry.number("num_trajectories", 0));
+          count(entry, "num_transitions"),
+          count(entry, "num_trajectories"));
     } catch (IllegalArgumentException e) {
       throw new FormatException(entry.file(), entry.prefix() + "action", e.getMessage());
     }
+  }
+
+  /** A whole number, also where it is written as 250.0; 0 if there is none. */
+  private static long count(JsonFields entry, String key) throws FormatException {
+    double count = entry.number(key, 0);
+    if (count < 0 || count > 1L << 53 || count != Math.rint(count)) {
+      throw entry.wrong(key, "an integer from 0 to 2^53");
+    }
+    return (long) count;
   }
 
   private static JsonArray array(double[] values) {

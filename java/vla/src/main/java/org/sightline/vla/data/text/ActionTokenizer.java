@@ -71,8 +71,8 @@ public record ActionTokenizer(int vocabularySize) {
 
   /** The bin centre of an id; ids outside the action range give the nearest end, as in OpenVLA. */
   public double decode(long id) {
-    long bin = Math.max(0, Math.min(BINS - 2L, vocabularySize - id - 1));
-    return (EDGES[(int) bin] + EDGES[(int) bin + 1]) / 2;
+    int bin = (int) (lastId() - Math.max(firstId() + 1, Math.min(lastId(), id)));
+    return (EDGES[bin] + EDGES[bin + 1]) / 2;
   }
 
   /** The bin centres of several ids. */

@@ -25,7 +25,7 @@ import org.sightline.formats.file.Sha256;
 public record FeatureKind(String teacher, String preprocessing, long tokens, long width) {
   /** Checks the sizes. */
   public FeatureKind {
-    if (tokens < 1 || width < 1 || Math.multiplyExact(tokens, width) > Integer.MAX_VALUE / 2) {
+    if (tokens < 1 || width < 1 || tokens > Integer.MAX_VALUE / 2 / width) {
       throw new IllegalArgumentException(
           "tokens and width must be positive, an entry less than 2 GiB, found "
               + tokens

@@ -147,6 +147,11 @@ class ActionStatisticsTest {
     assertMessage(file, null, "toy.action.q01: found no such key, expected a list");
     Files.writeString(file, good.replaceFirst("\\[\\s*[-0-9.E]+,", "["));
     assertMessage(file, null, "expected 6 numbers, as many as mean has");
+    for (String count : List.of("-1", "0.5", "1e300", "9223372036854775807")) {
+      Files.writeString(file, good.replaceFirst("(transitions\": )\\d+", "$1" + count));
+      assertMessage(
+          file, null, "num_transitions: found " + count + ", expected an integer from 0 to 2^53");
+    }
     Files.writeString(file, good.replaceFirst("true", "\"x\"").replaceFirst("\\{", "{{"));
     assertMessage(
         file,

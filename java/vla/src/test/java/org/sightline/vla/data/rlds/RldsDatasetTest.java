@@ -129,6 +129,13 @@ class RldsDatasetTest {
         split.getMessage());
     TestData.replaceText(folder.resolve("dataset_info.json"), "\"2\"", "\"3\"");
     assertOpenFails("found 2 records, expected 3 as listed in dataset_info.json");
+    for (String length : List.of("-1", "2147483648", "9223372036854775807")) {
+      TestData.replaceText(folder.resolve("dataset_info.json"), "\"3\"", '"' + length + '"');
+      assertOpenFails(
+          "splits[0].shardLengths: found [\"%s\"], expected numbers of episodes, from 0 to 2^31 - 1"
+              .formatted(length));
+      TestData.replaceText(folder.resolve("dataset_info.json"), '"' + length + '"', "\"3\"");
+    }
     TestData.replaceText(folder.resolve("dataset_info.json"), "\"3\"", "\"1\", \"1\"");
     assertOpenFails(
         "toy-train.tfrecord-00000-of-00002: shard is missing; dataset_info.json lists 2");

@@ -90,6 +90,17 @@ class ActionTokenizerTest {
   }
 
   @Test
+  void idsBesideTheActionsAreTheNearestEnd() {
+    ActionTokenizer nano = new ActionTokenizer(1024);
+    for (long id : new long[] {Long.MIN_VALUE, -1, 0, 767, 768}) {
+      assertEquals(nano.decode(769), nano.decode(id));
+    }
+    for (long id : new long[] {1024, Long.MAX_VALUE}) {
+      assertEquals(nano.decode(1023), nano.decode(id));
+    }
+  }
+
+  @Test
   void refusesATinyVocabulary() {
     assertThrows(IllegalArgumentException.class, () -> new ActionTokenizer(256));
   }
