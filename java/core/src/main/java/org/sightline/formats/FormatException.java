@@ -13,9 +13,16 @@ import org.sightline.formats.file.Printable;
 public final class FormatException extends IOException {
   private static final long serialVersionUID = 1L;
 
+  /** A message is no place for a whole file. */
+  private static final int MAX_QUOTED = 1000;
+
   /** For a value that is not what the format asks for. */
   public FormatException(Path file, String key, String found, String expected) {
-    this(file, key, "found " + found + ", expected " + expected);
+    this(file, brief(key), "found " + brief(found) + ", expected " + expected);
+  }
+
+  private static String brief(String text) {
+    return text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "…";
   }
 
   /** For a defect that is not of one value. */

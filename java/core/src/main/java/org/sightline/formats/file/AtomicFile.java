@@ -33,6 +33,9 @@ public final class AtomicFile {
     if (folder == null || !Files.isDirectory(folder)) {
       throw new IOException(file + ": the folder " + folder + " does not exist");
     }
+    if (Files.isDirectory(target, LinkOption.NOFOLLOW_LINKS)) {
+      InputFile.require(file); // Says so; the rename would, of the temporary file.
+    }
     // In the same folder: a rename is atomic only within one file system. Not createTempFile: its
     // owner-only permissions would pass on to the file.
     Path temporary =

@@ -65,7 +65,7 @@ public final class FolderLock implements AutoCloseable {
   }
 
   private static FolderLock take(Path file) throws IOException {
-    Object key = key(file);
+    Object key = key(InputFile.requireOwn(file));
     if (!HELD.add(key)) {
       throw inUse(file, "this process");
     }

@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.FormatException;
@@ -32,24 +33,40 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
 
   /** The result that a mode left in its folder; empty if it has not ended. */
   static Optional<ModeResult> read(Mode mode, Path folder) throws IOException {
+    Optional<Summary> summary = summary(folder);
+    if (summary.isEmpty()) {
+      return Optional.empty();
+    }
+    ModeResult result = new ModeResult(mode, summary.get(), RunHistory.read(folder));
+    List<Row> evaluations = result.history.evaluations();
+    int steps = result.summary.steps();
+    // In a log cut short an earlier one would pass for the result.
+    if (evaluations.isEmpty() || result.after().step() != steps) {
+      throw new FormatException(
+          folder.resolve(RunHistory.LOG),
+          "rows",
+          evaluations.isEmpty()
+              ? "no evaluation"
+              : "the last evaluation at step " + result.after().step(),
+          "one at step %d, where %s says that the mode ended".formatted(steps, NAME));
+    }
+    return Optional.of(result);
+  }
+
+  /** How a mode ended, whatever became of its logs; empty if it has not. */
+  static Optional<Summary> summary(Path folder) throws IOException {
     Path file = folder.resolve(NAME);
     if (!Files.exists(file)) {
       return Optional.empty();
     }
     JsonFields json = JsonFields.read(file);
-    Summary summary =
+    return Optional.of(
         new Summary(
             json.text("end"),
             json.integer("steps"),
             json.integer("skippedSteps"),
             json.number("seconds"),
-            json.text("note", null));
-    RunHistory history = RunHistory.read(folder);
-    if (history.evaluations().isEmpty()) {
-      throw new FormatException(
-          folder.resolve(RunHistory.LOG), "rows", "no evaluation", "the one before the first step");
-    }
-    return Optional.of(new ModeResult(mode, summary, history));
+            json.text("note", null)));
   }
 
   /** Leaves the result in the mode's folder, the last thing to be written there. */

@@ -91,19 +91,18 @@ final class ModeRun {
 
   /** The result of an earlier process; empty if the mode has not ended. */
   Optional<ModeResult> done() throws IOException {
-    Optional<ModeResult> result = ModeResult.read(mode, folder);
-    boolean more = result.isPresent() && result.get().summary().steps() < settings.steps();
-    if (more && result.get().summary().end().equals("completed")) {
-      return Optional.empty(); // More steps are asked for than before.
-    }
-    return result;
+    Optional<ModeResult.Summary> summary = ModeResult.summary(folder);
+    boolean more = summary.isPresent() && summary.get().steps() < settings.steps();
+    return more && summary.get().end().equals("completed")
+        ? Optional.empty() // More steps are asked for than before.
+        : ModeResult.read(mode, folder);
   }
 
   /** Steps of the result if there is one, else of the newest checkpoint. */
   int stepsDone() throws IOException {
-    Optional<ModeResult> result = ModeResult.read(mode, folder);
-    if (result.isPresent()) {
-      return result.get().summary().steps();
+    Optional<ModeResult.Summary> summary = ModeResult.summary(folder);
+    if (summary.isPresent()) {
+      return summary.get().steps();
     }
     List<Integer> saved = checkpoints.steps();
     return saved.isEmpty() ? 0 : saved.get(saved.size() - 1);

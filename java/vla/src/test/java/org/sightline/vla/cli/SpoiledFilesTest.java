@@ -5,156 +5,224 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
+import java.util.TreeMap;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.sightline.DType;
-import org.sightline.LoraConfig;
-import org.sightline.formats.peft.LoraPair;
-import org.sightline.formats.peft.PeftAdapter;
-import org.sightline.formats.peft.PeftConfig;
-import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.formats.file.AtomicFolder;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.image.RgbImage;
-import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
-import org.sightline.vla.model.OpenVlaConfig;
-import org.sightline.vla.model.Weights;
 import org.sightline.vla.tabletop.TabletopGenerator;
+import org.sightline.vla.teacher.TinyTeacher;
 
-/** Each file that a command reads, spoiled in each way: exit code 2, its name, nothing written. */
+/**
+ * Each file that a command reads, spoiled in each way: exit code 2, its name and nothing written;
+ * or, where the command can do without it, the figures there are with it.
+ */
 class SpoiledFilesTest {
-  private static final String HEAD = "language_model.lm_head";
-  private static final String DATASET = "data/sightline_tabletop-train.tfrecord-00000-of-00001";
+  private static final Pattern NUMBER = Pattern.compile("(?<![\\w.-])-?\\d+(\\.\\d+)?(e-?\\d+)?");
+  private static final Pattern FIGURES = Pattern.compile("\\S+ -> \\S+");
+  private static final List<String> HUGE =
+      List.of("9223372036854775807", "1e308", "-9223372036854775808");
 
   @TempDir private static Path folder;
+  @TempDir private static Path copy;
+
+  private static final Map<String, String> EXPECTED = new HashMap<>();
 
   @BeforeAll
   static void write() throws IOException {
-    OpenVlaConfig nano = OpenVlaConfig.nano();
-    Path base = folder.resolve("base");
-    HuggingFaceCheckpoint.write(base, nano, Weights.random(nano, 7), DType.BFLOAT16, 1L << 30);
-    try (InputStream tokenizer =
-        HuggingFacePromptTokenizer.class.getResourceAsStream("nano-tokenizer.json")) {
-      Files.copy(tokenizer, base.resolve("tokenizer.json"));
-    }
-    torch.manual_seed(1);
-    new PeftAdapter(
-            PeftConfig.of(LoraConfig.of(4, 8), List.of(HEAD)).withBaseModel(base.toString()),
-            Map.of(HEAD, new LoraPair(torch.randn(4, 192), torch.randn(1088, 4))))
-        .write(folder.resolve("adapter"));
-    String numbers = "[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]";
-    String limits =
-        Stream.of("mean", "std", "min", "max", "q01", "q99")
-            .map(key -> "\"" + key + "\": " + numbers)
-            .collect(Collectors.joining(", "));
-    Files.writeString(
-        folder.resolve("adapter/dataset_statistics.json"),
-        "{\"toy\": {\"action\": {" + limits + "}}}");
+    Path data = folder.resolve("data");
+    TabletopGenerator.generate(data, new TabletopGenerator.Options(4, 1, 64, 3));
+    TinyTeacher.write(Files.createDirectories(folder.resolve("teacher")));
+    Cli.succeed(
+        "finetune --modes align --steps 2 --evaluations 1 --checkpoint-interval 1 --batch-size 2 --rank 2 --projector-size 8 --views 1 --output %s --data %s --teacher %s --teacher-cache %s"
+            .formatted(
+                folder.resolve("run"), data, folder.resolve("teacher"), folder.resolve("cache")));
     Files.write(
         folder.resolve("image.jpg"),
         ImageCodec.encodeJpeg(new RgbImage(16, 16, new byte[16 * 16 * 3]), 0.9f));
-    TabletopGenerator.generate(folder.resolve("data"), new TabletopGenerator.Options(2, 1, 64, 3));
-    Path mode = Files.createDirectories(folder.resolve("run/align"));
-    Files.writeString(
-        folder.resolve("run/run.json"),
-        "{\"options\": {\"modes\": [\"align\"], \"steps\": 3}, \"started\": {}}");
-    Files.writeString(mode.resolve("log.csv"), "phase,step,action_loss\r\nevaluation,0,2.5\r\n");
-    Files.writeString(mode.resolve("timing.csv"), "phase,step,seconds_per_step\r\ntrain,1,0.2\r\n");
-    Files.writeString(
-        mode.resolve("result.json"),
-        "{\"end\": \"completed\", \"steps\": 2, \"skippedSteps\": 0, \"seconds\": 1.5}\n");
-    Files.writeString(folder.resolve("config.yaml"), "{modes: [align], steps: 1}");
+    Files.writeString(folder.resolve("config.yaml"), "{log-interval: 1}");
+    restore(folder, copy);
+    for (String command : List.of("act", "export", "finetune", "report", "resume")) {
+      EXPECTED.put(command, figures(run(command).out()));
+      restore(copy, folder);
+    }
   }
 
-  private static String command(String name) {
-    String model = " --adapter FOLDER/adapter --weights FOLDER/base";
+  /** Makes a folder the copy of another. */
+  private static void restore(Path from, Path to) throws IOException {
+    for (String name : listing(to).keySet()) {
+      if (!Files.exists(from.resolve(name))) {
+        AtomicFolder.delete(to.resolve(name));
+      }
+    }
+    for (String name : listing(from).keySet()) {
+      Path source = from.resolve(name);
+      Path target = to.resolve(name);
+      if (Files.isDirectory(source)) {
+        Files.createDirectories(target);
+      } else if (!Files.isRegularFile(target)
+          || Files.size(source) != Files.size(target)
+          || !Files.getLastModifiedTime(source).equals(Files.getLastModifiedTime(target))) {
+        AtomicFolder.delete(target);
+        Files.copy(source, target, StandardCopyOption.COPY_ATTRIBUTES);
+      }
+    }
+  }
+
+  @BeforeEach
+  void mend() throws IOException {
+    restore(copy, folder);
+  }
+
+  private static Map<String, Long> listing(Path folder) throws IOException {
+    Map<String, Long> sizes = new TreeMap<>();
+    try (Stream<Path> paths = Files.walk(folder)) {
+      for (Path path : paths.skip(1).toList()) {
+        String name = folder.relativize(path).toString();
+        sizes.put(name, Files.isRegularFile(path) ? Files.size(path) : -1);
+      }
+    }
+    return sizes;
+  }
+
+  private static Cli run(String name) throws IOException {
     String line =
         switch (name) {
-          case "act" -> "act --image FOLDER/image.jpg --instruction go" + model;
-          case "eval" -> "eval --data FOLDER/data" + model;
-          case "export" -> "export --output FOLDER/out" + model;
+          case "act" -> "act --image F/image.jpg --instruction go --adapter F/run/align";
+          case "eval" -> "eval --data F/data --adapter F/run/align";
+          case "export" -> "export --output F/out --adapter F/run/align";
           case "finetune" ->
-              "finetune --steps 1 --data FOLDER/data --weights FOLDER/base --output FOLDER/out";
-          case "config" -> "finetune --config FOLDER/config.yaml --output FOLDER/out";
-          case "resume" -> "finetune --resume FOLDER/run";
-          case "plan" -> "plan --weights FOLDER/base";
-          default -> "inspect FOLDER/" + name;
+              "finetune --steps 1 --evaluations 1 --modes align --data F/data --weights F/run/base --teacher F/teacher --views 1 --teacher-cache F/cache --config F/config.yaml --output F/out";
+          case "report" -> "finetune --resume F/run";
+          case "resume" -> "finetune --resume F/run --steps 3";
+          case "plan" -> "plan --weights F/run/base";
+          default -> "inspect F/" + name;
         };
-    return line.replace("FOLDER", folder.toString());
+    return Cli.run(line.replace("F/", folder + "/"));
+  }
+
+  /** What a command says of a model: all, or of a run what it learned. */
+  private static String figures(String out) {
+    return out.contains(" -> ")
+        ? FIGURES.matcher(out).results().map(MatchResult::group).collect(Collectors.joining("\n"))
+        : out;
   }
 
   @ParameterizedTest
-  @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // A pipe that is opened.
+  @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // A pipe that is opened.
   @CsvSource(
       delimiter = '|',
       value = {
-        "base/config.json | act eval export finetune plan",
-        "base/tokenizer.json | act eval finetune",
-        "base/model.safetensors | act eval export finetune",
-        "adapter/adapter_config.json | act eval export adapter",
-        "adapter/adapter_model.safetensors | act eval export adapter",
-        "adapter/dataset_statistics.json | act eval export",
+        "run/base/config.json | act eval export finetune resume plan",
+        "run/base/preprocessor_config.json | act eval export finetune resume plan",
+        "run/base/tokenizer.json | act eval finetune",
+        "run/base/model.safetensors | act eval export finetune resume run/base",
+        "run/align/adapter_config.json | act eval export run/align",
+        "run/align/adapter_model.safetensors | act eval export run/align",
+        "run/align/dataset_statistics.json | act eval export",
         "image.jpg | act",
-        "data/dataset_info.json | eval finetune data",
-        "data/features.json | eval finetune data",
-        DATASET + " | eval finetune",
-        "run/run.json | resume run",
-        "run/align/log.csv | run",
-        "run/align/timing.csv | run",
-        "run/align/result.json | run",
-        "config.yaml | config",
+        "data/dataset_info.json | eval finetune resume data",
+        "data/features.json | eval finetune resume data",
+        "data/sightline_tabletop-train.tfrecord-00000-of-00001 | eval finetune resume",
+        "teacher/config.json | finetune resume",
+        "teacher/model.safetensors | finetune resume",
+        "run/run.json | act eval export report resume run",
+        "run/align/result.json | report resume run",
+        "run/align/alignment_projector.safetensors | run/align/alignment_projector.safetensors",
+        "config.yaml | may finetune",
+        "run/align/log.csv | may report resume",
+        "run/align/timing.csv | may report resume",
+        "run/align/frames.json | may report resume",
+        "run/align/checkpoints/step-000000002/manifest.json | may resume",
+        "run/align/checkpoints/step-000000002/state.json | may resume",
+        "run/align/checkpoints/step-000000002/optimizer.safetensors | may resume",
+        "run/align/best/adapter_model.safetensors | may resume report",
+        "run/align/events.out.tfevents.0.sightline | may resume report",
+        "run/base/tokenizer_config.json | may act export finetune resume",
+        "run/report.html | may report",
+        "run/.lock | may report",
+        "KIND/kind.txt | may finetune resume",
+        "KIND/index | may finetune resume",
+        "KIND/features.bf16 | may finetune resume",
+        "KIND/lock | may finetune resume",
       })
-  void isNamed(String name, String commands) throws Exception {
-    Path file = folder.resolve(name);
+  void isNamedOrNotNeeded(String path, String uses) throws Exception {
+    String kind = folder.resolve("cache").toFile().list()[0];
+    Path file = folder.resolve(path.replace("KIND", "cache/" + kind));
     byte[] whole = Files.readAllBytes(file);
-    for (String defect : List.of("empty", "cut", "foreign", "binary", "folder", "pipe")) {
-      // A log may have just begun, and a configuration need not say anything.
-      if (name.matches(".*(csv|yaml)") && Set.of("empty", "cut").contains(defect)) {
-        continue;
-      }
+    boolean may = uses.startsWith("may ");
+    String[] commands = uses.replace("may ", "").split(" ");
+    int turn = Math.floorMod(path.hashCode(), commands.length);
+    for (String defect : List.of("empty", "cut", "foreign", "flipped", "folder", "pipe")) {
       Files.delete(file);
       switch (defect) {
-        case "empty" -> Files.write(file, new byte[0]);
+        case "empty" -> Files.createFile(file);
         case "cut" -> Files.write(file, Arrays.copyOf(whole, whole.length - whole.length / 3));
         case "foreign" -> Files.writeString(file, "[[\"a\", 1]]\n1,2\n");
-        case "binary" -> Files.write(file, new byte[] {'{', (byte) 0xff, (byte) 0xfe, '}', '\n'});
+        case "flipped" -> {
+          byte[] flipped = Arrays.copyOf(whole, Math.max(2, whole.length));
+          flipped[1] ^= (byte) 0x80;
+          Files.write(file, flipped);
+        }
         case "folder" -> Files.createDirectory(file);
-        default -> assertEquals(0, new ProcessBuilder("mkfifo", file.toString()).start().waitFor());
+        default -> assertEquals(0, new ProcessBuilder("mkfifo", "" + file).start().waitFor());
       }
-      Set<String> before = listing();
-      for (String command : commands.split(" ")) {
-        Cli cli = Cli.run(command(command));
-        String what = name + ", " + defect + ", " + command + ":\n" + cli.out() + cli.err();
-        assertEquals(2, cli.exitCode(), what);
-        assertTrue(cli.err().contains(file.toString()), what);
-        assertFalse(cli.err().contains("\tat "), what);
-        assertEquals(before, listing(), what);
+      String command = commands[turn++ % commands.length];
+      Cli cli = check(file, defect, command, may);
+      if (cli.exitCode() == 0) {
+        assertEquals(EXPECTED.get(command), figures(cli.out()), cli.err());
+      } else {
+        assertTrue(cli.err().contains(file.toString()), cli.err());
       }
+    }
+    if (!path.matches(".*(json|csv|txt)")) {
+      return;
+    }
+    String text = new String(whole, StandardCharsets.UTF_8);
+    List<MatchResult> numbers = NUMBER.matcher(text).results().toList();
+    for (String huge : numbers.isEmpty() ? List.<String>of() : HUGE) {
+      MatchResult number = numbers.get(Math.floorMod(31 * turn, numbers.size()));
       Files.delete(file);
-      Files.write(file, whole);
+      Files.writeString(
+          file, text.substring(0, number.start()) + huge + text.substring(number.end()));
+      Cli cli =
+          check(file, huge + " at " + number.start(), commands[turn++ % commands.length], true);
+      assertTrue(
+          cli.exitCode() == 0
+              || cli.err().contains(file.getParent().toString())
+              || cli.err().contains("must be finite"),
+          cli.err());
     }
   }
 
-  private static Set<String> listing() throws IOException {
-    Set<String> found = new TreeSet<>();
-    try (Stream<Path> files = Files.walk(folder)) {
-      for (Path file : files.toList()) {
-        found.add(file + (Files.isRegularFile(file) ? " " + Files.size(file) : ""));
-      }
+  /** Runs a command with a spoiled file, which it may do without or not, and mends the file. */
+  private Cli check(Path file, String defect, String command, boolean may) throws IOException {
+    Map<String, Long> before = listing(folder);
+    Cli cli = run(command);
+    String what = "%s, %s, %s:\n%s%s".formatted(file, defect, command, cli.out(), cli.err());
+    assertTrue(cli.exitCode() == 2 || may && cli.exitCode() == 0, what);
+    assertFalse((cli.out() + cli.err()).matches("(?s).*(\\tat |NaN \\w|Infinity).*"), what);
+    if (!may) {
+      assertEquals(before, listing(folder), what);
     }
-    return found;
+    mend();
+    return cli;
   }
 }
