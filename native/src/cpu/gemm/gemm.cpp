@@ -104,12 +104,12 @@ struct Partition {
 
 // The rows of B that the panel at `column` is packed from, where packing reads them as they lie.
 Prefetch source_of(const GemmKernels& gemm, const KSegment& segment, int64_t column,
-                   int64_t columns, int64_t k0, const void** rows) {
+                   int64_t columns, int64_t k0, MemoryRun* runs) {
   if (segment.b.fetch || k0 >= segment.k) return {};
   const int count = static_cast<int>(std::min<int64_t>(gemm.nr, columns));
-  for (int i = 0; i < count; ++i) rows[i] = segment.b.view.at(column + i, k0);
-  const int64_t size = segment.b.view.dtype == DType::kFloat32 ? 4 : 2;
-  return {rows, count, std::min(kGemmKc, segment.k - k0) * size};
+  const int64_t bytes = std::min(kGemmKc, segment.k - k0) * element_size(segment.b.view.dtype);
+  for (int i = 0; i < count; ++i) runs[i] = {segment.b.view.at(column + i, k0), bytes};
+  return {runs, count};
 }
 
 // A block of A times B, whose columns lie along k: a panel is packed and used at once, while the
@@ -118,7 +118,7 @@ void multiply_and_pack(const GemmKernels& gemm, const KSegment& segment, const S
                        const GemmTile& tile, int64_t rows, ALayout layout, int64_t k0, int64_t k,
                        char* b, bool accumulate) {
   const int64_t b_stride = b_panel_bytes(gemm, k);
-  const void* next[kMaxPanelWidth];
+  MemoryRun next[kMaxPanelWidth];
   for (int64_t j = 0; j < tile.columns; j += gemm.nr, b += b_stride) {
     const int64_t columns = std::min<int64_t>(gemm.nr, tile.columns - j);
     pack_b_block(gemm, segment.b, tile.column + j, columns, k0, k, b, scratch.fetch);

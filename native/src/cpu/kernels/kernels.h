@@ -24,12 +24,15 @@ constexpr int64_t kRowPad = 16;  // widest vector, in fp32 elements
 //   kColumns  panel[group][row], as B's micro-panels: for an A whose rows lie across k
 enum class ALayout : uint8_t { kVectors, kColumns };
 
-// Memory that is wanted soon: rows[i][0 .. bytes). While a product runs it asks for a share before
-// each tile, so that what comes from far away comes meanwhile.
+// Memory that is wanted soon. While a product runs it asks for a few lines at a time, so that what
+// comes from far away comes meanwhile.
+struct MemoryRun {
+  const void* data;
+  int64_t bytes;
+};
 struct Prefetch {
-  const void* const* rows = nullptr;
+  const MemoryRun* runs = nullptr;
   int count = 0;
-  int64_t bytes = 0;
 };
 
 // Matrix products of one compute type. A is packed in micro-panels of `mr` rows, B in micro-panels
