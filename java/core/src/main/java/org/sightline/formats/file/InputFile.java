@@ -3,9 +3,11 @@ package org.sightline.formats.file;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.SyncFailedException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
@@ -56,6 +58,22 @@ public final class InputFile {
   /** As {@link #requireNoLink}, and if it is there already, it is a regular file. */
   public static Path requireOwn(Path file) throws IOException {
     return Files.exists(requireNoLink(file)) ? require(file) : file;
+  }
+
+  /**
+   * Whether anything is there. What is in a folder that may not be searched is not absent for that.
+   *
+   * @throws UncheckedIOException if it cannot be told
+   */
+  public static boolean exists(Path path) {
+    try {
+      Files.readAttributes(path, BasicFileAttributes.class);
+      return true;
+    } catch (AccessDeniedException e) {
+      throw new UncheckedIOException(e);
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   /**

@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.sightline.Finite;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.Json;
 import org.sightline.formats.safetensors.Safetensors;
 
@@ -83,7 +84,7 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
         });
     Safetensors.write(folder.resolve(WEIGHTS), tensors, Map.of("format", "pt"));
     AtomicFile.writeText(folder.resolve(CONFIG), config.toJson());
-    if (!Files.exists(folder.resolve("README.md"))) {
+    if (!InputFile.exists(folder.resolve("README.md"))) {
       AtomicFile.writeText(folder.resolve("README.md"), modelCard());
     }
   }
@@ -99,7 +100,7 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
    */
   public static PeftAdapter read(Path folder) throws IOException {
     Path weights = folder.resolve(WEIGHTS);
-    if (!Files.exists(weights)) {
+    if (!InputFile.exists(weights)) {
       throw new IOException(
           folder + ": found no " + WEIGHTS + ", expected one (pickled .bin adapters are not read)");
     }

@@ -17,6 +17,7 @@ import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.InputFile;
 
 /**
  * The tensors of a model that lie in one safetensors file or in several, as Hugging Face publishes
@@ -86,19 +87,19 @@ public final class ShardedSafetensors implements AutoCloseable {
   private static Path find(Path folder) throws IOException {
     Path single = folder.resolve(SINGLE);
     Path index = folder.resolve(INDEX);
-    if (Files.exists(single) && Files.exists(index)) {
+    if (InputFile.exists(single) && InputFile.exists(index)) {
       throw new IOException(
           folder + ": found both " + SINGLE + " and " + INDEX + ", expected one: which is meant?");
     }
-    if (Files.exists(single)) {
+    if (InputFile.exists(single)) {
       return single;
     }
-    if (Files.exists(index)) {
+    if (InputFile.exists(index)) {
       return index;
     }
     boolean pickled =
-        Files.exists(folder.resolve("pytorch_model.bin"))
-            || Files.exists(folder.resolve("pytorch_model.bin.index.json"));
+        InputFile.exists(folder.resolve("pytorch_model.bin"))
+            || InputFile.exists(folder.resolve("pytorch_model.bin.index.json"));
     throw new IOException(
         folder
             + ": found neither "

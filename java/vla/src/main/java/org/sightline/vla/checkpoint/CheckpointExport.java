@@ -217,7 +217,7 @@ public final class CheckpointExport {
 
   private static void writeStatistics(Path adapterFolder, Path draft) throws IOException {
     Path statistics = adapterFolder == null ? null : adapterFolder.resolve(STATISTICS);
-    if (statistics == null || !Files.exists(statistics)) {
+    if (statistics == null || !InputFile.exists(statistics)) {
       return;
     }
     AtomicFile.writeText(draft.resolve(STATISTICS), InputFile.text(statistics));

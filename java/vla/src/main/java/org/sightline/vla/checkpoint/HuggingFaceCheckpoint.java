@@ -16,6 +16,7 @@ import org.sightline.DType;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.AtomicFolder;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.safetensors.ElementType;
 import org.sightline.formats.safetensors.ShardedSafetensors;
@@ -69,16 +70,16 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
    */
   public static HuggingFaceCheckpoint open(Path folder) throws IOException {
     if (!Files.isDirectory(folder)) {
-      throw Files.exists(folder)
+      throw InputFile.exists(folder)
           ? new IOException(folder + ": found a file, expected a folder with " + CONFIG)
           : new NoSuchFileException(folder.toString());
     }
-    if (!Files.exists(folder.resolve(CONFIG))) {
+    if (!InputFile.exists(folder.resolve(CONFIG))) {
       throw new IOException(folder + ": found no " + CONFIG + ", expected one beside the weights");
     }
     OpenVlaConfig config = OpenVlaConfigJson.read(folder.resolve(CONFIG));
     Path preprocessor = folder.resolve(PreprocessorJson.NAME);
-    if (Files.exists(preprocessor)) {
+    if (InputFile.exists(preprocessor)) {
       PreprocessorJson.require(preprocessor, config.dino().imageSize());
     }
     return accounted(config, ShardedSafetensors.open(folder), folder);

@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Optional;
 import org.sightline.DType;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.safetensors.TensorDigest;
@@ -53,7 +54,7 @@ final class AdapterRun {
       Path mode = adapter.toRealPath();
       mode = mode.endsWith(ModeRun.BEST) ? mode.getParent() : mode;
       Path file = mode.resolveSibling(RunFile.NAME);
-      if (Files.exists(file)) {
+      if (InputFile.exists(file)) {
         JsonFields run = JsonFields.read(file);
         String digest =
             run.has(RunFile.CONTENTS) ? run.object(RunFile.CONTENTS).text("weights", null) : null;
@@ -67,7 +68,7 @@ final class AdapterRun {
   static String hint(Path run) {
     for (Mode mode : Mode.values()) {
       Path folder = run.resolve(mode.name().toLowerCase(Locale.ROOT));
-      if (Files.exists(folder.resolve("adapter_config.json"))) {
+      if (InputFile.exists(folder.resolve("adapter_config.json"))) {
         return "; did you mean " + folder + "?";
       }
     }
@@ -111,7 +112,7 @@ final class AdapterRun {
     }
     HubCache cache = HubCache.ofUser();
     Path path = name == null ? null : cache.find(name);
-    if (path == null || !Files.exists(path)) {
+    if (path == null || !InputFile.exists(path)) {
       throw new IllegalArgumentException(
           "--weights must name the base model"
               + (path == null
@@ -162,7 +163,7 @@ final class AdapterRun {
   DataFolder asTrained(DataFolder folder) throws IOException {
     if (folder.name() == null && options != null && options.has("data")) {
       for (DataFolder trained : DataFolder.list(options.strings("data"))) {
-        if (Files.exists(trained.path()) && Files.isSameFile(trained.path(), folder.path())) {
+        if (InputFile.exists(trained.path()) && Files.isSameFile(trained.path(), folder.path())) {
           return trained;
         }
       }
@@ -173,7 +174,7 @@ final class AdapterRun {
   /** Statistics of the episodes that the run trained on; empty for data that it did not see. */
   Optional<ActionStatistics> statistics(String dataset) throws IOException {
     Path statistics = mode == null ? null : mode.resolve("dataset_statistics.json");
-    return statistics == null || !Files.exists(statistics)
+    return statistics == null || !InputFile.exists(statistics)
         ? Optional.empty()
         : Optional.ofNullable(StatisticsJson.readAll(statistics).get(dataset));
   }
@@ -217,7 +218,7 @@ final class AdapterRun {
     for (int i = 0; i < given.size(); i++) {
       Path path = given.get(i);
       Path before = trained.get(i);
-      if (Files.exists(path) && Files.exists(before) && !Files.isSameFile(path, before)) {
+      if (InputFile.exists(path) && InputFile.exists(before) && !Files.isSameFile(path, before)) {
         return false;
       }
     }

@@ -1,9 +1,9 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.sightline.formats.file.InputFile;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
 import org.sightline.vla.model.OpenVlaConfig;
@@ -29,7 +29,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
    */
   static BaseModel of(String option, List<Path> weights, String preset) throws IOException {
     weights.forEach(path -> OptionChecks.exists(option, path));
-    boolean folder = weights.size() == 1 && Files.exists(weights.get(0).resolve("config.json"));
+    boolean folder = weights.size() == 1 && InputFile.exists(weights.get(0).resolve("config.json"));
     if (!folder) {
       OpenVlaConfig config = OpenVlaConfig.ofPreset(preset == null ? "nano" : preset);
       if (weights.isEmpty() && !config.preset().equals("nano")) {
@@ -61,7 +61,7 @@ record BaseModel(OpenVlaConfig config, List<Path> weights) {
   /** The tensors; not for a random model. */
   HuggingFaceCheckpoint open() throws IOException {
     Path first = weights.get(0);
-    return Files.exists(first.resolve("config.json"))
+    return InputFile.exists(first.resolve("config.json"))
         ? HuggingFaceCheckpoint.open(first)
         : HuggingFaceCheckpoint.open(weights, config);
   }

@@ -1,7 +1,6 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -9,6 +8,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.file.Printable;
 import org.sightline.vla.cli.ConfigFile.Value;
 import picocli.CommandLine;
@@ -84,7 +84,7 @@ final class ConfigDefaults implements IDefaultValueProvider {
             "--resume takes all settings from its folder: --config and --recipe cannot be given");
       }
       Path file = sources.resume.resolve(RunFile.NAME);
-      if (!Files.exists(file)) {
+      if (!InputFile.exists(file)) {
         throw new IllegalArgumentException(
             "--resume: %s holds no %s, expected the folder of an earlier run"
                 .formatted(sources.resume, RunFile.NAME));

@@ -2,7 +2,6 @@ package org.sightline.vla.cli;
 
 import com.google.gson.Gson;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -16,6 +15,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.FolderLock;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.image.Lanczos3;
@@ -78,7 +78,7 @@ final class ExampleFrames {
   /** The frames that a mode left in its folder; none if it left none. */
   static List<Frame> read(Path folder) throws IOException {
     List<Frame> frames = new ArrayList<>();
-    if (Files.exists(folder.resolve(NAME))) {
+    if (InputFile.exists(folder.resolve(NAME))) {
       for (JsonFields frame : JsonFields.read(folder.resolve(NAME)).objects("frames")) {
         frames.add(
             new Frame(

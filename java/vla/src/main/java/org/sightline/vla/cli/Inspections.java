@@ -13,6 +13,7 @@ import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.LoraConfig;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.peft.LoraPair;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.peft.PeftConfig;
@@ -38,17 +39,17 @@ final class Inspections {
    * @throws IOException if it is none of them, or is malformed
    */
   static Inspection of(Path path) throws IOException {
-    if (!Files.exists(path)) {
+    if (!InputFile.exists(path)) {
       throw new IllegalArgumentException(
           "PATH: no such file or folder: " + path + HubCache.ofUser().hint(path));
     }
-    if (Files.exists(path.resolve("adapter_config.json"))) {
+    if (InputFile.exists(path.resolve("adapter_config.json"))) {
       return adapter(path);
     }
-    if (Files.exists(path.resolve("dataset_info.json"))) {
+    if (InputFile.exists(path.resolve("dataset_info.json"))) {
       return dataset(path);
     }
-    if (Files.exists(path.resolve(RunFile.NAME))) {
+    if (InputFile.exists(path.resolve(RunFile.NAME))) {
       return RunInspection.of(path);
     }
     if (Files.isDirectory(path) && !isModel(path)) {
@@ -61,8 +62,8 @@ final class Inspections {
   }
 
   private static boolean isModel(Path folder) {
-    return Files.exists(folder.resolve("model.safetensors"))
-        || Files.exists(folder.resolve("model.safetensors.index.json"));
+    return InputFile.exists(folder.resolve("model.safetensors"))
+        || InputFile.exists(folder.resolve("model.safetensors.index.json"));
   }
 
   private static Inspection checkpoint(Path path) throws IOException {
@@ -90,7 +91,7 @@ final class Inspections {
         rows.add(row);
       }
     }
-    if (Files.exists(path.resolve("config.json"))) {
+    if (InputFile.exists(path.resolve("config.json"))) {
       model(path, facts);
     }
     return new Inspection(facts, "tensor_list", rows);
@@ -155,7 +156,7 @@ final class Inspections {
       adapter.adapters().forEach((module, pair) -> rows.add(row(module, pair, config)));
     }
     Path statistics = folder.resolve(STATISTICS);
-    if (Files.exists(statistics)) {
+    if (InputFile.exists(statistics)) {
       putStatistics(facts, StatisticsJson.readAll(statistics));
     }
     return new Inspection(facts, "module_list", rows);
@@ -191,7 +192,7 @@ final class Inspections {
     }
     facts.put("splits", splits);
     Path statistics = folder.resolve(STATISTICS);
-    if (Files.exists(statistics)) {
+    if (InputFile.exists(statistics)) {
       putStatistics(facts, StatisticsJson.readAll(statistics));
     }
     List<Map<String, Object>> rows = new ArrayList<>();

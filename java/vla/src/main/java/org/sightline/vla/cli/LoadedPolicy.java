@@ -1,9 +1,9 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.sightline.DType;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.data.image.Augmentation;
@@ -86,7 +86,7 @@ record LoadedPolicy(
       BaseModel base, Path adapterFolder, Path file, String unnormKey) throws IOException {
     if (file == null && adapterFolder != null) {
       Path besides = adapterFolder.resolve("dataset_statistics.json");
-      file = Files.exists(besides) ? besides : null;
+      file = InputFile.exists(besides) ? besides : null;
     }
     if (file != null) {
       return StatisticsJson.read(file, unnormKey);

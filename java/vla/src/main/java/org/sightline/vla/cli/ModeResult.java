@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Optional;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.train.FineTuneResult;
 import org.sightline.train.Mode;
@@ -56,7 +57,7 @@ record ModeResult(Mode mode, Summary summary, RunHistory history) {
   /** How a mode ended, whatever became of its logs; empty if it has not. */
   static Optional<Summary> summary(Path folder) throws IOException {
     Path file = folder.resolve(NAME);
-    if (!Files.exists(file)) {
+    if (!InputFile.exists(file)) {
       return Optional.empty();
     }
     JsonFields json = JsonFields.read(file);

@@ -1,8 +1,11 @@
 package org.sightline.vla.cli;
 
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.sightline.formats.file.InputFile;
 import org.sightline.vla.model.OpenVlaConfig;
 
 /**
@@ -29,7 +32,7 @@ final class OptionChecks {
     if (path != null && path.toString().isEmpty()) {
       throw new IllegalArgumentException(option + " must name a file or folder, found nothing");
     }
-    if (path != null && !Files.exists(path)) {
+    if (path != null && !InputFile.exists(path)) {
       boolean model = List.of("--weights", "--teacher", "--adapter").contains(option);
       throw new IllegalArgumentException(
           option
@@ -47,13 +50,23 @@ final class OptionChecks {
     }
   }
 
-  /** A folder, or a name that is still free. */
+  /** A folder, or a name that is still free, and may be written to. */
   static void canBeFolder(String option, Path path) {
-    if (path != null && path.toString().isEmpty()) {
+    if (path == null) {
+      return;
+    }
+    if (path.toString().isEmpty()) {
       throw new IllegalArgumentException(option + " must name a folder, found nothing");
     }
-    if (path != null && Files.exists(path) && !Files.isDirectory(path)) {
-      throw new IllegalArgumentException(option + " must be a folder, found the file " + path);
+    Path there = path.toAbsolutePath();
+    while (!InputFile.exists(there) && there.getParent() != null) {
+      there = there.getParent();
+    }
+    if (!Files.isDirectory(there)) {
+      throw new IllegalArgumentException(option + " must be a folder, found the file " + there);
+    }
+    if (!Files.isWritable(there)) {
+      throw new UncheckedIOException(new AccessDeniedException(there.toString()));
     }
   }
 }

@@ -1,11 +1,11 @@
 package org.sightline.vla.cli;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.DType;
 import org.sightline.Sightline;
+import org.sightline.formats.file.InputFile;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 
@@ -73,7 +73,7 @@ final class PolicyOptions {
   /** Passes if what is named is there: before other things take time. */
   void requireThere() {
     OptionChecks.exists("--adapter", adapter);
-    if (adapter != null && !Files.exists(adapter.resolve("adapter_config.json"))) {
+    if (adapter != null && !InputFile.exists(adapter.resolve("adapter_config.json"))) {
       throw new IllegalArgumentException(
           "--adapter must be a PEFT folder, such as one mode's of finetune: found no"
               + " adapter_config.json in "

@@ -4,7 +4,6 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.ToNumberPolicy;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,6 +12,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.train.Mode;
 import org.sightline.train.checkpoint.CheckpointStore;
@@ -86,7 +86,7 @@ final class RunInspection {
     Optional<ModeResult> result = ModeResult.read(mode, folder);
     List<Integer> checkpoints = new CheckpointStore(folder.resolve(ModeRun.CHECKPOINTS), 1).steps();
     List<Row> evaluations =
-        Files.exists(folder.resolve(RunHistory.LOG))
+        InputFile.exists(folder.resolve(RunHistory.LOG))
             ? RunHistory.read(folder).evaluations()
             : List.of();
     Map<String, Object> row = new LinkedHashMap<>();
@@ -110,6 +110,6 @@ final class RunInspection {
   }
 
   private static String adapter(Path folder) {
-    return Files.exists(folder.resolve("adapter_config.json")) ? folder.toString() : null;
+    return InputFile.exists(folder.resolve("adapter_config.json")) ? folder.toString() : null;
   }
 }

@@ -1,9 +1,9 @@
 package org.sightline.vla.teacher;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import org.sightline.formats.file.InputFile;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 
 /** A teacher on disk: one safetensors file, or a folder as Hugging Face publishes models. */
@@ -22,11 +22,12 @@ final class TeacherFolder {
    * @throws IOException if a folder holds none, or a file cannot be read or is malformed
    */
   static SafetensorsWeights open(Path path) throws IOException {
-    if (!Files.exists(path)) {
+    if (!InputFile.exists(path)) {
       throw new NoSuchFileException(path.toString());
     }
     Path openClip = path.resolve(OPEN_CLIP);
-    boolean only = Files.exists(openClip) && !Files.exists(path.resolve("model.safetensors"));
+    boolean only =
+        InputFile.exists(openClip) && !InputFile.exists(path.resolve("model.safetensors"));
     return SafetensorsWeights.open(only ? openClip : path);
   }
 }

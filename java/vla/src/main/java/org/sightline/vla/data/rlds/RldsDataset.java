@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 import org.sightline.formats.tfrecord.TfRecordReader;
 import org.sightline.vla.data.loader.LeftOut;
@@ -84,14 +85,14 @@ public final class RldsDataset {
     if (!Files.isDirectory(folder)) {
       throw new DatasetFormatException(folder + ": no such folder, expected a TFDS/RLDS dataset");
     }
-    if (!Files.exists(folder.resolve(RldsInfo.FILE))) {
+    if (!InputFile.exists(folder.resolve(RldsInfo.FILE))) {
       throw new DatasetFormatException(
           folder + ": no dataset_info.json, expected a TFDS/RLDS dataset" + hint(folder));
     }
     RldsInfo info = RldsInfo.read(folder);
     info.requireTfRecord();
     Path featuresFile = folder.resolve("features.json");
-    if (!Files.exists(featuresFile)) {
+    if (!InputFile.exists(featuresFile)) {
       throw new DatasetFormatException(folder + ": no features.json, expected a TFDS schema");
     }
     RldsFeatures features = RldsFeatures.read(featuresFile);

@@ -85,7 +85,7 @@ public final class HuggingFacePromptTokenizer implements PromptTokenizer {
   public static HuggingFacePromptTokenizer open(Path fileOrFolder) throws IOException {
     Path file =
         Files.isDirectory(fileOrFolder) ? fileOrFolder.resolve("tokenizer.json") : fileOrFolder;
-    if (!Files.exists(file)) {
+    if (!InputFile.exists(file)) {
       throw new DatasetFormatException(
           file
               + ": no such file, expected a Hugging Face tokenizer.json"
