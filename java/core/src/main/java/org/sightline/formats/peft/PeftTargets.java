@@ -31,7 +31,21 @@ public record PeftTargets(
           "excluded must be names or an expression, found \"all-linear\"");
     }
     layersPatterns.forEach(PythonRegex::compile);
+    layersPatterns.forEach(PeftTargets::requireOneAlternative);
     layersPatterns.forEach(pattern -> layer(pattern, ""));
+  }
+
+  /** PEFT sets it between others: to the right of an alternative there would be no number. */
+  private static void requireOneAlternative(String pattern) {
+    String outside = pattern.replaceAll("\\\\.|\\[[^]]*]", "");
+    for (String before = ""; !before.equals(outside); ) {
+      before = outside;
+      outside = before.replaceAll("\\([^()]*\\)", "");
+    }
+    if (outside.contains("|")) {
+      throw new IllegalArgumentException(
+          "found \"%s\", expected alternatives in parentheses".formatted(pattern));
+    }
   }
 
   /** Modules by name, nothing excluded. */
