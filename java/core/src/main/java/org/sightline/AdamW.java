@@ -92,6 +92,24 @@ public final class AdamW implements AutoCloseable {
     public static Config defaults() {
       return new Config(5e-4, 0.9, 0.999, 1e-8, 1e-2, 0, true);
     }
+
+    /** The same with another learning rate. */
+    public Config withLearningRate(double rate) {
+      return new Config(
+          rate, beta1, beta2, epsilon, weightDecay, maxGradNorm, skipNonFinite, precision);
+    }
+
+    /** The same with gradients clipped to a norm; 0: never. */
+    public Config withMaxGradNorm(double norm) {
+      return new Config(
+          learningRate, beta1, beta2, epsilon, weightDecay, norm, skipNonFinite, precision);
+    }
+
+    /** The same with another way to keep what 16 bits cannot. */
+    public Config withPrecision(Precision kept) {
+      return new Config(
+          learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm, skipNonFinite, kept);
+    }
   }
 
   /**

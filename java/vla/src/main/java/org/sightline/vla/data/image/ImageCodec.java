@@ -7,6 +7,7 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.Iterator;
@@ -20,6 +21,8 @@ import javax.imageio.ImageWriteParam;
 import javax.imageio.ImageWriter;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 import javax.imageio.stream.MemoryCacheImageOutputStream;
+import org.sightline.formats.file.GitLfs;
+import org.sightline.formats.file.InputFile;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 
 /**
@@ -48,6 +51,21 @@ public final class ImageCodec {
   /** How the samples of a pixel become red, green and blue. */
   interface Colour {
     void toRgb(int[] samples, int at, byte[] rgb, int to);
+  }
+
+  /**
+   * Reads a file.
+   *
+   * @throws IOException naming the file, if it cannot be read or is no picture
+   */
+  public static RgbImage read(Path file) throws IOException {
+    GitLfs.requireContent(file);
+    byte[] encoded = InputFile.bytes(file);
+    try {
+      return decode(encoded);
+    } catch (IOException e) {
+      throw new IOException(file + ": " + e.getMessage(), e);
+    }
   }
 
   /**

@@ -1,0 +1,2 @@
+/** The command line: it parses, calls {@code sightline-vla} and prints. */
+package org.sightline.vla.cli;

@@ -1,2 +1,0 @@
-/** The command line: {@code doctor} and {@code finetune}. */
-package org.sightline.vla.cli;

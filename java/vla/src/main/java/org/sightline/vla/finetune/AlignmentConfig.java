@@ -1,0 +1,125 @@
+package org.sightline.vla.finetune;
+
+import java.util.List;
+import org.sightline.Checks;
+import org.sightline.train.FineTuneConfig;
+import org.sightline.train.LayerReduction;
+import org.sightline.vla.model.OpenVlaConfig;
+
+/**
+ * What is pulled towards the teacher, and how hard.
+ *
+ * @param lambda λ ≥ 0 in total = action + λ · alignment
+ * @param layers aligned hidden states, 0 those of the embeddings; empty: the model's own choice
+ * @param layerReduction what becomes of several layers' losses
+ * @param projectorSize P, hidden width of the projector (2048 in the paper)
+ * @param trainProjector whether the projectors are trained too (the paper keeps them frozen)
+ * @param projectorDropout of trained projectors (0.1 in the paper's code)
+ */
+public record AlignmentConfig(
+    double lambda,
+    List<Integer> layers,
+    LayerReduction layerReduction,
+    int projectorSize,
+    boolean trainProjector,
+    double projectorDropout) {
+  /** The paper's λ and frozen projector, which is small enough for a nano model. */
+  public static final AlignmentConfig DEFAULTS =
+      new AlignmentConfig(
+          FineTuneConfig.DEFAULT_LAMBDA, List.of(), LayerReduction.SUM, 256, false, 0);
+
+  /**
+   * Checks every value.
+   *
+   * @throws IllegalArgumentException naming the argument, the value found and the value expected
+   */
+  public AlignmentConfig {
+    layers = List.copyOf(layers);
+    Checks.notNegative("lambda", lambda);
+    Checks.atLeast("projectorSize", projectorSize, 1);
+    Checks.belowOne("projectorDropout", projectorDropout);
+    if (layers.stream().distinct().count() != layers.size()) {
+      throw new IllegalArgumentException("layers must be distinct, found " + layers);
+    }
+    if (projectorDropout > 0 && !trainProjector) {
+      throw new IllegalArgumentException(
+          "projectorDropout must be 0 without trainProjector, found " + projectorDropout);
+    }
+  }
+
+  /** A builder that starts with {@link #DEFAULTS}. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * The same with the layers of a model named.
+   *
+   * @throws IllegalArgumentException if it has no such layer
+   */
+  public AlignmentConfig of(OpenVlaConfig model) {
+    for (int layer : layers) {
+      if (layer < 0 || layer > model.text().layers()) {
+        throw new IllegalArgumentException(
+            "layers must be in 0..%d for %s, found %d"
+                .formatted(model.text().layers(), model.preset(), layer));
+      }
+    }
+    return layers.isEmpty()
+        ? new AlignmentConfig(
+            lambda,
+            List.of(model.alignedLayer()),
+            layerReduction,
+            projectorSize,
+            trainProjector,
+            projectorDropout)
+        : this;
+  }
+
+  /** Collects the values of an {@link AlignmentConfig}. */
+  public static final class Builder {
+    private double lambda = DEFAULTS.lambda;
+    private List<Integer> layers = DEFAULTS.layers;
+    private LayerReduction layerReduction = DEFAULTS.layerReduction;
+    private int projectorSize = DEFAULTS.projectorSize;
+    private boolean trainProjector = DEFAULTS.trainProjector;
+    private double projectorDropout = DEFAULTS.projectorDropout;
+
+    private Builder() {}
+
+    public Builder lambda(double weight) {
+      this.lambda = weight;
+      return this;
+    }
+
+    public Builder layers(List<Integer> aligned) {
+      this.layers = aligned;
+      return this;
+    }
+
+    public Builder layerReduction(LayerReduction reduction) {
+      this.layerReduction = reduction;
+      return this;
+    }
+
+    public Builder projectorSize(int width) {
+      this.projectorSize = width;
+      return this;
+    }
+
+    public Builder trainProjector(boolean on) {
+      this.trainProjector = on;
+      return this;
+    }
+
+    public Builder projectorDropout(double probability) {
+      this.projectorDropout = probability;
+      return this;
+    }
+
+    public AlignmentConfig build() {
+      return new AlignmentConfig(
+          lambda, layers, layerReduction, projectorSize, trainProjector, projectorDropout);
+    }
+  }
+}

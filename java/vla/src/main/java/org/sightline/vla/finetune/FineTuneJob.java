@@ -1,0 +1,369 @@
+package org.sightline.vla.finetune;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.Writer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.sightline.Sightline;
+import org.sightline.formats.file.FolderLock;
+import org.sightline.formats.file.InputFile;
+import org.sightline.formats.file.Printable;
+import org.sightline.formats.safetensors.TensorDigest;
+import org.sightline.train.Mode;
+import org.sightline.train.Teacher;
+import org.sightline.train.TrainingDivergedException;
+import org.sightline.train.TrainingListener;
+import org.sightline.vla.checkpoint.BaseModel;
+import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
+import org.sightline.vla.data.image.ImageTransform;
+import org.sightline.vla.data.loader.VlaBatch;
+import org.sightline.vla.data.loader.VlaData;
+import org.sightline.vla.data.rlds.RldsDataset;
+import org.sightline.vla.data.text.ActionTokenizer;
+import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
+import org.sightline.vla.model.OpenVla;
+import org.sightline.vla.teacher.VisionTeacher;
+import org.sightline.vla.teacher.cache.CachedTeacher;
+import org.sightline.vla.teacher.cache.FeatureKind;
+import org.sightline.vla.teacher.cache.FeatureStore;
+
+/**
+ * Fine-tunes in each mode from the same start, on the same batches, and compares.
+ *
+ * <pre>{@code
+ * try (FineTuneJob job = FineTuneJob.open(config)) {
+ *   List<ModeResult> results = job.run().orElseThrow();
+ * }
+ * }</pre>
+ *
+ * <p>Writes to the output folder: {@code <mode>/} with adapter, logs and checkpoints; {@code
+ * run.json} and {@code report.html}; and what had to be made: {@code base/}, {@code data/}, {@code
+ * teacher.safetensors}. On the same folder, {@link Start#RESUME} goes on where it was broken off.
+ *
+ * <p>Not thread-safe.
+ */
+public final class FineTuneJob implements AutoCloseable {
+  /** What the output folder may hold, and what becomes of it. */
+  public enum Start {
+    /** Nothing. */
+    NEW,
+    /** Anything; what an earlier run left is taken away. */
+    OVERWRITE,
+    /** A run of this configuration, which goes on from its newest good checkpoint. */
+    RESUME,
+    /** As above, though settings and what it learns from may have changed since. */
+    RESUME_CHANGED;
+
+    private boolean resumes() {
+      return this == RESUME || this == RESUME_CHANGED;
+    }
+  }
+
+  /** The random base model of a job that was given none. */
+  public static final String BASE = "base";
+
+  /** The random teacher of a job that was given none. */
+  static final String TEACHER = "teacher.safetensors";
+
+  private final JobConfig config;
+  private final Start start;
+  private final PrintWriter log;
+  private final List<String> arguments;
+  private final HuggingFacePromptTokenizer tokenizer;
+  private VlaData data; // null until it is rendered
+  private Path teacherFile; // null until it is drawn
+  private VisionTeacher vision; // of that file
+  private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
+  private OpenVla unused; // the first mode's model, until that takes it
+  private FolderLock lock; // null until it is prepared
+  private Map<String, String> contents; // null until it is prepared
+
+  private FineTuneJob(
+      JobConfig config,
+      Start start,
+      PrintWriter log,
+      List<String> arguments,
+      HuggingFacePromptTokenizer tokenizer) {
+    this.config = config;
+    this.start = start;
+    this.log = log;
+    this.arguments = arguments;
+    this.tokenizer = tokenizer;
+  }
+
+  /** As below, in a new folder and in silence. */
+  public static FineTuneJob open(JobConfig config) throws IOException {
+    return open(config, Start.NEW, new PrintWriter(Writer.nullWriter()), List.of());
+  }
+
+  /**
+   * Reads and checks what the configuration names: tokenizer, datasets, teacher, base model.
+   * Nothing is written to the output folder, so that bad input leaves nothing there.
+   *
+   * @param log told of data, model and results in a few lines
+   * @param arguments of the command line that asked for the job, for {@code run.json}
+   * @throws IllegalArgumentException if something named cannot be used, or the machine has too
+   *     little memory
+   * @throws IOException if a file cannot be read
+   */
+  public static FineTuneJob open(
+      JobConfig config, Start start, PrintWriter log, List<String> arguments) throws IOException {
+    if (config.teacherPreset() != null && config.teacher() == null) {
+      throw new IllegalArgumentException(
+          "teacherPreset needs a teacher, the weights of %s".formatted(config.teacherPreset()));
+    }
+    if (config.base().isRandom() && !config.model().equals(BaseModel.RANDOM.config())) {
+      throw new IllegalArgumentException(
+          "weights must name the safetensors files of %s, found none: only nano has a random start"
+              .formatted(config.model().preset()));
+    }
+    if (!start.resumes()) {
+      OutputFolder.requireUsable(config.output(), start == Start.OVERWRITE);
+    } else if (!InputFile.exists(config.output().resolve(RunFile.NAME))) {
+      throw new IllegalArgumentException(
+          "output: %s holds no %s, expected the folder of an earlier run"
+              .formatted(config.output(), RunFile.NAME));
+    }
+    MemoryCheck.require(config);
+    Sightline.load();
+    var job =
+        new FineTuneJob(config, start, log, arguments, config.base().tokenizer(config.tokenizer()));
+    try {
+      if (!config.data().data().isEmpty()) {
+        job.data = job.data(config.data().data());
+      }
+      if (config.teacher() != null) {
+        job.openTeacher(config.teacher());
+      }
+      if (!config.base().isRandom()) { // A random one is drawn into the output folder later.
+        job.unused = job.loaded();
+      }
+      return job;
+    } catch (IOException | RuntimeException | Error e) {
+      job.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Takes the output folder for this job alone, makes what the configuration does not name, and
+   * writes {@code run.json}. {@link #run} does it where it has not been done.
+   *
+   * @return what a user of a resumed run should know
+   * @throws IllegalArgumentException if the run in the folder cannot go on with this configuration
+   */
+  public List<String> prepare() throws IOException {
+    Path output = config.output();
+    Files.createDirectories(output);
+    lock = OutputFolder.lock(output);
+    if (!start.resumes()) {
+      // Another run may have come first.
+      OutputFolder.requireUsable(output, start == Start.OVERWRITE);
+      OutputFolder.clear(output, config.base().isRandom(), config.teacher() == null);
+      RunFile.write(config, arguments, Map.of());
+    }
+    if (config.base().isRandom()) {
+      DrawnInputs.base(config, tokenizer);
+    }
+    if (teacher == null) {
+      openTeacher(DrawnInputs.teacher(config));
+    }
+    if (data == null) {
+      data = data(List.of(DataFolder.of(DrawnInputs.data(config))));
+    }
+    contents = contents();
+    if (!start.resumes()) {
+      RunFile.write(config, arguments, contents);
+      return List.of();
+    }
+    RunResumption resumption = RunResumption.of(config, arguments, contents);
+    resumption.requireSameContents(start == Start.RESUME_CHANGED);
+    for (Mode mode : config.modes()) {
+      run(mode).requireCanGoOn();
+    }
+    resumption.write();
+    return resumption.warnings();
+  }
+
+  private ModeRun run(Mode mode) {
+    return new ModeRun(config, mode, log, lock, contents, start == Start.RESUME_CHANGED);
+  }
+
+  private Map<String, String> contents() throws IOException {
+    Map<String, String> digests = new LinkedHashMap<>();
+    try (HuggingFaceCheckpoint weights = weights()) {
+      digests.put("weights", TensorDigest.of(weights.tensors().shards()));
+    }
+    digests.put("tokenizer", tokenizer.digest());
+    digests.put("teacher", FeatureKind.identify(teacherFile, vision.config().toString()));
+    for (VlaData.Part part : data.parts()) {
+      digests.put("data " + part.dataset().name(), part.digest());
+    }
+    return digests;
+  }
+
+  /**
+   * Runs what is not done yet, and writes the report.
+   *
+   * @param observers told of each mode's run; one may ask to interrupt it
+   * @return a result for each mode, in the order of the configuration; empty if it was interrupted:
+   *     {@link Start#RESUME} then goes on
+   * @throws TrainingDivergedException if a mode has no result; it goes on from its last good
+   *     checkpoint, with a lower rate
+   */
+  public Optional<List<ModeResult>> run(TrainingListener... observers)
+      throws IOException, TrainingDivergedException {
+    if (lock == null) {
+      prepare();
+    }
+    describe();
+    List<ModeResult> results = new ArrayList<>();
+    for (Mode mode : config.modes()) {
+      ModeRun run = run(mode);
+      Optional<ModeResult> result = run.done();
+      if (result.isEmpty()) {
+        try (OpenVla model = model()) {
+          result = run.run(model, teacher, data, List.of(observers));
+        } catch (TrainingDivergedException e) {
+          log.printf(
+              Locale.ROOT,
+              "Mode %s has no result. With a lower rate it goes on from step %d.%n",
+              lowerCase(mode),
+              run.stepsDone());
+          log.flush();
+          throw e;
+        }
+      }
+      if (result.isEmpty()) {
+        return Optional.empty();
+      }
+      results.add(result.get());
+    }
+    report(results);
+    return Optional.of(results);
+  }
+
+  /**
+   * Passes while the output folder is this job's.
+   *
+   * @throws IOException if another run has it by now
+   */
+  public void requireHeld() throws IOException {
+    lock.requireHeld();
+  }
+
+  @Override
+  public void close() throws IOException {
+    if (teacher != null) {
+      teacher.close();
+    }
+    if (unused != null) {
+      unused.close();
+    }
+    tokenizer.close();
+    if (lock != null) {
+      lock.close();
+    }
+  }
+
+  /** The table first: it needs nothing that could be missing. */
+  private void report(List<ModeResult> results) throws IOException {
+    log.printf(Locale.ROOT, "%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
+    if (config.randomness() != null) {
+      log.println(config.randomness());
+    }
+    DataReport.leftOut(log, data);
+    if (teacher instanceof CachedTeacher cache) {
+      DataReport.cache(log, cache);
+    }
+    log.flush();
+    lock.requireHeld();
+    RunReport.write(config.output(), results, config.randomness());
+  }
+
+  /** A model for one mode. */
+  private OpenVla model() throws IOException {
+    OpenVla first = unused;
+    unused = null;
+    return first == null ? loaded() : first;
+  }
+
+  private OpenVla loaded() throws IOException {
+    try (HuggingFaceCheckpoint weights = weights()) {
+      return new OpenVla(config.model(), weights, config.dtype(), config.lora(), config.seed());
+    }
+  }
+
+  private HuggingFaceCheckpoint weights() throws IOException {
+    BaseModel base = config.base();
+    return base.isRandom() ? HuggingFaceCheckpoint.open(config.drawnBase()) : base.open();
+  }
+
+  /** Opens the teacher, and before it the cache of its features if one is wanted. */
+  private void openTeacher(Path file) throws IOException {
+    int grid = config.model().dino().grid();
+    teacherFile = file;
+    vision = VisionTeacher.open(file, config.teacherPreset(), grid, config.dtype());
+    teacher = vision;
+    Path cache = config.teacherCache();
+    if (cache != null) {
+      String identity =
+          FeatureKind.identify(
+              file, vision.config().toString(), "grid " + grid, lowerCase(config.dtype()));
+      ImageTransform images = config.data().images(config.model().dino().imageSize());
+      FeatureKind kind =
+          new FeatureKind(
+              identity, images.describe(config.seed()), (long) grid * grid, vision.width());
+      teacher = new CachedTeacher(vision, FeatureStore.open(cache, kind), config.dtype());
+    }
+  }
+
+  private VlaData data(List<DataFolder> folders) throws IOException {
+    DataConfig source = config.data();
+    List<RldsDataset> datasets = new ArrayList<>();
+    for (DataFolder folder : folders) {
+      datasets.add(source.open(folder));
+    }
+    List<String> names = datasets.stream().map(RldsDataset::name).toList();
+    if (names.stream().distinct().count() < names.size()) {
+      throw new IllegalArgumentException(
+          "data must tell datasets of one name apart, as other@DIR does, found the names " + names);
+    }
+    return VlaData.of(
+        datasets,
+        source.shares(),
+        tokenizer,
+        new ActionTokenizer(config.model().actionTokenEnd()),
+        source.images(config.model().dino().imageSize()),
+        source.evalFraction(),
+        source.training(config.training().batchSize(), config.seed()));
+  }
+
+  private void describe() {
+    log.printf(
+        Locale.ROOT,
+        "model    %s, %s, LoRA rank %d%n",
+        Printable.of(config.model().preset()),
+        lowerCase(config.dtype()),
+        config.lora().rank());
+    DataReport.describe(log, data);
+    log.printf(
+        Locale.ROOT,
+        "teacher  %s; aligned layers %s, lambda %s%n",
+        Printable.of(vision.config().weights()),
+        config.alignment().layers(),
+        config.alignment().lambda());
+    log.flush();
+  }
+
+  private static String lowerCase(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT);
+  }
+}

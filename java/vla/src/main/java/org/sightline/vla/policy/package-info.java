@@ -1,0 +1,2 @@
+/** A fine-tuned policy that acts. */
+package org.sightline.vla.policy;
