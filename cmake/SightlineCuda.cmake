@@ -47,20 +47,16 @@ if(SIGHTLINE_HAVE_CUDA)
   # wgmma and TMA: compiled for sm_90a alone, chosen at run time.
   add_library(sightline_cuda_hopper OBJECT
     src/cuda/alignment/hopper_bf16.cu
-    src/cuda/alignment/hopper_fp16.cu
-    src/cuda/lora/hopper_bf16.cu
-    src/cuda/lora/hopper_fp16.cu)
+    src/cuda/lora/hopper_bf16.cu)
   set_target_properties(sightline_cuda_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
   add_library(sightline_cuda SHARED
     src/cuda/alignment/alignment.cpp
     src/cuda/alignment/alignment_bf16.cu
-    src/cuda/alignment/alignment_fp16.cu
     src/cuda/alignment/alignment_fp32.cu
     src/cuda/adamw/adamw.cu
     src/cuda/backend.cpp
     src/cuda/lora/lora.cpp
     src/cuda/lora/lora_bf16.cu
-    src/cuda/lora/lora_fp16.cu
     src/cuda/lora/lora_fp32.cu
     src/cuda/lora/merge.cu
     src/cuda/probe.cu

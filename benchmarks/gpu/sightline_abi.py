@@ -6,8 +6,7 @@ import os
 import torch
 
 OK, INVALID, UNSUPPORTED, UNAVAILABLE = 0, 1, 2, 3
-_DTYPES = {torch.float32: (2, 32), torch.float16: (2, 16), torch.bfloat16: (4, 16),
-           torch.int16: (0, 16)}
+_DTYPES = {torch.float32: (2, 32), torch.bfloat16: (4, 16), torch.int16: (0, 16)}
 
 
 class Device(c.Structure):
@@ -288,7 +287,7 @@ def probe_gemm():
         return None
     lib = c.CDLL(path)
     lib.sl_probe_gemm.argtypes = [c.c_int32] * 8 + [c.c_void_p, c.c_int64] * 3 + [c.c_void_p]
-    code = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+    code = {torch.float32: 0, torch.bfloat16: 1}
 
     def gemm(a, b, out, m, n, k, a_mn=False, b_mn=False, path="", tile=0):
         status = lib.sl_probe_gemm(

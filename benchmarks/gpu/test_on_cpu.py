@@ -4,8 +4,7 @@
 
 The CPU backend computes what the GPU would, at small sizes, and torch.cuda is made up: streams do
 nothing, a graph keeps the library's calls. That proves the scripts (shapes, references, masks,
-tolerances, reports), and says nothing about a GPU: fp16, which is for GPUs alone, runs as bf16,
-TF32 as fp32. Then one result is spoilt, which verify.py has to find.
+tolerances, reports), and says nothing about a GPU: TF32 runs as fp32. Then one result is spoilt, which verify.py has to find.
 """
 
 import contextlib
@@ -133,7 +132,6 @@ def main():
     import verify
     import verify_lora
 
-    verify.F16 = verify_lora.F16 = torch.bfloat16
     bench.D, bench.P, bench.Z = 64, 48, 32
     bench.ceilings = functools.partial(bench.ceilings, 64, 2 ** 12)
     bench.adamw = functools.partial(bench.adamw, 8, 10007)

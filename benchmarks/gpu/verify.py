@@ -14,7 +14,7 @@ import verify_adamw
 import verify_lora
 from reference import error, random_weights, reference
 
-F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
+F32, BF16 = torch.float32, torch.bfloat16
 RESULTS = []
 
 
@@ -67,7 +67,7 @@ def alignment_case(name, shape, compute, hidden_dtype=None, weight_dtype=F32, te
     limit = 8e-3 if wide else 4e-2
     if compute == F32:  # narrow layers through TF32: twelve roundings of 2^-11
         limit = 1e-5 if not tf32 else 2e-3 if wide else 12 * 2 ** -11
-    rounding = {F32: 0, BF16: 2 ** -8, F16: 2 ** -11}[hidden_dtype]
+    rounding = {F32: 0, BF16: 2 ** -8}[hidden_dtype]
     values = {"e_loss": abs(float(loss) - float(expected[0])),
               "e_cosine": float((cosine.double() - expected[1]).abs().max()) if b * n else 0.0,
               "e_dh": max(0.0, error(grad, start.double() + expected[2]) - rounding)}
@@ -93,7 +93,7 @@ def alignment(small):
                    (1, 300, 1024, 512, 768), (8, 256, 4096, 2048, 1024),
                    (16, 256, 4096, 2048, 1024), (17, 256, 4096, 2048, 1024)]
     for shape in shapes:
-        for compute in (BF16, F16, F32):
+        for compute in (BF16, F32):
             if compute == F32 and shape[0] * shape[1] * shape[2] > 2 ** 22:
                 continue
             name = f"{shape} {str(compute)[6:]}"
@@ -234,7 +234,7 @@ def gemm_core(small):
     sizes = [(128, 256, 64), (128, 128, 64), (128, 256, 64 * 13), (1, 8, 8), (207, 136, 200),
              (300, 520, 584)]
     sizes += [] if small else [(4096, 2048, 4096), (2048, 1024, 2048), (1111, 4096, 2048)]
-    for dtype in (BF16, F16, F32):
+    for dtype in (BF16, F32):
         # fp32: plain and, in place of Hopper's, through TF32. On Hopper results of 16 bits leave as
         # tiles, fp32 by rows.
         cases = [("portable", 0, F32)]

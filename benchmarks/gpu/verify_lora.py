@@ -5,7 +5,7 @@ import torch
 import sightline_abi as sl
 from reference import error, philox_mask
 
-F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
+F32, BF16 = torch.float32, torch.bfloat16
 
 
 def matrix(rows, columns, dtype, generator, gap=0, scale=1.0):
@@ -84,7 +84,7 @@ def case(report, name, m, k, sizes, x_dtype=BF16, w_dtype=None, adapter=F32, gra
     limit = 8e-3 if k >= 16 else 2e-2
     if x_dtype == F32:
         limit = 1e-5 if not tf32 else 2e-3 if k >= 16 else 4e-3
-    own = {F32: 0, BF16: 2 ** -8, F16: 2 ** -11}[gradient]
+    own = {F32: 0, BF16: 2 ** -8}[gradient]
     values = {"e_dx": error(dx, dx_expected)}
     for i, (l, (y, s, da, db)) in enumerate(zip(linears, expected)):
         values[f"e_y{i}"] = error(l["y"], y)
@@ -106,7 +106,7 @@ def lora(report, small):
                    (1111, 11008, ((4096, 32),))]
     for m, k, sizes in shapes:
         name = f"lora {m}x{k} {sizes}"
-        for dtype in (BF16, F16, F32):
+        for dtype in (BF16, F32):
             if dtype == F32 and m * k > 2 ** 20:
                 continue
             title = f"{name} {str(dtype)[6:]}"

@@ -77,8 +77,7 @@ typedef struct sl_device {
 
 typedef struct sl_dtype {
   uint8_t code;   /* sl_dtype_code */
-  uint8_t bits;   /* 32 or 16; SL_FLOAT of 16 bits (half, experimental) on CUDA only, SL_UNSUPPORTED
-                     elsewhere; SL_INT of 16 bits where a text says so */
+  uint8_t bits;   /* 32 for SL_FLOAT, 16 for SL_BFLOAT; SL_INT of 16 bits where a text says so */
   uint16_t lanes; /* 1 */
 } sl_dtype;
 
@@ -166,7 +165,7 @@ typedef struct sl_projector {
 } sl_projector;
 
 typedef struct sl_alignment_config {
-  sl_dtype compute;  /* operands of the products: fp32, or bf16 or (CUDA) fp16 with fp32 sums */
+  sl_dtype compute;  /* operands of the products: fp32, or bf16 with fp32 sums */
   int32_t trainable; /* 1: weight gradients can be asked for and dropout is allowed */
   double ln_eps;     /* LayerNorm epsilon > 0 (1e-5 in PyTorch) */
   double dropout;    /* probability in [0, 1) after each SiLU; must be 0 unless trainable */

@@ -110,10 +110,6 @@ sl_status check_param(const sl_adamw_param& p, int64_t i, const sl_device* devic
   const Arg param{"param", kParams, i};
   SL_TRY(check_tensor(param, p.param, 0, kMaxDims, "any shape"));
   SL_TRY(check_contiguous(param, *p.param));
-  if (is_float16(p.param->dtype)) {
-    return set_error(SL_UNSUPPORTED, "%s: float16, expected float32 or bfloat16",
-                     name_of(param).chars);
-  }
   if (device != nullptr) SL_TRY(check_same_device(param, *p.param, *device, "params[0].param"));
   SL_TRY(check_state({"exp_avg", kParams, i}, p.exp_avg, *p.param));
   SL_TRY(check_state({"exp_avg_sq", kParams, i}, p.exp_avg_sq, *p.param));
@@ -158,10 +154,6 @@ sl_status check_grad(const AdamW& adamw, const sl_tensor& grad, int64_t i) {
   param.shape = const_cast<int64_t*>(shape.sizes.data());
   SL_TRY(check_same_shape(arg, grad, param, "its parameter"));
   SL_TRY(check_contiguous(arg, grad));
-  if (is_float16(grad.dtype)) {
-    return set_error(SL_UNSUPPORTED, "%s: float16, expected float32 or bfloat16",
-                     name_of(arg).chars);
-  }
   return check_same_device(arg, grad, adamw.device, "params[0].param");
 }
 

@@ -187,7 +187,6 @@ sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_co
     SL_TRY(check_projector("weights", weights, &sizes));
     SL_TRY(check_config(config));
     const sl_tensor& first = *weights->ln_weight;
-    SL_TRY(check_float16_device({"compute", "config"}, config->compute, first.device));
     const Backend* backend = nullptr;
     SL_TRY(find_backend(first.device, &backend));
     auto object =

@@ -117,21 +117,11 @@ sl_status check_context(const sl_context* context) {
 sl_status check_dtype(const Arg& arg, const sl_dtype& dtype) {
   const bool float32 = dtype.code == SL_FLOAT && dtype.bits == 32 && dtype.lanes == 1;
   const bool bfloat16 = dtype.code == SL_BFLOAT && dtype.bits == 16 && dtype.lanes == 1;
-  if (float32 || bfloat16 || is_float16(dtype)) return SL_OK;
+  if (float32 || bfloat16) return SL_OK;
   return invalid(arg,
                  "%s, expected float32 (code %d, bits 32, lanes 1) or bfloat16 (code %d, "
                  "bits 16, lanes 1)",
                  dtype_name(dtype).chars, SL_FLOAT, SL_BFLOAT);
-}
-
-bool is_float16(const sl_dtype& dtype) {
-  return dtype.code == SL_FLOAT && dtype.bits == 16 && dtype.lanes == 1;
-}
-
-sl_status check_float16_device(const Arg& arg, const sl_dtype& dtype, const sl_device& device) {
-  if (!is_float16(dtype) || device.type == SL_CUDA) return SL_OK;
-  return set_error(SL_UNSUPPORTED, "%s: float16, expected float32 or bfloat16 on the CPU",
-                   name_of(arg).chars);
 }
 
 namespace {
@@ -160,7 +150,6 @@ sl_status check_shape(const Arg& arg, const sl_tensor* tensor, int min_dims, int
 
 sl_status check_memory(const Arg& arg, const sl_tensor& tensor) {
   SL_TRY(check_device(arg, tensor.device));
-  SL_TRY(check_float16_device(arg, tensor.dtype, tensor.device));
   for (int d = 0; d < tensor.ndim; ++d) {
     if (tensor.shape[d] == 0) return SL_OK;
   }
@@ -274,7 +263,6 @@ sl_status check_contiguous(const Arg& arg, const sl_tensor& tensor) {
 }
 
 DType dtype_of(const sl_dtype& dtype) {
-  if (is_float16(dtype)) return DType::kFloat16;
   if (dtype.code == SL_INT) return DType::kInt16;
   return dtype.code == SL_FLOAT ? DType::kFloat32 : DType::kBFloat16;
 }

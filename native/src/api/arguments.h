@@ -21,9 +21,6 @@ sl_status check_probability(const Arg& arg, double value);  // [0, 1), also afte
 sl_status check_finite(const Arg& arg, double value);       // also after rounding to fp32
 sl_status check_context(const sl_context* context);
 sl_status check_dtype(const Arg& arg, const sl_dtype& dtype);
-bool is_float16(const sl_dtype& dtype);
-// SL_UNSUPPORTED for float16 on the CPU.
-sl_status check_float16_device(const Arg& arg, const sl_dtype& dtype, const sl_device& device);
 
 // ---- tensors ----
 

@@ -6,7 +6,7 @@
 
 namespace sightline {
 
-enum class DType : uint8_t { kFloat32, kBFloat16, kFloat16, kInt16 };
+enum class DType : uint8_t { kFloat32, kBFloat16, kInt16 };
 
 inline int64_t element_size(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
 

@@ -20,12 +20,10 @@ using sightline::DType;
 
 inline constexpr sl_dtype kFloat32{SL_FLOAT, 32, 1};
 inline constexpr sl_dtype kBFloat16{SL_BFLOAT, 16, 1};
-inline constexpr sl_dtype kFloat16{SL_FLOAT, 16, 1};
 inline constexpr sl_dtype kInt16{SL_INT, 16, 1};
 inline constexpr DType kBothDTypes[] = {DType::kFloat32, DType::kBFloat16};
 
-using numbers::from_bf16, numbers::from_fp16, numbers::relative_error, numbers::round_to_bf16,
-    numbers::to_bf16, numbers::to_fp16;
+using numbers::from_bf16, numbers::relative_error, numbers::round_to_bf16, numbers::to_bf16;
 
 // xorshift*: the same numbers on every platform.
 class Random {
@@ -75,7 +73,6 @@ class Tensor {
     tensor_.ndim = static_cast<int32_t>(n);
     tensor_.dtype = dtype == DType::kFloat32    ? kFloat32
                     : dtype == DType::kBFloat16 ? kBFloat16
-                    : dtype == DType::kFloat16  ? kFloat16
                                                 : kInt16;
     tensor_.shape = shape_.data();
     tensor_.strides = strides_.data();
@@ -101,8 +98,7 @@ class Tensor {
     }
     uint16_t v;
     std::memcpy(&v, p, sizeof v);
-    if (dtype_ == DType::kInt16) return static_cast<int16_t>(v);
-    return dtype_ == DType::kBFloat16 ? from_bf16(v) : from_fp16(v);
+    return dtype_ == DType::kInt16 ? static_cast<int16_t>(v) : from_bf16(v);
   }
   double at(int64_t row, int64_t col) const { return at(row * cols_ + col); }
   void set(int64_t i, double value) {
@@ -111,9 +107,8 @@ class Tensor {
     if (dtype_ == DType::kFloat32) {
       std::memcpy(p, &v, sizeof v);
     } else {
-      const uint16_t b = dtype_ == DType::kInt16      ? static_cast<uint16_t>(static_cast<int>(v))
-                         : dtype_ == DType::kBFloat16 ? to_bf16(v)
-                                                      : to_fp16(v);
+      const uint16_t b =
+          dtype_ == DType::kInt16 ? static_cast<uint16_t>(static_cast<int>(v)) : to_bf16(v);
       std::memcpy(p, &b, sizeof b);
     }
   }

@@ -101,18 +101,19 @@ TEST(broadcast_and_permuted_views_are_allowed) {
   CHECK_EQ(c->run(&kept), SL_OK);
 }
 
-TEST(float16_is_unsupported_on_the_cpu) {
+TEST(float16_is_refused) {
   bool kept = false;
   CallPtr call = create();
   call->config.compute.bits = 16;
-  CHECK_EQ(call->run(&kept), SL_UNSUPPORTED);
+  CHECK_EQ(call->run(&kept), SL_INVALID_ARGUMENT);
   CHECK(kept);
-  CHECK(message_has("config.compute: float16, expected float32 or bfloat16 on the CPU"));
+  CHECK(message_has(
+      "config.compute: float16, expected float32 (code 2, bits 32, lanes 1) or bfloat16"));
   call = forward();
   call->at("x").dtype.bits = 16;
-  CHECK_EQ(call->run(&kept), SL_UNSUPPORTED);
+  CHECK_EQ(call->run(&kept), SL_INVALID_ARGUMENT);
   CHECK(kept);
-  CHECK(message_has("x: float16, expected float32 or bfloat16 on the CPU"));
+  CHECK(message_has("x: float16, expected float32 (code 2, bits 32, lanes 1) or bfloat16"));
 }
 
 TEST_MAIN()

@@ -11,7 +11,7 @@ inline Vector zeros(const Tensor& t) { return Vector(static_cast<size_t>(t.size(
 
 // One of eight ways to call: dtypes of the weights, adapters and gradients, bias, s, mask, padding.
 inline LoraShape variant_of(LoraShape shape, DType x, int variant) {
-  const DType narrow = x == DType::kFloat16 ? x : DType::kBFloat16;
+  const DType narrow = DType::kBFloat16;
   shape.x = x;
   shape.weight = variant & 1 ? narrow : DType::kFloat32;
   shape.adapter = variant & 2 ? narrow : DType::kFloat32;

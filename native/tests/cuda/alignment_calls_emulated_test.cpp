@@ -15,22 +15,22 @@ TEST(a_workspace_of_the_caller) {
   check(problem);
 }
 
-// The formula of scratch.cuh, restated; with the caller's gradient as scratch where it serves.
+// The formula of scratch.cuh, restated.
 TEST(scratch_is_as_small_as_it_says) {
   struct Case {
     Shape shape;
     DType hidden, compute;
-    bool gradient, accumulate, gaps, xhat_lent, a2_lent;
+    bool gradient, accumulate, gaps;
   };
   const Case cases[] = {
-      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, false, false, true, true},
-      {{2, 70, 48, 96, 128}, kBf16, kBf16, true, false, false, true, false},  // a2 is too wide
-      {{2, 70, 96, 48, 32}, kBf16, kF32, true, false, false, false, true},    // xhat is
-      {{2, 70, 96, 40, 32}, kF32, kBf16, true, false, false, true, true},
-      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, true, false, false, false},
-      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, false, true, false, false},
-      {{2, 70, 96, 48, 32}, kBf16, kBf16, false, false, false, false, false},
-      {{2, 70, 100, 48, 32}, kBf16, kBf16, true, false, false, false, false},  // not by vectors
+      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, false, false},
+      {{2, 70, 48, 96, 128}, kBf16, kBf16, true, false, false},
+      {{2, 70, 96, 48, 32}, kBf16, kF32, true, false, false},
+      {{2, 70, 96, 40, 32}, kF32, kBf16, true, false, false},
+      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, true, false},
+      {{2, 70, 96, 48, 32}, kBf16, kBf16, true, false, true},
+      {{2, 70, 96, 48, 32}, kBf16, kBf16, false, false, false},
+      {{2, 70, 100, 48, 32}, kBf16, kBf16, true, false, false},  // not by vectors
   };
   for (const cuda::Device& device : {kAmpere, kHopper}) {
     for (const Case& c : cases) {
@@ -48,8 +48,7 @@ TEST(scratch_is_as_small_as_it_says) {
       const auto piece = [](int64_t n) { return (n + 255) / 256 * 256; };
       const int64_t r = c.shape.b * c.shape.n, e = c.compute == kF32 ? 4 : 2;
       const int64_t d = up(c.shape.d), p = up(c.shape.p), z = up(c.shape.z);
-      const int64_t xhat = c.xhat_lent ? 0 : piece(r * d * e),
-                    a2 = c.a2_lent ? 0 : piece(r * p * e);
+      const int64_t xhat = piece(r * d * e), a2 = piece(r * p * e);
       const int64_t v = c.gradient ? piece(r * p * e) : 0;
       const int64_t sums = c.gradient ? piece(8 * r * ((p + 127) / 128)) : 0;
       const int64_t expected = piece(8) + piece(4 * r) + piece(8 * r) +
@@ -63,8 +62,8 @@ TEST(scratch_is_as_small_as_it_says) {
   }
 }
 
-// Gradients whose rows are wider apart than they are long: the gap is not scratch.
-TEST(lent_rows_keep_their_gaps) {
+// Gradients whose rows are wider apart than they are long.
+TEST(a_gradient_keeps_its_gaps) {
   for (const cuda::Device& device : {kAmpere, kHopper}) {
     for (DType type : {kBf16, kF32}) {
       AlignmentProblem problem({1, 200, 96, 48, 64}, {type, type, kF32, kF32, type});

@@ -3,5 +3,4 @@
 #include "cuda/alignment/hopper_cosine.cuh"
 
 #include "cuda/alignment/alignment_bf16.cu"
-#include "cuda/alignment/alignment_fp16.cu"
 #include "cuda/alignment/alignment_fp32.cu"

@@ -13,8 +13,6 @@ using emu::kAmpere, emu::kHopper;
 
 using Shape = AlignmentProblem::Shape;
 
-constexpr DType kF16 = DType::kFloat16;
-
 inline sl_status run(AlignmentProblem& problem, const cuda::Device& device) {
   emu::device() = device;
   void* handle = nullptr;

@@ -180,8 +180,8 @@ TEST(user_rows_of_every_type_and_stride) {
   check_user_rows<Bf16>(24, 32, 192, true);
   check_user_rows<Bf16>(24, 28, 192, false);
   check_user_rows<Bf16>(7, 7, 35, false);
-  check_user_rows<Fp16>(16, 16, 80, true);
-  check_user_rows<Fp16>(15, 16, 80, false);
+  check_user_rows<Bf16>(16, 16, 80, true);
+  check_user_rows<Bf16>(15, 16, 80, false);
 }
 
 TEST_MAIN()

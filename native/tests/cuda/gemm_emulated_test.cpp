@@ -160,8 +160,6 @@ TEST(tf32_every_orientation) {
   through_tf32<kK, kK>(7, 136, 4);
 }
 
-TEST(portable_fp16) { portable<Fp16, kK, kK>(31, 40, 72); }
-
 TEST(portable_short_k) {
   portable<Bf16, kK, kK>(1, 8, 8);
   portable<Bf16, kK, kK>(7, 136, 16);
@@ -194,8 +192,6 @@ TEST(hopper_every_orientation) {
   hopper<Bf16, kMN, kMN>(13, 31, 207, 128);
   hopper<Bf16, kMN, kK>(136, 256, 136, 256);
 }
-
-TEST(hopper_fp16_small) { hopper<Fp16, kK, kK>(1, 8, 8, 128); }
 
 TEST(same_bits_in_any_schedule) {
   std::mt19937 generator(5);

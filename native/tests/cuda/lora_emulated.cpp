@@ -2,6 +2,5 @@
 #include "cuda/gemm/hopper_launch.cuh"
 
 #include "cuda/lora/lora_bf16.cu"
-#include "cuda/lora/lora_fp16.cu"
 #include "cuda/lora/lora_fp32.cu"
 #include "cuda/lora/merge.cu"

@@ -67,19 +67,10 @@ TEST(bf16_shapes_on_hopper_kernels) {
   for (const LoraShape& shape : kShapes) check_variants(shape, DType::kBFloat16, {1, 2, 4, 5, 7});
 }
 
-TEST(fp16_shapes) {
-  for (const auto& device : {kAmpere, kHopper}) {
-    use(device);
-    for (const LoraShape& shape : {kShapes[2], kShapes[4]}) {
-      check_variants(shape, DType::kFloat16, {0, 2, 5, 6});
-    }
-  }
-}
-
 // More ranks than one launch over dy takes, and the last cut of every size.
 TEST(wide_ranks) {
   use(kHopper);
-  for (DType type : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+  for (DType type : {DType::kFloat32, DType::kBFloat16}) {
     LoraShape shape{{45}, 24, {40}, {256}};
     for (int64_t rank : {33, 70, 110, 130, 256}) {
       shape.rank = {rank};

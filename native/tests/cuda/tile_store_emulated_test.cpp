@@ -244,12 +244,10 @@ TEST(cosine_over_a_cluster) {
 
 TEST(two_outputs_with_row_and_column_values) {
   for (const Size& size : kSizes) hidden<Bf16>(size);
-  hidden<Fp16>(kSizes[1]);
 }
 
 TEST(an_input_replaced_in_place_and_row_sums) {
   for (const Size& size : kSizes) silu_backward_with_sums<Bf16>(size);
-  silu_backward_with_sums<Fp16>(kSizes[2]);
 }
 
 TEST(the_callers_slices) {
@@ -259,7 +257,7 @@ TEST(the_callers_slices) {
   }
   // Batches of whole staged tiles, from the second on.
   CHECK_EQ(layer_norm_backward_stores<Bf16>({192, 136, 40, 128, 1}, {64, 64, 5}, false), 3 * 3);
-  CHECK_EQ(layer_norm_backward_stores<Fp16>({256, 72, 40, 256, 2}, {128, 128, 0}, false), 4 * 2);
+  CHECK_EQ(layer_norm_backward_stores<Bf16>({256, 72, 40, 256, 2}, {128, 128, 0}, false), 4 * 2);
 }
 
 TEST(rows_where_the_copy_engine_cannot_store) {

@@ -15,19 +15,9 @@ sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions
   const DeviceScope scope(device);
   if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
   sl_status status = SL_OK;
-  std::unique_ptr<AlignmentHandle> handle;
-  switch (options.compute) {
-    case DType::kFloat32:
-      handle = make_alignment<float>(device, weights, options, &status);
-      break;
-    case DType::kBFloat16:
-      handle = make_alignment<Bf16>(device, weights, options, &status);
-      break;
-    default:
-      handle = make_alignment<Fp16>(device, weights, options, &status);
-      break;
-  }
-  *out = handle.release();
+  const auto make =
+      options.compute == DType::kFloat32 ? make_alignment<float> : make_alignment<Bf16>;
+  *out = make(device, weights, options, &status).release();
   return status;
 }
 

@@ -26,8 +26,7 @@ class AlignmentHandle {
   virtual sl_status loss(const sl_context& context, const AlignmentCall& call) const = 0;
 };
 
-// Null, with *status set and the message given, if the weights cannot be prepared. T: fp32, bf16,
-// fp16.
+// Null, with *status set and the message given, if the weights cannot be prepared. T: fp32, bf16.
 template <class T>
 std::unique_ptr<AlignmentHandle> make_alignment(int device, const ProjectorViews& weights,
                                                 const AlignmentOptions& options, sl_status* status);

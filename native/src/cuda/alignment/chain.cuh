@@ -107,7 +107,6 @@ class AlignmentChain {
   GemmProblem problem(const T* a, const T* b, int n, int k) const {
     return problem(matrix(a, k), b, n, k);
   }
-  Operand chunk(const ChunkMatrix<T>& m) const { return matrix(m.of_chunk(first_), m.stride); }
 
   template <class Epilogue>
   GemmPlan product(const GemmProblem& problem, const typename Epilogue::Params& epilogue) {
@@ -123,8 +122,8 @@ class AlignmentChain {
     p.rows = rows_, p.columns = s_.d, p.padded_columns = s_.d8;
     p.epsilon = options_.ln_eps;
     p.statistics = x_.statistics;
-    p.normalised = raw_hidden() ? nullptr : x_.xhat.of_chunk(first_);
-    p.normalised_stride = x_.xhat.stride;
+    p.normalised = raw_hidden() ? nullptr : x_.xhat;
+    p.normalised_stride = s_.d8;
     p.scalars = first_ == 0 ? x_.scalars : nullptr;
     p.weights = outputs(0);
     p.tokens = tokens_;
@@ -136,8 +135,8 @@ class AlignmentChain {
     n.first_row = first_;
     n.rows = rows_, n.columns = s_.d, n.padded_columns = s_.d8;
     n.statistics = x_.statistics;
-    n.normalised = x_.xhat.of_chunk(first_);
-    n.normalised_stride = x_.xhat.stride;
+    n.normalised = x_.xhat;
+    n.normalised_stride = s_.d8;
     n.alternate_blocks = x_.alternate_blocks;
     stream_.launch<NormaliseBlocksKernel<T>>(n, NormaliseBlocksKernel<T>::blocks(n));
   }
@@ -147,7 +146,7 @@ class AlignmentChain {
     hidden1.pre = {x_.u, s_.p8}, hidden1.activation = {x_.a1, s_.p8};
     hidden1.bias = w_.b1, hidden1.weight_sum = w_.weight_sum;
     hidden1.dropout = dropout(kDropoutProjector1);
-    GemmProblem product1 = problem(chunk(x_.xhat), w_.w1, s_.p8, s_.d8);
+    GemmProblem product1 = problem(x_.xhat, w_.w1, s_.p8, s_.d8);
     if (raw_hidden()) {
       product1.a_alternate = product1.a;
       product1.a = operand_of(hidden_, first_);
@@ -158,13 +157,13 @@ class AlignmentChain {
 
     typename HiddenEpilogue<T>::Params hidden2 = hidden1;
     hidden2.pre = {x_.v, s_.p8};
-    hidden2.activation = {x_.a2.of_chunk(first_), x_.a2.stride};
+    hidden2.activation = {x_.a2, s_.p8};
     hidden2.bias = w_.b2;
     hidden2.statistics = nullptr, hidden2.alternate_blocks = nullptr;
     hidden2.dropout = dropout(kDropoutProjector2);
     product<HiddenEpilogue<T>>(problem(x_.a1, w_.w2, s_.p8, s_.p8), hidden2);
 
-    const GemmProblem product3 = problem(chunk(x_.a2), w_.w3, s_.z8, s_.p8);
+    const GemmProblem product3 = problem(x_.a2, w_.w3, s_.z8, s_.p8);
     if constexpr (sizeof(T) == 2) {
       const GemmPlan plan = plan_gemm<T>(stream_.device(), path_, product3);
       if (plan.hopper && s_.z8 > 512 && s_.z8 <= 1024) {
@@ -244,11 +243,11 @@ class AlignmentChain {
     const ProjectorViews& out = call_.grad_weights;
     const float* scale = &x_.scalars->scale;
     const bool add = call_.accumulate_weights;
-    weight_product(x_.z, s_.z, s_.z8, x_.a2.data, s_.p8, s_.p8, {user_rows(out.w3), add, scale});
+    weight_product(x_.z, s_.z, s_.z8, x_.a2, s_.p8, s_.p8, {user_rows(out.w3), add, scale});
     weight_product(x_.v, s_.p, s_.p8, x_.a1, s_.p8, s_.p8, {user_rows(out.w2), add, scale});
     View2 g;
     g.data = x_.g, g.rows = s_.p, g.cols = s_.d8, g.row_stride = s_.d8;
-    weight_product(x_.u, s_.p, s_.p8, x_.xhat.data, s_.d8, s_.d8, {user_rows(g), false, scale});
+    weight_product(x_.u, s_.p, s_.p8, x_.xhat, s_.d8, s_.d8, {user_rows(g), false, scale});
     column_sums(x_.z, s_.z8, out.b3, nullptr);
     column_sums(x_.v, s_.p8, out.b2, nullptr);
     column_sums(x_.u, s_.p8, out.b1, x_.db1);

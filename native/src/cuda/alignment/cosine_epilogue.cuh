@@ -31,8 +31,7 @@ struct CosineOutputs {
 
 // Third product, cosine and dz in one kernel: z = acc + bias never leaves the chip. A first pass
 // sums z.z, z.t, t.t over the columns; then dz = dz_t t + dz_z z.
-// The gradient is that of -m c; 1 / sum(m) and the upstream factor come in at the end of the chain,
-// which keeps fp16 in range.
+// The gradient is that of -m c; 1 / sum(m) and the upstream factor come in at the end of the chain.
 template <class T>
 struct CosinePass : EpilogueBase {
   struct Params {

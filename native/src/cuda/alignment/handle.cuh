@@ -53,16 +53,15 @@ class TypedAlignment final : public AlignmentHandle {
     needs.trainable = options_.trainable;
     needs.weight_gradients = call.grad_weights.w1.data != nullptr;
     needs.gradient = needs.weight_gradients || call.grad_hidden.data != nullptr;
-    const LentRows<T> lent(options_, call);
     Arena measure(nullptr);
-    AlignmentScratch<T>(measure, sizes_, needs, lent);
+    AlignmentScratch<T>(measure, sizes_, needs);
     void* memory = nullptr;
     if (const sl_status status = acquire_workspace(device_.id, context, measure.bytes(), &memory);
         status != SL_OK) {
       return status;
     }
     Arena arena(memory);
-    const AlignmentScratch<T> scratch(arena, sizes_, needs, lent);
+    const AlignmentScratch<T> scratch(arena, sizes_, needs);
     const ProjectorWeights<T> weights = this->weights();
     Stream stream(device_, static_cast<cudaStream_t>(context.stream));
     AlignmentChain<T>(stream, gemm_path<T>(context), sizes_, weights, options_, call, scratch)

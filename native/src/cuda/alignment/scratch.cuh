@@ -14,18 +14,15 @@
 //   dh                                                     written
 //
 // z lies over a1; xhat over v and a2. Products write what other blocks of the same launch still
-// read as operands, so nothing can lie closer. But the caller's dh is written last: where it is
-// written (not added to) and its rows follow each other at one stride, xhat and then a2 lie in it.
+// read as operands, so nothing can lie closer.
 //
 //   bytes = u: R P e + a1, z: R max(P, Z) e + max(xhat: R D e, v: R P e + a2: R P e)
 //           + 8 R statistics + 8 R ceil(P / 128) row sums + 4 tokens
 //           + 4 ceil(R / 128) alternate blocks + 8, each piece rounded up to 256
 //
-// with 0 for xhat, or a2, where a row of dh has room for it: R P e + R max(P, Z) e + R P e, three
-// quarters of what u, v, a1 and a2 take. Loss alone: v lies over u and there are no row sums.
-// OpenVLA (D = 4096, P = 2048, Z = 1024), bf16, R = 4096: 51 MB, without dh 68 MB; u, v and z are
-// 42 MB: z costs P - Z columns more than its own, because a1 must live beside v while product 2
-// runs, and silu(u) cannot be taken between TMA and wgmma.
+// Loss alone: v lies over u and there are no row sums. OpenVLA (D = 4096, P = 2048, Z = 1024),
+// bf16, R = 4096: 68 MB; u, v and z are 42 MB: z costs P - Z columns more than its own, because a1
+// must live beside v while product 2 runs, and silu(u) cannot be taken between TMA and wgmma.
 #pragma once
 
 #include "cuda/alignment/row_statistics.cuh"
@@ -36,36 +33,6 @@ namespace sightline::cuda {
 
 // Two full waves of 128 x 256 tiles for P = 2048 on 132 multiprocessors. A multiple of 128.
 constexpr int kChunkRows = 4096;
-
-// Rows of the caller's gradient of the hidden states, which the chain may fill with other things
-// before its last product writes them.
-template <class T>
-struct LentRows {
-  T* data = nullptr;
-  int64_t stride = 0;   // in elements of T
-  int64_t columns = 0;  // of T that a row has room for
-
-  LentRows(const AlignmentOptions& options, const AlignmentCall& call) {
-    if (options.trainable || call.accumulate_hidden || call.grad_hidden.data == nullptr) return;
-    const UserRows rows = user_rows(call.grad_hidden);
-    if (!rows.vector || rows.rows_per_batch != 0x7fffffffu) return;
-    const int64_t bytes = element_size(rows.dtype);
-    data = static_cast<T*>(rows.data);
-    stride = rows.row_stride * bytes / static_cast<int64_t>(sizeof(T));
-    columns = rows.columns * bytes / static_cast<int64_t>(sizeof(T));
-  }
-  bool holds(int wanted) const { return wanted <= columns; }
-};
-
-// A matrix of one chunk.
-template <class T>
-struct ChunkMatrix {
-  T* data = nullptr;
-  int64_t stride = 0;
-  bool lent = false;  // its first row is that of the first chunk
-
-  T* of_chunk(int64_t first_row) const { return lent ? data + first_row * stride : data; }
-};
 
 // What decides the layout beside the sizes.
 struct ScratchNeeds {
@@ -84,16 +51,15 @@ struct AlignmentScratch {
   T *u, *a1;                 // [rows, p8]: pre-activation, later du; activation
   T* v;                      // [rows, p8]: pre-activation, later dv
   T* z;                      // [rows, z8]: z, later dz
-  ChunkMatrix<T> a2;         // [rows, p8]: activation
-  ChunkMatrix<T> xhat;       // [rows, d8]: normalised rows
+  T* a2;                     // [rows, p8]: activation
+  T* xhat;                   // [rows, d8]: normalised rows
   // Weight gradients only.
   float* g;         // [p, d8]: du^T xhat
   float* db1;       // [p8]
   float* segments;  // column sums of segments of rows
   float* segments2;
 
-  AlignmentScratch(Arena& arena, const ProjectorSizes& s, const ScratchNeeds& needs,
-                   const LentRows<T>& lent) {
+  AlignmentScratch(Arena& arena, const ProjectorSizes& s, const ScratchNeeds& needs) {
     const int rows = needs.rows;
     scalars = arena.take<Scalars>(1);
     weighted = arena.take<float>(needs.tokens);
@@ -103,24 +69,20 @@ struct AlignmentScratch {
       partial = arena.take<float>(ceil_div(s.p8, 128), 2, rows);
     }
     const int64_t r = rows;
-    const auto place = [&](int columns) {
-      return lent.holds(columns) ? ChunkMatrix<T>{lent.data, lent.stride, true}
-                                 : ChunkMatrix<T>{arena.take<T>(r, columns), columns, false};
-    };
     u = arena.take<T>(r, s.p8);
     if (needs.trainable) {  // all of it is read again at the end
       a1 = arena.take<T>(r, s.p8);
       z = arena.take<T>(r, s.z8);
-      xhat = place(s.d8);
+      xhat = arena.take<T>(r, s.d8);
     } else {
       a1 = z = arena.take<T>(r, s.p8 > s.z8 ? s.p8 : s.z8);
     }
     const int64_t shared = arena.bytes();
-    if (!needs.trainable) xhat = place(s.d8);
+    if (!needs.trainable) xhat = arena.take<T>(r, s.d8);
     const int64_t after_xhat = arena.bytes();
     if (!needs.trainable) arena.rewind(shared);
     v = needs.trainable || needs.gradient ? arena.take<T>(r, s.p8) : u;
-    a2 = place(s.p8);
+    a2 = arena.take<T>(r, s.p8);
     if (arena.bytes() < after_xhat) arena.rewind(after_xhat);
     g = db1 = segments = segments2 = nullptr;
     if (!needs.weight_gradients) return;

@@ -12,7 +12,6 @@ void encode_operand(Stream& stream, const Operand& operand, Major major, int ext
                     int box_rows, ptx::TensorMap* map) {
   TensorMapShape shape{};
   shape.data = operand.data;
-  shape.dtype = kDType<T>;
   shape.box_rows = static_cast<uint32_t>(box_rows);
   shape.row_stride = operand.row_stride;
   if (major == Major::kK) {

@@ -80,12 +80,12 @@ struct FragmentEpilogue {
     for (int q = 0; q < 4; ++q) {
       const int half = q & 1;
       float x[2] = {d[2 * q], d[2 * q + 1]}, read[2];
-      unpack2<T>(in[q], read[0], read[1]);
+      unpack2(in[q], read[0], read[1]);
       Epilogue::elements(p, columns[2 * kk + (q >> 1)], constants[half], read, x);
       if constexpr (Epilogue::kRowSums > 0) {
         Epilogue::add_sums(columns[2 * kk + (q >> 1)], read, x, sums[half]);
       }
-      out[q] = pack2<T>(x[0], x[1]);
+      out[q] = pack2(x[0], x[1]);
     }
   }
 
@@ -93,8 +93,8 @@ struct FragmentEpilogue {
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
       float x[2];
-      unpack2<T>(words[q], x[0], x[1]);
-      words[q] = pack2<T>(Epilogue::second(x[0]), Epilogue::second(x[1]));
+      unpack2(words[q], x[0], x[1]);
+      words[q] = pack2(Epilogue::second(x[0]), Epilogue::second(x[1]));
     }
   }
 

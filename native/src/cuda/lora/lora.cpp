@@ -50,28 +50,16 @@ sl_status lora_forward(const sl_context& context, const LoraCall& call) {
   if (const sl_status status = check_sizes(call); status != SL_OK) return status;
   if (call.x.total_rows() == 0) return SL_OK;
   return on_device(call.linears[0].a.data, [&](const Device& device) {
-    switch (call.x.dtype) {
-      case DType::kFloat32:
-        return typed_lora_forward<float>(device, context, call);
-      case DType::kBFloat16:
-        return typed_lora_forward<Bf16>(device, context, call);
-      default:
-        return typed_lora_forward<Fp16>(device, context, call);
-    }
+    return call.x.dtype == DType::kFloat32 ? typed_lora_forward<float>(device, context, call)
+                                           : typed_lora_forward<Bf16>(device, context, call);
   });
 }
 
 sl_status lora_backward(const sl_context& context, const LoraCall& call) {
   if (const sl_status status = check_sizes(call); status != SL_OK) return status;
   return on_device(call.linears[0].a.data, [&](const Device& device) {
-    switch (call.x.dtype) {
-      case DType::kFloat32:
-        return typed_lora_backward<float>(device, context, call);
-      case DType::kBFloat16:
-        return typed_lora_backward<Bf16>(device, context, call);
-      default:
-        return typed_lora_backward<Fp16>(device, context, call);
-    }
+    return call.x.dtype == DType::kFloat32 ? typed_lora_backward<float>(device, context, call)
+                                           : typed_lora_backward<Bf16>(device, context, call);
   });
 }
 

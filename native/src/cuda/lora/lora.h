@@ -11,7 +11,7 @@ sl_status lora_forward(const sl_context& context, const LoraCall& call);
 sl_status lora_backward(const sl_context& context, const LoraCall& call);
 sl_status lora_merge(const sl_context& context, const MergeCall& call);
 
-// One element type of x and of the products: fp32, bf16, fp16.
+// One element type of x and of the products: fp32, bf16.
 template <class T>
 sl_status typed_lora_forward(const Device& device, const sl_context& context, const LoraCall& call);
 template <class T>

@@ -1,6 +1,6 @@
 // weight += scale B A in place, one product over r columns; scale < 0 takes it off again.
 //
-//   weight [N,K] fp32, bf16 or fp16, A [r,K], B [N,r]; the product in fp32 by fused multiply-adds,
+//   weight [N,K] fp32 or bf16, A [r,K], B [N,r]; the product in fp32 by fused multiply-adds,
 //   r in order: the CPU backend's bits for r <= 256 on instruction sets with FMA. The sum with the
 //   weight is rounded on its own and then once to the weight's type, to nearest or, for bf16,
 //   stochastically with the CPU's random words (cpu/elementwise/elementwise.h).

@@ -47,29 +47,26 @@ SL_DEVICE void pin_accumulators(float (&d)[kCount]) {
 #define SL_D128 SL_D64, SL_D16(64), SL_D16(80), SL_D16(96), SL_D16(112)
 
 // a, b, flag, trans_a, trans_b: the operands that follow the accumulators.
-#define SL_WGMMA(shape, type, text, accumulators, a_, b_, flag, trans_a, trans_b)                \
+#define SL_WGMMA(shape, text, accumulators, a_, b_, flag, trans_a, trans_b)                      \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " flag                                          \
                ", 0;\n"                                                                          \
-               "wgmma.mma_async.sync.aligned." shape "k16.f32." type "." type " {" text "}, " a_ \
-               ", " b_ ", p, 1, 1, " trans_a ", " trans_b ";\n}\n"                               \
+               "wgmma.mma_async.sync.aligned." shape "k16.f32.bf16.bf16 {" text "}, " a_ ", " b_ \
+               ", p, 1, 1, " trans_a ", " trans_b ";\n}\n"                                       \
                : accumulators                                                                    \
                : "l"(a), "l"(b), "r"(accumulate), "n"(kTransA), "n"(kTransB))
-#define SL_WGMMA_256(type) \
-  SL_WGMMA("m64n256", type, SL_TEXT128, SL_D128, "%128", "%129", "%130", "%131", "%132")
-#define SL_WGMMA_128(type) \
-  SL_WGMMA("m64n128", type, SL_TEXT64, SL_D64, "%64", "%65", "%66", "%67", "%68")
 
 template <class T, int kN>
 struct Wgmma {
-  static_assert(kN == 128 || kN == 256, "the shapes that the kernels use");
+  static_assert(kDType<T> == DType::kBFloat16 && (kN == 128 || kN == 256),
+                "the type and the shapes that the kernels use");
 
   template <int kTransA, int kTransB>
   static SL_DEVICE void issue(float (&d)[kN / 2], uint64_t a, uint64_t b, int accumulate) {
-    constexpr bool kBf16 = kDType<T> == DType::kBFloat16;
-    if constexpr (kN == 256 && kBf16) SL_WGMMA_256("bf16");
-    if constexpr (kN == 256 && !kBf16) SL_WGMMA_256("f16");
-    if constexpr (kN == 128 && kBf16) SL_WGMMA_128("bf16");
-    if constexpr (kN == 128 && !kBf16) SL_WGMMA_128("f16");
+    if constexpr (kN == 256) {
+      SL_WGMMA("m64n256", SL_TEXT128, SL_D128, "%128", "%129", "%130", "%131", "%132");
+    } else {
+      SL_WGMMA("m64n128", SL_TEXT64, SL_D64, "%64", "%65", "%66", "%67", "%68");
+    }
   }
 };
 
@@ -80,7 +77,5 @@ struct Wgmma {
 #undef SL_D64
 #undef SL_D128
 #undef SL_WGMMA
-#undef SL_WGMMA_256
-#undef SL_WGMMA_128
 
 }  // namespace sightline::ptx

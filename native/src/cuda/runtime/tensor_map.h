@@ -15,7 +15,6 @@ namespace sightline::cuda {
 // swizzle) by box_rows rows. Base address and strides are multiples of 16 bytes.
 struct TensorMapShape {
   const void* data;
-  DType dtype;
   uint64_t columns, rows, batches;
   int64_t row_stride, batch_stride;  // in elements
   uint32_t box_rows;

@@ -28,20 +28,16 @@ struct UserRows {
   SL_HOST_DEVICE void load(uint32_t row, int column, float (&x)[kCount]) const {
     if (dtype == DType::kFloat32) {
       load_as<float>(row, column, x);
-    } else if (dtype == DType::kBFloat16) {
-      load_as<Bf16>(row, column, x);
     } else {
-      load_as<Fp16>(row, column, x);
+      load_as<Bf16>(row, column, x);
     }
   }
 
   SL_HOST_DEVICE void store(uint32_t row, int column, const float (&x)[8]) const {
     if (dtype == DType::kFloat32) {
       store_as<float>(row, column, x);
-    } else if (dtype == DType::kBFloat16) {
-      store_as<Bf16>(row, column, x);
     } else {
-      store_as<Fp16>(row, column, x);
+      store_as<Bf16>(row, column, x);
     }
   }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cuda_bf16.h>
-#include <cuda_fp16.h>
 
 #include <cstdint>
 
@@ -15,28 +14,22 @@
 namespace sightline {
 
 using Bf16 = __nv_bfloat16;
-using Fp16 = __half;
 
 template <class T>
 inline constexpr DType kDType = DType::kFloat32;
 template <>
 inline constexpr DType kDType<Bf16> = DType::kBFloat16;
-template <>
-inline constexpr DType kDType<Fp16> = DType::kFloat16;
 
 SL_HOST_DEVICE float to_float(float x) { return x; }
 SL_HOST_DEVICE float to_float(Bf16 x) { return __bfloat162float(x); }
-SL_HOST_DEVICE float to_float(Fp16 x) { return __half2float(x); }
 
 // Round to nearest even.
 template <class T>
 SL_HOST_DEVICE T from_float(float x) {
   if constexpr (sizeof(T) == 4) {
     return x;
-  } else if constexpr (kDType<T> == DType::kBFloat16) {
-    return __float2bfloat16_rn(x);
   } else {
-    return __float2half_rn(x);
+    return __float2bfloat16_rn(x);
   }
 }
 

@@ -7,36 +7,22 @@
 
 namespace sightline::cuda {
 
-// Two neighbours of a 16-bit type in one word, the first in the lower half.
-template <class T>
+// Two neighbours in one word, the first in the lower half.
 SL_HOST_DEVICE uint32_t pack2(float x0, float x1) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(x0, x1);
   uint32_t word;
-  if constexpr (kDType<T> == DType::kBFloat16) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(x0, x1);
-    memcpy(&word, &pair, 4);
-  } else {
-    const __half2 pair = __floats2half2_rn(x0, x1);
-    memcpy(&word, &pair, 4);
-  }
+  memcpy(&word, &pair, 4);
   return word;
 }
 
-template <class T>
 SL_HOST_DEVICE void unpack2(uint32_t word, float& x0, float& x1) {
-  if constexpr (kDType<T> == DType::kBFloat16) {
-    // A bf16 is the upper half of an fp32.
-    const uint32_t low = word << 16, high = word & 0xffff0000u;
-    memcpy(&x0, &low, 4);
-    memcpy(&x1, &high, 4);
-  } else {
-    const __half_raw low{static_cast<unsigned short>(word)};
-    const __half_raw high{static_cast<unsigned short>(word >> 16)};
-    x0 = __half2float(low);
-    x1 = __half2float(high);
-  }
+  // A bf16 is the upper half of an fp32.
+  const uint32_t low = word << 16, high = word & 0xffff0000u;
+  memcpy(&x0, &low, 4);
+  memcpy(&x1, &high, 4);
 }
 
-// 16 bytes of 16-bit elements, or 32 of fp32; aligned to 16 bytes.
+// 16 bytes of bf16, or 32 of fp32; aligned to 16 bytes.
 template <class T>
 SL_HOST_DEVICE void load8(const T* from, float (&x)[8]) {
   if constexpr (sizeof(T) == 4) {
@@ -48,7 +34,7 @@ SL_HOST_DEVICE void load8(const T* from, float (&x)[8]) {
     const uint4 packed = *reinterpret_cast<const uint4*>(from);
     const uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
 #pragma unroll
-    for (int i = 0; i < 4; ++i) unpack2<T>(words[i], x[2 * i], x[2 * i + 1]);
+    for (int i = 0; i < 4; ++i) unpack2(words[i], x[2 * i], x[2 * i + 1]);
   }
 }
 
@@ -60,7 +46,7 @@ SL_HOST_DEVICE void store8(T* to, const float (&x)[8]) {
   } else {
     uint32_t words[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) words[i] = pack2<T>(x[2 * i], x[2 * i + 1]);
+    for (int i = 0; i < 4; ++i) words[i] = pack2(x[2 * i], x[2 * i + 1]);
     *reinterpret_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
   }
 }

@@ -4,7 +4,7 @@
 using namespace sightline;
 using namespace sightline::cuda;
 
-// C[m,n] = A B^T. dtype and out_dtype: 0 fp32, 1 bf16, 2 fp16. majors: bit 0 A is [k][m], bit 1 B
+// C[m,n] = A B^T. dtype and out_dtype: 0 fp32, 1 bf16. majors: bit 0 A is [k][m], bit 1 B
 // is [k][n]. path: 0 picks, 1 portable, 2 fp32 through tf32, 3 Hopper with results by rows. tile: 0
 // picks, 128 or 256 forces the Hopper kernel's columns. Returns a cudaError_t.
 extern "C" __attribute__((visibility("default"))) int32_t sl_probe_gemm(
@@ -37,6 +37,5 @@ extern "C" __attribute__((visibility("default"))) int32_t sl_probe_gemm(
   };
   if (dtype == 0) run(float{});
   if (dtype == 1) run(Bf16{});
-  if (dtype == 2) run(Fp16{});
   return on.error();
 }

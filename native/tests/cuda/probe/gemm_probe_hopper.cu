@@ -11,8 +11,5 @@ namespace sightline::cuda {
 SL_PRODUCT(Bf16, kK, kK);
 SL_PRODUCT(Bf16, kK, kMN);
 SL_PRODUCT(Bf16, kMN, kMN);
-SL_PRODUCT(Fp16, kK, kK);
-SL_PRODUCT(Fp16, kK, kMN);
-SL_PRODUCT(Fp16, kMN, kMN);
 
 }  // namespace sightline::cuda

@@ -1,9 +1,0 @@
-// The alignment chain with fp16 products.
-#include "cuda/alignment/handle.cuh"
-
-namespace sightline::cuda {
-
-template std::unique_ptr<AlignmentHandle> make_alignment<Fp16>(int, const ProjectorViews&,
-                                                               const AlignmentOptions&, sl_status*);
-
-}  // namespace sightline::cuda
