@@ -1,6 +1,5 @@
 package org.sightline.binding;
 
-import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.JarURLConnection;
@@ -8,32 +7,26 @@ import java.net.URL;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
-import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
-import java.nio.file.attribute.PosixFilePermission;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.Loader;
+import org.sightline.formats.file.AtomicFolder;
+import org.sightline.formats.file.Sha256;
 
 /**
  * The folder in which the native libraries of the jars lie unpacked, for JavaCPP to load.
@@ -45,19 +38,11 @@ import org.bytedeco.javacpp.Loader;
  * folder has the name of its content, appears whole or not at all, and belongs to this user alone.
  */
 public final class NativeCache {
-  /** JavaCPP's own: the folder in which libraries are unpacked. */
-  private static final String PROPERTY = "org.bytedeco.javacpp.cachedir";
-
   private static final String IN_USE = ".in-use";
   private static final String HALF = "half";
-  private static final String PROBE = "owner";
-  private static final Set<PosixFilePermission> PRIVATE =
-      PosixFilePermissions.fromString("rwx------");
 
   /** Its shared lock says, for the life of this process, that the folder is not to be removed. */
   private static FileChannel inUse;
-
-  private static Path home;
 
   private NativeCache() {}
 
@@ -66,85 +51,21 @@ public final class NativeCache {
    * that cannot be written to: then somebody has filled it. The first call may take seconds.
    */
   public static synchronized void install() throws IOException {
-    String chosen = System.getProperty(PROPERTY);
+    String chosen = System.getProperty(NativeHome.PROPERTY);
     boolean readOnly =
         chosen != null && Files.isDirectory(Path.of(chosen)) && !Files.isWritable(Path.of(chosen));
     if (readOnly || !Loader.getLoadedLibraries().isEmpty()) {
       return;
     }
-    Path home = home();
+    Path home = NativeHome.find();
     boolean interrupted = Thread.interrupted(); // Such a thread could not wait for a lock.
     try {
-      System.setProperty(PROPERTY, provide(home).toString());
+      System.setProperty(NativeHome.PROPERTY, provide(home).toString());
     } finally {
       if (interrupted) {
         Thread.currentThread().interrupt();
       }
     }
-  }
-
-  /** This user's folder for what is unpacked: in the first place that can be had of JavaCPP's. */
-  public static synchronized Path home() throws IOException {
-    if (home == null) {
-      home = findHome();
-    }
-    return home;
-  }
-
-  private static Path findHome() throws IOException {
-    String user = System.getProperty("user.home");
-    List<String> places = new ArrayList<>();
-    places.add(System.getProperty(PROPERTY));
-    places.add(new File(user).isAbsolute() ? user + "/.javacpp/cache" : null); // "?" if unknown.
-    places.add(System.getProperty("java.io.tmpdir"));
-    StringBuilder failures = new StringBuilder();
-    for (String place : places) {
-      if (place != null) {
-        try {
-          return privateFolder(
-              Path.of(place).toAbsolutePath(), "sightline-" + System.getProperty("user.name"));
-        } catch (FileSystemException e) {
-          String reason = e.getReason();
-          failures.append("; ").append(e.getFile()).append(": ");
-          failures.append(
-              reason == null ? "cannot be used, " + e.getClass().getSimpleName() : reason);
-        } catch (InvalidPathException e) {
-          failures.append("; ").append(e.getMessage());
-        }
-      }
-    }
-    throw new IOException(
-        "no folder to unpack native libraries to: -D" + PROPERTY + "=DIR names another" + failures);
-  }
-
-  /** A folder that nobody else can have put anything into, made if it is not there. */
-  static Path privateFolder(Path parent, String name) throws IOException {
-    Files.createDirectories(parent);
-    Path folder = parent.toRealPath().resolve(name);
-    boolean posix = Files.getFileStore(parent).supportsFileAttributeView("posix");
-    if (posix) {
-      Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PRIVATE));
-    } else {
-      Files.createDirectories(folder);
-    }
-    if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {
-      throw new FileSystemException(folder.toString(), null, "a link or file, expected a folder");
-    }
-    Path mine = Files.createTempFile(folder, PROBE, null);
-    try {
-      if (!Files.getOwner(folder).equals(Files.getOwner(mine))) {
-        throw new FileSystemException(
-            folder.toString(), null, "belongs to " + Files.getOwner(folder) + ", not to this user");
-      }
-    } finally {
-      Files.delete(mine);
-    }
-    if (posix && !Files.getPosixFilePermissions(folder).equals(PRIVATE)) {
-      String found = PosixFilePermissions.toString(Files.getPosixFilePermissions(folder));
-      throw new FileSystemException(
-          folder.toString(), null, "is open to others (" + found + "), expected rwx------");
-    }
-    return folder;
   }
 
   private static Path provide(Path home) throws IOException {
@@ -170,7 +91,7 @@ public final class NativeCache {
           Files.createFile(half.resolve(IN_USE));
           Files.move(half, folder, StandardCopyOption.ATOMIC_MOVE);
         } finally {
-          delete(half);
+          AtomicFolder.delete(half);
         }
         use(folder);
       }
@@ -203,8 +124,8 @@ public final class NativeCache {
       boolean half = name.startsWith(HALF) || name.matches("[0-9a-f]{16}");
       try {
         if (half && Files.isDirectory(file) && !Files.exists(file.resolve(IN_USE))) {
-          delete(file);
-        } else if (name.startsWith(PROBE) && isOld(file)) {
+          AtomicFolder.delete(file);
+        } else if (name.startsWith(NativeHome.PROBE) && isOld(file)) {
           Files.delete(file);
         }
       } catch (IOException e) {
@@ -231,20 +152,9 @@ public final class NativeCache {
             FileLock lock = channel.tryLock()) {
           if (lock != null) {
             Files.delete(mark); // First: without it a folder is not used, should this be killed.
-            delete(other);
+            AtomicFolder.delete(other);
           }
         }
-      }
-    }
-  }
-
-  private static void delete(Path tree) throws IOException {
-    if (!Files.exists(tree)) {
-      return;
-    }
-    try (Stream<Path> files = Files.walk(tree)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(file);
       }
     }
   }
@@ -273,19 +183,15 @@ public final class NativeCache {
 
   /** JavaCPP's checks are part of it: times, which depend on the time zone, and names. */
   private static String key(Map<JarFile, List<JarEntry>> libraries) {
-    try {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      libraries.forEach(
-          (jar, entries) ->
-              entries.forEach(
-                  e -> {
-                    String line = e.getSize() + " " + e.getCrc() + " " + e.getTime() + "\n";
-                    digest.update((place(jar, e) + " " + line).getBytes(StandardCharsets.UTF_8));
-                  }));
-      return HexFormat.of().formatHex(digest.digest(), 0, 8);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e); // Every JDK has SHA-256.
-    }
+    MessageDigest digest = Sha256.begin();
+    libraries.forEach(
+        (jar, entries) ->
+            entries.forEach(
+                e -> {
+                  String line = e.getSize() + " " + e.getCrc() + " " + e.getTime() + "\n";
+                  digest.update((place(jar, e) + " " + line).getBytes(StandardCharsets.UTF_8));
+                }));
+    return Sha256.hex(digest).substring(0, 16);
   }
 
   /** Where JavaCPP looks for a library, below its folder. */

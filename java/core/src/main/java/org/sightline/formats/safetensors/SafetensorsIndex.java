@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.sightline.formats.FormatException;
@@ -22,10 +21,9 @@ import org.sightline.formats.json.JsonFields;
  *  "weight_map": {"projector.fc1.bias": "model-00001-of-00003.safetensors", …}}
  * </pre>
  *
- * @param totalSize bytes of all tensors as the file states them, if it does
  * @param weightMap file name by tensor name, in the order of the file
  */
-record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
+record SafetensorsIndex(Map<String, String> weightMap) {
   static SafetensorsIndex read(Path file) throws IOException {
     JsonObject root = JsonFields.read(file).json();
     JsonElement map = root.get("weight_map");
@@ -40,7 +38,7 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
     for (Map.Entry<String, JsonElement> entry : map.getAsJsonObject().entrySet()) {
       weightMap.put(entry.getKey(), fileName(file, entry.getKey(), entry.getValue()));
     }
-    return new SafetensorsIndex(totalSize(file, root), weightMap);
+    return new SafetensorsIndex(weightMap);
   }
 
   /** How many tensors lie in each file. */
@@ -64,26 +62,12 @@ record SafetensorsIndex(OptionalLong totalSize, Map<String, String> weightMap) {
     return name;
   }
 
-  private static OptionalLong totalSize(Path file, JsonObject root) throws FormatException {
-    JsonElement metadata = root.get("metadata");
-    JsonElement size =
-        metadata != null && metadata.isJsonObject()
-            ? metadata.getAsJsonObject().get("total_size")
-            : null;
-    boolean number = size != null && size.isJsonPrimitive() && size.getAsJsonPrimitive().isNumber();
-    try {
-      return number ? OptionalLong.of(size.getAsBigDecimal().longValue()) : OptionalLong.empty();
-    } catch (NumberFormatException e) { // Not finite, or with an exponent of thousands.
-      throw new FormatException(file, "metadata: total_size", size.toString(), "a number of bytes");
-    }
-  }
-
   /** The text that Hugging Face's libraries write: sorted keys, two spaces, final newline. */
-  String toJson() {
+  String toJson(long totalSize) {
     Map<String, String> sorted = new TreeMap<>(Json.UTF8_ORDER);
     sorted.putAll(weightMap);
     Map<String, Object> root = new LinkedHashMap<>();
-    root.put("metadata", Map.of("total_size", totalSize.orElseThrow()));
+    root.put("metadata", Map.of("total_size", totalSize));
     root.put("weight_map", sorted);
     return Json.dump(root) + "\n";
   }

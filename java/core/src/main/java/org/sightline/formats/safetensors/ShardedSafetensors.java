@@ -4,19 +4,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
-import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.file.AtomicFile;
 import org.sightline.formats.file.InputFile;
 
 /**
@@ -38,13 +33,11 @@ public final class ShardedSafetensors implements AutoCloseable {
   static final String INDEX = "model.safetensors.index.json";
 
   private final Path path;
-  private final OptionalLong statedSize;
   private final List<Safetensors> shards = new ArrayList<>();
   private final Map<String, Safetensors> shardOf = new LinkedHashMap<>();
 
-  private ShardedSafetensors(Path path, OptionalLong statedSize) {
+  private ShardedSafetensors(Path path) {
     this.path = path;
-    this.statedSize = statedSize;
   }
 
   /**
@@ -59,15 +52,14 @@ public final class ShardedSafetensors implements AutoCloseable {
   public static ShardedSafetensors open(Path path) throws IOException {
     Path file = Files.isDirectory(path) ? find(path) : path;
     if (!file.getFileName().toString().endsWith(".json")) {
-      return open(path, OptionalLong.empty(), List.of(file), null);
+      return open(path, List.of(file), null);
     }
     SafetensorsIndex index = SafetensorsIndex.read(file);
     Path folder = file.toAbsolutePath().getParent();
     Path named = path.equals(file) ? folder : path;
     List<Path> files =
-        new LinkedHashSet<>(new TreeSet<>(index.weightMap().values()))
-            .stream().map(named::resolve).toList();
-    return open(path, index.totalSize(), files, index);
+        new TreeSet<>(index.weightMap().values()).stream().map(named::resolve).toList();
+    return open(path, files, index);
   }
 
   /**
@@ -81,7 +73,7 @@ public final class ShardedSafetensors implements AutoCloseable {
     }
     return files.size() == 1
         ? open(files.get(0))
-        : open(files.get(0), OptionalLong.empty(), files, null);
+        : open(files.get(0), files, null);
   }
 
   private static Path find(Path folder) throws IOException {
@@ -111,9 +103,9 @@ public final class ShardedSafetensors implements AutoCloseable {
   }
 
   private static ShardedSafetensors open(
-      Path path, OptionalLong statedSize, List<Path> files, SafetensorsIndex index)
+      Path path, List<Path> files, SafetensorsIndex index)
       throws IOException {
-    var opened = new ShardedSafetensors(path, statedSize);
+    var opened = new ShardedSafetensors(path);
     List<String> defects = new ArrayList<>();
     try {
       Map<String, Long> lost = index == null ? Map.of() : index.tensorsByFile();
@@ -167,7 +159,7 @@ public final class ShardedSafetensors implements AutoCloseable {
 
   /** Tensors against the index; those of a shard that could not be opened are not mentioned. */
   private void compare(SafetensorsIndex index, List<String> defects) {
-    Set<String> readable = new LinkedHashSet<>();
+    Set<String> readable = new TreeSet<>();
     shards.forEach(shard -> readable.add(shard.file().getFileName().toString()));
     index
         .weightMap()
@@ -240,81 +232,6 @@ public final class ShardedSafetensors implements AutoCloseable {
   /** Bytes of all tensors. */
   public long sizeInBytes() {
     return names().stream().mapToLong(name -> info(name).sizeInBytes()).sum();
-  }
-
-  /** Bytes of all tensors as the index states them; writers count shared tensors differently. */
-  public OptionalLong statedSize() {
-    return statedSize;
-  }
-
-  /**
-   * Writes tensors as Hugging Face's {@code save_pretrained} does: in the given order, a new shard
-   * whenever the next tensor would make the present one larger than {@code maxShardBytes} (a larger
-   * tensor gets a shard of its own); {@value #SINGLE} alone if one shard is enough. Never more than
-   * one tensor is in memory.
-   *
-   * @param folder must exist; files of these names are replaced, each atomically
-   * @param tensors name, type and shape of each; their places are not used
-   * @param source asked once for each
-   * @return the files, the index last if there is one
-   */
-  public static List<Path> write(
-      Path folder, Collection<TensorInfo> tensors, TensorSource source, long maxShardBytes)
-      throws IOException {
-    List<List<TensorInfo>> plan = split(tensors, maxShardBytes);
-    Map<String, String> metadata = Map.of("format", "pt");
-    if (plan.size() == 1) {
-      Path file = folder.resolve(SINGLE);
-      SafetensorsWriter.write(file, plan.get(0), source, metadata);
-      return List.of(file);
-    }
-    List<Path> files = new ArrayList<>();
-    Map<String, String> weightMap = new LinkedHashMap<>();
-    for (int i = 0; i < plan.size(); i++) {
-      String name =
-          String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, plan.size());
-      Path file = folder.resolve(name);
-      SafetensorsWriter.write(file, plan.get(i), source, metadata);
-      plan.get(i).forEach(info -> weightMap.put(info.name(), name));
-      files.add(file);
-    }
-    long total = tensors.stream().mapToLong(TensorInfo::sizeInBytes).sum();
-    Path index = folder.resolve(INDEX);
-    AtomicFile.writeText(index, new SafetensorsIndex(OptionalLong.of(total), weightMap).toJson());
-    files.add(index);
-    return files;
-  }
-
-  /** The shards' tensors. */
-  static List<List<TensorInfo>> split(Collection<TensorInfo> tensors, long maxShardBytes) {
-    if (maxShardBytes < 1) {
-      throw new IllegalArgumentException(
-          "maxShardBytes must be at least 1, found " + maxShardBytes);
-    }
-    if (tensors.isEmpty()) {
-      throw new IllegalArgumentException("tensors: found none, expected at least one");
-    }
-    List<List<TensorInfo>> shards = new ArrayList<>();
-    List<TensorInfo> open = new ArrayList<>();
-    long bytes = 0;
-    for (TensorInfo info : tensors) {
-      long size = info.sizeInBytes();
-      if (size > maxShardBytes) {
-        shards.add(List.of(info));
-        continue;
-      }
-      if (bytes + size > maxShardBytes) {
-        shards.add(open);
-        open = new ArrayList<>();
-        bytes = 0;
-      }
-      open.add(info);
-      bytes += size;
-    }
-    if (!open.isEmpty()) {
-      shards.add(open);
-    }
-    return shards;
   }
 
   @Override

@@ -26,6 +26,7 @@ import org.sightline.formats.peft.LoraPair;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.safetensors.ElementType;
 import org.sightline.formats.safetensors.ShardedSafetensors;
+import org.sightline.formats.safetensors.ShardedSafetensorsWriter;
 import org.sightline.formats.safetensors.TensorInfo;
 import org.sightline.vla.model.LoraTarget;
 import org.sightline.vla.model.ModelSpec;
@@ -64,7 +65,7 @@ public final class CheckpointExport {
    *
    * @param adapterFolder a PEFT folder, or null to write the base as it is
    * @param output must not exist, or be an empty folder; appears complete or not at all
-   * @param maxShardBytes see {@link ShardedSafetensors#write}
+   * @param maxShardBytes see {@link ShardedSafetensorsWriter#write}
    * @param progress told the name of each tensor before it is read; what it throws ends the export,
    *     of which nothing is left then
    * @throws FormatException if a file is malformed, or naming every adapter that does not fit the
@@ -143,7 +144,7 @@ public final class CheckpointExport {
     AtomicFolder.write(
         output,
         draft -> {
-          ShardedSafetensors.write(
+          ShardedSafetensorsWriter.write(
               draft, tensors, name -> merged(adapterFolder, name), maxShardBytes);
           copySideFiles(draft);
           writeStatistics(adapterFolder, draft);

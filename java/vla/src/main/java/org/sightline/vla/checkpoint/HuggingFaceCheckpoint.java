@@ -20,6 +20,7 @@ import org.sightline.formats.file.InputFile;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.safetensors.ElementType;
 import org.sightline.formats.safetensors.ShardedSafetensors;
+import org.sightline.formats.safetensors.ShardedSafetensorsWriter;
 import org.sightline.formats.safetensors.TensorInfo;
 import org.sightline.vla.data.rlds.ActionStatistics;
 import org.sightline.vla.data.rlds.StatisticsJson;
@@ -201,7 +202,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
    *
    * @param folder must not exist, or be empty; appears complete or not at all
    * @param weights asked once for each parameter, those the forward pass never uses included
-   * @param maxShardBytes see {@link ShardedSafetensors#write}
+   * @param maxShardBytes see {@link ShardedSafetensorsWriter#write}
    */
   public static void write(
       Path folder, OpenVlaConfig config, Weights weights, DType dtype, long maxShardBytes)
@@ -216,7 +217,7 @@ public final class HuggingFaceCheckpoint implements Weights, AutoCloseable {
     AtomicFolder.write(
         folder,
         draft -> {
-          ShardedSafetensors.write(
+          ShardedSafetensorsWriter.write(
               draft,
               infos,
               name -> weights.get(specs.get(name)).to(Modules.scalarType(dtype)),
