@@ -204,13 +204,8 @@ public final class AlignmentLoss extends DropoutModule {
     requireSize("teacher", teacher, 0, batch, "batch of hidden");
     if (firstToken < 0 || firstToken > hidden.size(1) - tokens) { // their sum may overflow
       throw new IllegalArgumentException(
-          "tokens "
-              + firstToken
-              + " to "
-              + (firstToken + tokens - 1)
-              + " must lie within hidden, found "
-              + hidden.size(1)
-              + " tokens");
+          "tokens %s to %s must lie within hidden, found %s tokens"
+              .formatted(firstToken, firstToken + tokens - 1, hidden.size(1)));
     }
     if (weights != null) {
       requireTokens("tokenWeight", weights, batch, tokens);
@@ -228,15 +223,8 @@ public final class AlignmentLoss extends DropoutModule {
   private static void requireSize(String name, Tensor t, int dim, long expected, String what) {
     if (t.size(dim) != expected) {
       throw new IllegalArgumentException(
-          name
-              + " must have size "
-              + expected
-              + " ("
-              + what
-              + ") in dimension "
-              + dim
-              + ", found shape "
-              + Arrays.toString(Tensors.shape(t)));
+          "%s must have size %s (%s) in dimension %s, found shape %s"
+              .formatted(name, expected, what, dim, Arrays.toString(Tensors.shape(t))));
     }
   }
 

@@ -64,10 +64,8 @@ public final class AlignmentProjector implements AutoCloseable {
         Tensor given = parameters.get(entry.getKey());
         if (given == null) {
           throw new IllegalArgumentException(
-              "projector parameter "
-                  + entry.getKey()
-                  + " is missing; found "
-                  + parameters.keySet());
+              "projector parameter %s is missing; found %s"
+                  .formatted(entry.getKey(), parameters.keySet()));
         }
         Checks.shape(entry.getKey(), given, entry.getValue());
         Checks.kernelDType(entry.getKey(), given);

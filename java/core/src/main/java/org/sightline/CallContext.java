@@ -51,12 +51,12 @@ final class CallContext {
     int failure = TorchCudaStream.current(device, frame.stream);
     if (failure != 0) {
       throw new UnsupportedOperationException(
-          "cuda:"
-              + device
-              + ": "
-              + (failure == 1
-                  ? "no CUDA build of libtorch is loaded, expected that of -Pgpu"
-                  : "libtorch failed to tell its current stream"));
+          "cuda:%s: %s"
+              .formatted(
+                  device,
+                  failure == 1
+                      ? "no CUDA build of libtorch is loaded, expected that of -Pgpu"
+                      : "libtorch failed to tell its current stream"));
     }
     return frame.stream.get(0);
   }

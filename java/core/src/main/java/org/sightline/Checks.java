@@ -60,11 +60,8 @@ public final class Checks {
     long[] found = Tensors.shape(tensor);
     if (!Arrays.equals(found, expected)) {
       throw new IllegalArgumentException(
-          name
-              + " must have shape "
-              + Arrays.toString(expected)
-              + ", found "
-              + Arrays.toString(found));
+          "%s must have shape %s, found %s"
+              .formatted(name, Arrays.toString(expected), Arrays.toString(found)));
     }
   }
 

@@ -125,10 +125,8 @@ public final class LoraLinear extends DropoutModule {
     long expected = weight.size(1);
     if (x.size(x.dim() - 1) != expected) {
       throw new IllegalArgumentException(
-          "x must have "
-              + expected
-              + " columns as weight has, found shape "
-              + Arrays.toString(Tensors.shape(x)));
+          "x must have %s columns as weight has, found shape %s"
+              .formatted(expected, Arrays.toString(Tensors.shape(x))));
     }
   }
 

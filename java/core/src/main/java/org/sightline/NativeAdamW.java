@@ -148,10 +148,9 @@ final class NativeAdamW implements AutoCloseable {
     for (int i = 0; i < addresses.length; i++) {
       if (address(parameters.get(i).value()) != addresses[i]) {
         throw new IllegalStateException(
-            "parameter "
-                + i
-                + " was given other memory (set_data) since the optimizer was made; make a new"
-                + " one");
+            ("parameter %s was given other memory (set_data) since the optimizer was made;"
+                    + " make a new one")
+                .formatted(i));
       }
     }
   }

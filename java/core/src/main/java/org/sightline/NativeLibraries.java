@@ -124,11 +124,9 @@ final class NativeLibraries {
 
   private static void checkVersion() {
     String expected =
-        sightline.SL_VERSION_MAJOR
-            + "."
-            + sightline.SL_VERSION_MINOR
-            + "."
-            + sightline.SL_VERSION_PATCH;
+        "%s.%s.%s"
+            .formatted(
+                sightline.SL_VERSION_MAJOR, sightline.SL_VERSION_MINOR, sightline.SL_VERSION_PATCH);
     String found = sightline.sl_version().getString();
     if (!found.equals(expected)) {
       throw new UnsatisfiedLinkError(

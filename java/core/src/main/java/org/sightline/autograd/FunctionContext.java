@@ -80,13 +80,9 @@ public final class FunctionContext {
     long expected = savedVersions.get(index);
     if (tensor._version() != expected) {
       throw new IllegalStateException(
-          function
-              + ": saved tensor "
-              + index
-              + " was changed in place between forward and backward: it is at version "
-              + tensor._version()
-              + ", expected "
-              + expected);
+          ("%s: saved tensor %s was changed in place between forward and backward: it is at"
+                  + " version %s, expected %s")
+              .formatted(function, index, tensor._version(), expected));
     }
     return tensor;
   }

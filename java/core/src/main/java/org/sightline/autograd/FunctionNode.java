@@ -244,11 +244,8 @@ final class FunctionNode {
     String name = function.name();
     if (returned == null || returned.size() != inputs.length) {
       throw new IllegalStateException(
-          name
-              + ".backward must return one gradient per input: expected "
-              + inputs.length
-              + ", found "
-              + (returned == null ? "null" : returned.size()));
+          "%s.backward must return one gradient per input: expected %s, found %s"
+              .formatted(name, inputs.length, returned == null ? "null" : returned.size()));
     }
     for (int i = 0; i < inputs.length; i++) {
       Tensor gradient = returned.get(i);
@@ -258,13 +255,8 @@ final class FunctionNode {
       TensorSpec found = TensorSpec.of(gradient);
       if (!found.matches(inputs[i])) {
         throw new IllegalStateException(
-            name
-                + ".backward: gradient of input "
-                + i
-                + " must be "
-                + inputs[i]
-                + ", found "
-                + found);
+            "%s.backward: gradient of input %s must be %s, found %s"
+                .formatted(name, i, inputs[i], found));
       }
     }
   }

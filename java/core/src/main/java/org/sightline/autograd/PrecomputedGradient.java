@@ -131,15 +131,9 @@ public final class PrecomputedGradient {
     }
     if (!same) {
       throw new IllegalArgumentException(
-          name
-              + ": gradient of input "
-              + index
-              + " must be "
-              + TensorSpec.of(input)
-              + " of at most "
-              + (EMPTY.length - 1)
-              + " dimensions, found "
-              + TensorSpec.of(gradient));
+          "%s: gradient of input %s must be %s of at most %s dimensions, found %s"
+              .formatted(
+                  name, index, TensorSpec.of(input), EMPTY.length - 1, TensorSpec.of(gradient)));
     }
   }
 

@@ -16,19 +16,16 @@ public record Divergence(FineTuneConfig config) {
   public void check(StepEvent event, int excess) throws TrainingDivergedException {
     if (event.skippedSteps() == 0 && !Double.isFinite(event.totalLoss())) {
       throw diverged(
-          "step "
-              + event.step()
-              + " has total loss "
-              + event.totalLoss()
-              + losses(event.actionLoss(), event.alignmentLoss()));
+          "step %s has total loss %s%s"
+              .formatted(
+                  event.step(),
+                  event.totalLoss(),
+                  losses(event.actionLoss(), event.alignmentLoss())));
     }
     if (excess >= LIMIT) {
       throw diverged(
-          "by step "
-              + event.step()
-              + ", "
-              + excess
-              + " more steps were skipped than taken, as gradients were not finite");
+          "by step %s, %s more steps were skipped than taken, as gradients were not finite"
+              .formatted(event.step(), excess));
     }
   }
 
@@ -36,10 +33,9 @@ public record Divergence(FineTuneConfig config) {
     if (!Double.isFinite(evaluation.actionLoss())
         || !Double.isFinite(evaluation.alignmentLoss().orElse(0))) {
       throw diverged(
-          "the evaluation after step "
-              + evaluation.step()
-              + " is not finite"
-              + losses(evaluation.actionLoss(), evaluation.alignmentLoss()));
+          "the evaluation after step %s is not finite%s"
+              .formatted(
+                  evaluation.step(), losses(evaluation.actionLoss(), evaluation.alignmentLoss())));
     }
   }
 
@@ -72,13 +68,9 @@ public record Divergence(FineTuneConfig config) {
   private TrainingDivergedException diverged(String found) {
     double clip = config.optimizer().maxGradNorm();
     return new TrainingDivergedException(
-        "the run has diverged: "
-            + found
-            + "; lower the learning rate (now "
-            + config.optimizer().learningRate()
-            + ") or the norm that gradients are clipped to (now "
-            + (clip == 0 ? "never" : clip)
-            + "), or compute in float32; if it was so from the first step, look at weights, images"
-            + " and teacher");
+        ("the run has diverged: %s; lower the learning rate (now %s) or the norm that"
+                + " gradients are clipped to (now %s), or compute in float32; if it was so from the"
+                + " first step, look at weights, images and teacher")
+            .formatted(found, config.optimizer().learningRate(), clip == 0 ? "never" : clip));
   }
 }

@@ -81,12 +81,12 @@ final class LayerAlignment implements AutoCloseable {
   Terms forward(PolicyOutput output, Tensor features) {
     if (features.dim() != 3 || features.size(1) != output.imageTokens()) {
       throw new IllegalStateException(
-          "teacher features must be [B,N,Z] with N = "
-              + output.imageTokens()
-              + " as the policy's image tokens, found "
-              + features.dim()
-              + " dimensions"
-              + (features.dim() > 1 ? ", N = " + features.size(1) : ""));
+          ("teacher features must be [B,N,Z] with N = %s as the policy's image tokens, found"
+                  + " %s dimensions%s")
+              .formatted(
+                  output.imageTokens(),
+                  features.dim(),
+                  features.dim() > 1 ? ", N = " + features.size(1) : ""));
     }
     Tensor sum = null;
     Map<Integer, Tensor> cosine = new LinkedHashMap<>();
@@ -95,10 +95,8 @@ final class LayerAlignment implements AutoCloseable {
       Tensor hidden = output.hiddenStates().get(layer);
       if (hidden == null) {
         throw new IllegalStateException(
-            "policy must return the hidden states of layer "
-                + layer
-                + ", found those of "
-                + output.hiddenStates().keySet());
+            "policy must return the hidden states of layer %s, found those of %s"
+                .formatted(layer, output.hiddenStates().keySet()));
       }
       AlignmentLoss.Result result =
           entry.getValue().forward(hidden, output.firstImageToken(), features);

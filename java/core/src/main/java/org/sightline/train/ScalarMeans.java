@@ -49,10 +49,8 @@ final class ScalarMeans implements AutoCloseable {
   private void add(List<String> found, Tensor row, double weight) {
     if (names != null && !names.equals(found)) {
       throw new IllegalStateException(
-          "losses and metrics must be the same in every batch, expected "
-              + names
-              + ", found "
-              + found);
+          "losses and metrics must be the same in every batch, expected %s, found %s"
+              .formatted(names, found));
     }
     if (sums == null) {
       sums = row.clone().retainReference();

@@ -23,15 +23,14 @@ public final class TrainingMemoryException extends RuntimeException {
     }
     String found = failure.getMessage() == null ? failure.toString() : failure.getMessage();
     return new TrainingMemoryException(
-        "out of memory in step "
-            + step
-            + (samples > 0 ? ", batches of " + samples + " samples" : "")
-            + ": lower the batch size, and raise the gradient accumulation (now "
-            + config.gradientAccumulation()
-            + ") by the same factor to train on as many samples a step; or turn gradient"
-            + " checkpointing on ("
-            + found.lines().findFirst().orElse(found)
-            + ")",
+        ("out of memory in step %s%s: lower the batch size, and raise the gradient"
+                + " accumulation (now %s) by the same factor to train on as many samples a step; or"
+                + " turn gradient checkpointing on (%s)")
+            .formatted(
+                step,
+                samples > 0 ? ", batches of " + samples + " samples" : "",
+                config.gradientAccumulation(),
+                found.lines().findFirst().orElse(found)),
         failure);
   }
 

@@ -78,10 +78,8 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
     boolean measured = teacher != null && !config.alignedLayers().isEmpty();
     if (measured && teacher.width() != config.projector().teacherSize()) {
       throw new IllegalArgumentException(
-          "projector.teacherSize must be the teacher's width "
-              + teacher.width()
-              + ", found "
-              + config.projector().teacherSize());
+          "projector.teacherSize must be the teacher's width %s, found %s"
+              .formatted(teacher.width(), config.projector().teacherSize()));
     }
     policy
         .trainableParameters()

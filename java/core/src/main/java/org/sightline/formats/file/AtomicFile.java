@@ -40,13 +40,11 @@ public final class AtomicFile {
     // owner-only permissions would pass on to the file.
     Path temporary =
         folder.resolve(
-            "."
-                + target.getFileName()
-                + "."
-                + ProcessHandle.current().pid()
-                + "-"
-                + Thread.currentThread().getId()
-                + ".tmp");
+            ".%s.%s-%s.tmp"
+                .formatted(
+                    target.getFileName(),
+                    ProcessHandle.current().pid(),
+                    Thread.currentThread().getId()));
     sweep(file);
     Files.deleteIfExists(temporary);
     boolean done = false;

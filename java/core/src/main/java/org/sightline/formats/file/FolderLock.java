@@ -97,10 +97,8 @@ public final class FolderLock implements AutoCloseable {
 
   private static IOException inUse(Path file, String user) {
     return new IOException(
-        file.toAbsolutePath().getParent()
-            + " is in use by "
-            + user
-            + ", expected one writer at a time");
+        "%s is in use by %s, expected one writer at a time"
+            .formatted(file.toAbsolutePath().getParent(), user));
   }
 
   /**
@@ -118,10 +116,8 @@ public final class FolderLock implements AutoCloseable {
       found = "no such file";
     }
     throw new IOException(
-        file
-            + ": found "
-            + found
-            + ", expected the one that is locked: another process may write here");
+        "%s: found %s, expected the one that is locked: another process may write here"
+            .formatted(file, found));
   }
 
   @Override

@@ -39,10 +39,8 @@ final class SafetensorsWriter {
     byte[] json = header.toBytes();
     if (json.length > SafetensorsHeader.MAX_BYTES) {
       throw new IllegalArgumentException(
-          "header length: found "
-              + json.length
-              + ", expected at most "
-              + SafetensorsHeader.MAX_BYTES);
+          "header length: found %s, expected at most %s"
+              .formatted(json.length, SafetensorsHeader.MAX_BYTES));
     }
     AtomicFile.write(
         file,

@@ -71,9 +71,7 @@ public final class ShardedSafetensors implements AutoCloseable {
     if (files.isEmpty()) {
       throw new IllegalArgumentException("files: found none, expected at least one");
     }
-    return files.size() == 1
-        ? open(files.get(0))
-        : open(files.get(0), files, null);
+    return files.size() == 1 ? open(files.get(0)) : open(files.get(0), files, null);
   }
 
   private static Path find(Path folder) throws IOException {
@@ -93,17 +91,15 @@ public final class ShardedSafetensors implements AutoCloseable {
         InputFile.exists(folder.resolve("pytorch_model.bin"))
             || InputFile.exists(folder.resolve("pytorch_model.bin.index.json"));
     throw new IOException(
-        folder
-            + ": found neither "
-            + SINGLE
-            + " nor "
-            + INDEX
-            + ", expected one"
-            + (pickled ? " (pickled pytorch_model.bin files are not read)" : ""));
+        "%s: found neither %s nor %s, expected one%s"
+            .formatted(
+                folder,
+                SINGLE,
+                INDEX,
+                pickled ? " (pickled pytorch_model.bin files are not read)" : ""));
   }
 
-  private static ShardedSafetensors open(
-      Path path, List<Path> files, SafetensorsIndex index)
+  private static ShardedSafetensors open(Path path, List<Path> files, SafetensorsIndex index)
       throws IOException {
     var opened = new ShardedSafetensors(path);
     List<String> defects = new ArrayList<>();
@@ -169,12 +165,8 @@ public final class ShardedSafetensors implements AutoCloseable {
               String found = shard == null ? null : shard.file().getFileName().toString();
               if (readable.contains(file) && !file.equals(found)) {
                 defects.add(
-                    name
-                        + ": found "
-                        + (found == null ? "in no shard" : "in " + found)
-                        + ", expected in "
-                        + file
-                        + " as the index says");
+                    "%s: found %s, expected in %s as the index says"
+                        .formatted(name, found == null ? "in no shard" : "in " + found, file));
               }
             });
     shardOf.forEach(

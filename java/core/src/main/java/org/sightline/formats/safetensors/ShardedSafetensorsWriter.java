@@ -18,8 +18,8 @@ public final class ShardedSafetensorsWriter {
   /**
    * Writes tensors as Hugging Face's {@code save_pretrained} does: in the given order, a new shard
    * whenever the next tensor would make the present one larger than {@code maxShardBytes} (a larger
-   * tensor gets a shard of its own); {@code model.safetensors} alone if one shard is enough. Never more than
-   * one tensor is in memory.
+   * tensor gets a shard of its own); {@code model.safetensors} alone if one shard is enough. Never
+   * more than one tensor is in memory.
    *
    * @param folder must exist; files of these names are replaced, each atomically
    * @param tensors name, type and shape of each; their places are not used

@@ -165,11 +165,8 @@ public final class TfRecordReader implements Closeable {
           file,
           record,
           offset,
-          "truncated record: its length field says "
-              + Long.toUnsignedString(length)
-              + " bytes, the file holds "
-              + Math.max(0, available)
-              + " more");
+          "truncated record: its length field says %s bytes, the file holds %s more"
+              .formatted(Long.toUnsignedString(length), Math.max(0, available)));
     }
     return length;
   }
@@ -181,11 +178,8 @@ public final class TfRecordReader implements Closeable {
           file,
           record,
           offset,
-          "the file ended while it was read: "
-              + buffer.remaining()
-              + " of "
-              + buffer.limit()
-              + " bytes missing");
+          "the file ended while it was read: %s of %s bytes missing"
+              .formatted(buffer.remaining(), buffer.limit()));
     }
   }
 

@@ -69,10 +69,9 @@ public final class EarlyStopping implements TrainingListener, Checkpointable {
         Double value = evaluation.metrics().get(metric);
         if (value == null) {
           throw new IllegalArgumentException(
-              "early stopping's metric must be action_loss, alignment_loss or one of "
-                  + evaluation.metrics().keySet()
-                  + ", found "
-                  + metric);
+              ("early stopping's metric must be action_loss, alignment_loss or one of %s,"
+                      + " found %s")
+                  .formatted(evaluation.metrics().keySet(), metric));
         }
         yield value;
       }

@@ -229,7 +229,8 @@ class ShardedSafetensorsTest {
         assertThrows(
             IllegalArgumentException.class,
             () ->
-                ShardedSafetensorsWriter.write(folder, List.of(announced), name -> torch.zeros(4), 1000));
+                ShardedSafetensorsWriter.write(
+                    folder, List.of(announced), name -> torch.zeros(4), 1000));
     assertEquals("tensor 'x': found F32 [4], expected F32 [3] as announced", e.getMessage());
     assertEquals(false, Files.exists(folder.resolve("model.safetensors")));
   }

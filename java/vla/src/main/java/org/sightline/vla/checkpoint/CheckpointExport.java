@@ -25,7 +25,6 @@ import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.peft.LoraPair;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.safetensors.ElementType;
-import org.sightline.formats.safetensors.ShardedSafetensors;
 import org.sightline.formats.safetensors.ShardedSafetensorsWriter;
 import org.sightline.formats.safetensors.TensorInfo;
 import org.sightline.vla.model.LoraTarget;

@@ -113,10 +113,8 @@ final class TensorAccount {
           files.path(),
           "tensors",
           "none of the " + expected.size() + " tensors of " + model,
-          "them under the names of "
-              + layout
-              + "; there is "
-              + files.names().stream().limit(3).toList());
+          "them under the names of %s; there is %s"
+              .formatted(layout, files.names().stream().limit(3).toList()));
     }
     if (!defects.isEmpty()) {
       List<String> lines = new ArrayList<>();

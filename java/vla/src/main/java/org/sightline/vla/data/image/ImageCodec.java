@@ -88,12 +88,8 @@ public final class ImageCodec {
     } catch (IOException | RuntimeException e) {
       // The JDK's readers throw index and argument errors on some damaged files.
       throw new DatasetFormatException(
-          "found a "
-              + format
-              + " image of "
-              + encoded.length
-              + " bytes that cannot be decoded: "
-              + e.getMessage());
+          "found a %s image of %s bytes that cannot be decoded: %s"
+              .formatted(format, encoded.length, e.getMessage()));
     }
     String found =
         format.isEmpty()

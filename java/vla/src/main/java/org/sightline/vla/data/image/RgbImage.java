@@ -12,13 +12,8 @@ public record RgbImage(int width, int height, byte[] pixels) {
   public RgbImage {
     if (width < 1 || height < 1 || pixels.length != (long) width * height * 3) {
       throw new IllegalArgumentException(
-          "RgbImage: found "
-              + pixels.length
-              + " bytes for "
-              + width
-              + "x"
-              + height
-              + ", expected width*height*3 and both at least 1");
+          "RgbImage: found %s bytes for %sx%s, expected width*height*3 and both at least 1"
+              .formatted(pixels.length, width, height));
     }
   }
 

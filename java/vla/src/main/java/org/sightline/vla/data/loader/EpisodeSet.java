@@ -28,11 +28,8 @@ public record EpisodeSet(
     }
     if (Arrays.stream(steps).asLongStream().sum() == 0) {
       throw new IllegalArgumentException(
-          "episodes of "
-              + dataset.name()
-              + ": found "
-              + episodes.length
-              + " with no step in them, expected at least 1 step");
+          "episodes of %s: found %s with no step in them, expected at least 1 step"
+              .formatted(dataset.name(), episodes.length));
     }
   }
 

@@ -59,11 +59,12 @@ final class SampleStream implements Closeable {
   void countUnreadable(EpisodeSet set) throws DatasetFormatException {
     if (++unreadable > set.size()) {
       throw new DatasetFormatException(
-          set.dataset().folder()
-              + ": found "
-              + unreadable
-              + " unreadable steps in succession, expected a readable one; the first: "
-              + set.dataset().leftOut().messages().stream().findFirst().orElse("unknown"));
+          ("%s: found %s unreadable steps in succession, expected a readable one; the first:"
+                  + " %s")
+              .formatted(
+                  set.dataset().folder(),
+                  unreadable,
+                  set.dataset().leftOut().messages().stream().findFirst().orElse("unknown")));
     }
   }
 
@@ -103,15 +104,13 @@ final class SampleStream implements Closeable {
   void seek(StreamPosition position) {
     if (!position.stream().equals(fingerprint) || position.parts().size() != cursors.size()) {
       throw new IllegalArgumentException(
-          "position: found one of stream "
-              + position.stream()
-              + " over "
-              + position.parts().stream().map(StreamPosition.Part::dataset).toList()
-              + ", expected stream "
-              + fingerprint
-              + " over "
-              + cursors.stream().map(cursor -> cursor.set().dataset().name()).toList()
-              + ": data, split, shares, seed and shuffle buffer must be those of the saved run");
+          ("position: found one of stream %s over %s, expected stream %s over %s: data,"
+                  + " split, shares, seed and shuffle buffer must be those of the saved run")
+              .formatted(
+                  position.stream(),
+                  position.parts().stream().map(StreamPosition.Part::dataset).toList(),
+                  fingerprint,
+                  cursors.stream().map(cursor -> cursor.set().dataset().name()).toList()));
     }
     draws = 0;
     for (int i = 0; i < cursors.size(); i++) {

@@ -115,14 +115,8 @@ final class SetCursor implements Closeable {
       List<Step> steps = set.dataset().labelled(all);
       if (steps.size() != expected) {
         throw new DatasetFormatException(
-            all.file()
-                + ": record "
-                + all.record()
-                + ": found "
-                + steps.size()
-                + " steps, expected "
-                + expected
-                + " as when the dataset was scanned");
+            "%s: record %s: found %s steps, expected %s as when the dataset was scanned"
+                .formatted(all.file(), all.record(), steps.size(), expected));
       }
       return steps.toArray(Step[]::new);
     } catch (CorruptRecordException e) {

@@ -61,13 +61,9 @@ public final class VlaBatcher {
     for (long special : new long[] {tokenizer.bosId(), tokenizer.eosId(), tokenizer.padId()}) {
       if (actions.isAction(special)) {
         throw new IllegalArgumentException(
-            "actions: found ids "
-                + actions.firstId()
-                + " to "
-                + actions.lastId()
-                + ", expected none of the tokenizer's special ids, but "
-                + special
-                + " is one");
+            ("actions: found ids %s to %s, expected none of the tokenizer's special ids, but"
+                    + " %s is one")
+                .formatted(actions.firstId(), actions.lastId(), special));
       }
     }
     this.tokenizer = tokenizer;

@@ -165,11 +165,8 @@ public record VlaData(
     }
     if (!shares.isEmpty() && shares.size() != datasets.size()) {
       throw new IllegalArgumentException(
-          "shares: found "
-              + shares.size()
-              + " for "
-              + datasets.size()
-              + " datasets, expected one each or none");
+          "shares: found %s for %s datasets, expected one each or none"
+              .formatted(shares.size(), datasets.size()));
     }
   }
 

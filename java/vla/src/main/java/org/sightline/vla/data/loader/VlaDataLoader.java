@@ -96,13 +96,8 @@ public final class VlaDataLoader {
     int most = Integer.MAX_VALUE / batcher.images().length();
     if (rows() > most) { // The pixels of a batch are one Java array.
       throw new IllegalArgumentException(
-          "batchSize: found "
-              + options.batchSize()
-              + ", expected at most "
-              + most
-              + " for images of "
-              + batcher.images().size()
-              + " pixels a side");
+          "batchSize: found %s, expected at most %s for images of %s pixels a side"
+              .formatted(options.batchSize(), most, batcher.images().size()));
     }
   }
 

@@ -55,17 +55,9 @@ public record ActionStatistics(
     for (int i = 0; i < size; i++) {
       if (q01[i] > q99[i] || min[i] > max[i]) {
         throw new IllegalArgumentException(
-            "dimension "
-                + i
-                + ": found q01 "
-                + q01[i]
-                + ", q99 "
-                + q99[i]
-                + ", min "
-                + min[i]
-                + ", max "
-                + max[i]
-                + ", expected q01 <= q99 and min <= max");
+            ("dimension %s: found q01 %s, q99 %s, min %s, max %s, expected q01 <= q99 and min"
+                    + " <= max")
+                .formatted(i, q01[i], q99[i], min[i], max[i]));
       }
     }
   }

@@ -80,15 +80,8 @@ public final class DatasetScan {
             origin.file(),
             origin.record(),
             origin.offset(),
-            ", step "
-                + origin.step()
-                + ", key '"
-                + key
-                + "', dimension "
-                + i
-                + ": found "
-                + step.action()[i]
-                + ", expected a finite number");
+            ", step %s, key '%s', dimension %s: found %s, expected a finite number"
+                .formatted(origin.step(), key, i, step.action()[i]));
       }
     }
   }

@@ -156,13 +156,7 @@ public final class EpisodeReader implements Closeable {
       throw wrong(
           key,
           feature.describe(),
-          "a list of "
-              + steps * perStep
-              + " float values ("
-              + steps
-              + " steps of "
-              + perStep
-              + ")");
+          "a list of %s float values (%s steps of %s)".formatted(steps * perStep, steps, perStep));
     }
 
     /**

@@ -105,12 +105,8 @@ public final class RldsDataset {
       Path shard = info.shard(split, i, offsets.length);
       if (!Files.isRegularFile(shard)) {
         throw new DatasetFormatException(
-            shard
-                + ": shard is missing; dataset_info.json lists "
-                + offsets.length
-                + " for split '"
-                + split
-                + "'");
+            "%s: shard is missing; dataset_info.json lists %s for split '%s'"
+                .formatted(shard, offsets.length, split));
       }
       offsets[i] = index(shard, shardLengths.get(i), leftOut);
       shards.add(shard);
@@ -136,11 +132,8 @@ public final class RldsDataset {
     }
     if (offsets.length != expected) {
       String problem =
-          "found "
-              + offsets.length
-              + " records, expected "
-              + expected
-              + " as listed in dataset_info.json";
+          "found %s records, expected %s as listed in dataset_info.json"
+              .formatted(offsets.length, expected);
       if (offsets.length > expected || leftOut.policy() == CorruptRecords.FAIL) {
         throw new DatasetFormatException(shard + ": " + problem);
       }
@@ -228,26 +221,16 @@ public final class RldsDataset {
     RldsFeatures.Leaf action = features.require(keys.action(), RldsFeatures.Kind.TENSOR);
     if (action.shape().length != 1 || action.shape()[0] != Step.ACTION_SIZE) {
       throw new DatasetFormatException(
-          file
-              + ": feature '"
-              + keys.action()
-              + "': found "
-              + action.describe()
-              + ", expected a tensor of float32 ["
-              + Step.ACTION_SIZE
-              + "]");
+          "%s: feature '%s': found %s, expected a tensor of float32 [%s]"
+              .formatted(file, keys.action(), action.describe(), Step.ACTION_SIZE));
     }
     if (features.has(keys.state())) {
       RldsFeatures.Leaf state = features.require(keys.state(), RldsFeatures.Kind.TENSOR);
       for (int dimension : state.shape()) {
         if (dimension < 0) {
           throw new DatasetFormatException(
-              file
-                  + ": feature '"
-                  + keys.state()
-                  + "': found "
-                  + state.describe()
-                  + ", expected a fixed shape");
+              "%s: feature '%s': found %s, expected a fixed shape"
+                  .formatted(file, keys.state(), state.describe()));
         }
       }
     }

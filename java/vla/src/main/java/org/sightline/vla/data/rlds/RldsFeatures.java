@@ -91,15 +91,13 @@ final class RldsFeatures {
     }
     if (leaf.kind() != kind || !leaf.perStep()) {
       throw new DatasetFormatException(
-          file
-              + ": feature '"
-              + key
-              + "': found "
-              + leaf.describe()
-              + (leaf.perStep() ? "" : " once per episode")
-              + ", expected "
-              + kind.name().toLowerCase(java.util.Locale.ROOT)
-              + " once per step");
+          "%s: feature '%s': found %s%s, expected %s once per step"
+              .formatted(
+                  file,
+                  key,
+                  leaf.describe(),
+                  leaf.perStep() ? "" : " once per episode",
+                  kind.name().toLowerCase(java.util.Locale.ROOT)));
     }
     return leaf;
   }

@@ -55,13 +55,8 @@ public final class RldsWriter implements Closeable {
       requireShards(episodes, shards);
       if (imageWidth < 1 || imageHeight < 1 || stateSize < 0) {
         throw new IllegalArgumentException(
-            "found images of "
-                + imageWidth
-                + "x"
-                + imageHeight
-                + " and a state of "
-                + stateSize
-                + " floats, expected at least 1x1 and 0");
+            "found images of %sx%s and a state of %s floats, expected at least 1x1 and 0"
+                .formatted(imageWidth, imageHeight, stateSize));
       }
     }
   }
@@ -81,11 +76,9 @@ public final class RldsWriter implements Closeable {
   public static void requireShards(int episodes, int shards) {
     if (episodes < 1 || shards < 1 || shards > episodes) {
       throw new IllegalArgumentException(
-          "found "
-              + episodes
-              + " episodes and "
-              + shards
-              + " shards, expected at least 1 of each and no more shards than episodes");
+          ("found %s episodes and %s shards, expected at least 1 of each and no more shards"
+                  + " than episodes")
+              .formatted(episodes, shards));
     }
   }
 

@@ -66,10 +66,8 @@ public final class CachedTeacher implements Teacher<VlaBatch> {
   public CachedTeacher(Teacher<VlaBatch> teacher, FeatureStore store, DType dtype) {
     if (teacher.width() != store.kind().width()) {
       throw new IllegalArgumentException(
-          "store must have the teacher's width "
-              + teacher.width()
-              + ", found "
-              + store.kind().width());
+          "store must have the teacher's width %s, found %s"
+              .formatted(teacher.width(), store.kind().width()));
     }
     this.teacher = teacher;
     this.store = store;

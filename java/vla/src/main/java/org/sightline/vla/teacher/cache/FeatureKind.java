@@ -27,10 +27,8 @@ public record FeatureKind(String teacher, String preprocessing, long tokens, lon
   public FeatureKind {
     if (tokens < 1 || width < 1 || tokens > Integer.MAX_VALUE / 2 / width) {
       throw new IllegalArgumentException(
-          "tokens and width must be positive, an entry less than 2 GiB, found "
-              + tokens
-              + " and "
-              + width);
+          "tokens and width must be positive, an entry less than 2 GiB, found %s and %s"
+              .formatted(tokens, width));
     }
   }
 

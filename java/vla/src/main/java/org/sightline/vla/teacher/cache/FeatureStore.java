@@ -71,12 +71,8 @@ public final class FeatureStore implements AutoCloseable {
       AtomicFile.writeText(kindFile, kind + "\n");
     } else if (!InputFile.text(kindFile).equals(kind + "\n")) {
       throw new IOException(
-          kindFile
-              + ": found "
-              + InputFile.text(kindFile).strip()
-              + ", expected "
-              + kind
-              + "; delete the folder to start anew");
+          "%s: found %s, expected %s; delete the folder to start anew"
+              .formatted(kindFile, InputFile.text(kindFile).strip(), kind));
     }
     for (String name : List.of("index", "features.bf16")) {
       if (Files.exists(InputFile.requireOwn(folder.resolve(name)))) {
