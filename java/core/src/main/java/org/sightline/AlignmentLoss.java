@@ -31,7 +31,7 @@ public final class AlignmentLoss extends DropoutModule {
     this.projector = projector;
     projector.lifetime().enter();
     try {
-      parameters = NativeAlignment.PARAMETERS.stream().map(projector::parameter).toList();
+      parameters = List.copyOf(projector.parameters().values());
       versions = parameters.stream().mapToLong(Tensor::_version).toArray();
       kernel = new NativeAlignment(projector.config(), parameters);
     } finally {

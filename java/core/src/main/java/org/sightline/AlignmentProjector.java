@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.binding.Lifetime;
@@ -98,16 +99,13 @@ public final class AlignmentProjector implements AutoCloseable {
     return lifetime;
   }
 
-  Tensor parameter(String name) {
-    return parameters().get(name);
-  }
-
   @Override
   public void close() {
     lifetime.close(() -> parameters.values().forEach(Tensor::close));
   }
 
-  private static Map<String, long[]> shapes(ProjectorConfig config) {
+  /** Shapes of the parameters of a projector by name, in the order above. */
+  public static Map<String, long[]> shapes(ProjectorConfig config) {
     long d = config.hiddenSize();
     long p = config.projectorSize();
     long z = config.teacherSize();
@@ -139,7 +137,7 @@ public final class AlignmentProjector implements AutoCloseable {
         }
         Tensor parameter = torch.empty(shape);
         switch (entry.getKey()) {
-          case "net.0.weight" -> parameter.fill_(Tensors.scalar(1));
+          case "net.0.weight" -> parameter.fill_(new Scalar(1));
           case "net.0.bias" -> parameter.zero_();
           default -> parameter.uniform_(-bound, bound, new GeneratorOptional(generator));
         }

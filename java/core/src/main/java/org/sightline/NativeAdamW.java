@@ -29,7 +29,7 @@ final class NativeAdamW implements AutoCloseable {
   private final sl_adamw handle = Scopes.own(new sl_adamw());
   private final sl_tensor[] gradients;
   private final sl_tensor gradientArray;
-  private final LongPointer shapes;
+  private final LongPointer shapes; // and strides
   private final Tensor report;
   private final TensorDescriptor reportDescriptor = new TensorDescriptor();
   private final sl_adamw_group groups;
@@ -45,17 +45,15 @@ final class NativeAdamW implements AutoCloseable {
     shapes =
         Scopes.own(
             new LongPointer(
-                Math.max(1, parameters.stream().mapToLong(p -> p.value().dim()).sum())));
+                Math.max(1, 2 * parameters.stream().mapToLong(p -> p.value().dim()).sum())));
     gradients = new sl_tensor[count];
     long offset = 0;
     for (int i = 0; i < count; i++) {
       Tensor parameter = parameters.get(i).value();
       gradients[i] = gradientArray.getPointer(i);
-      LongPointer shape = shapes.getPointer(offset);
-      for (int d = 0; d < parameter.dim(); d++) {
-        shapes.put(offset++, parameter.size(d));
-      }
-      gradients[i].shape(shape).strides(null).byte_offset(0);
+      long dims = parameter.dim();
+      gradients[i].shape(shapes.getPointer(offset)).strides(shapes.getPointer(offset + dims));
+      offset += 2 * dims;
     }
     groups = Scopes.own(new sl_adamw_group(groupCount));
     // Where the parameters are: reading it is what would wait for a GPU.
@@ -199,9 +197,7 @@ final class NativeAdamW implements AutoCloseable {
         strided[i] = gradient;
         gradient = gradient.resolve_neg().contiguous();
       }
-      gradients[i].ndim((int) gradient.dim()).data(gradient.data_ptr());
-      TensorDescriptor.setDevice(name, gradient, gradients[i].device());
-      TensorDescriptor.setDType(name, gradient, gradients[i].dtype());
+      TensorDescriptor.fill(name, gradient, gradients[i]);
     }
   }
 

@@ -11,17 +11,9 @@ import org.sightline.binding.sl_projector;
 
 /** A native {@code sl_alignment}: the weights of a projector, prepared for the kernels. */
 final class NativeAlignment implements AutoCloseable {
-  /** Parameter names in the order of {@code sl_projector}. */
+  /** Parameter names, in the order of {@code sl_projector} too. */
   static final List<String> PARAMETERS =
-      List.of(
-          "net.0.weight",
-          "net.0.bias",
-          "net.1.weight",
-          "net.1.bias",
-          "net.4.weight",
-          "net.4.bias",
-          "net.7.weight",
-          "net.7.bias");
+      List.copyOf(AlignmentProjector.shapes(ProjectorConfig.of(1, 1, 1)).keySet());
 
   private static final ThreadLocal<Frame> FRAMES = ThreadLocal.withInitial(Frame::new);
 

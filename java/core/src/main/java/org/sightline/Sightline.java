@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.util.Properties;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Context;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.binding.sightline;
@@ -99,15 +98,11 @@ public final class Sightline {
       return new Backend(
           name,
           capability.available() != 0,
-          text(capability.unavailability_cause()),
-          text(capability.implementation()),
+          capability.unavailability_cause().getString(),
+          capability.implementation().getString(),
           capability.device_count(),
           capability.max_threads(),
           capability.native_bf16() != 0);
     }
-  }
-
-  private static String text(BytePointer chars) {
-    return chars.getString();
   }
 }

@@ -6,7 +6,6 @@ import org.bytedeco.pytorch.Tensor;
 import org.sightline.binding.Scopes;
 import org.sightline.binding.TorchTensor;
 import org.sightline.binding.sightline;
-import org.sightline.binding.sl_device;
 import org.sightline.binding.sl_dtype;
 import org.sightline.binding.sl_tensor;
 
@@ -85,27 +84,15 @@ final class TensorDescriptor implements AutoCloseable {
     return tensor;
   }
 
-  static void setDevice(String name, Tensor t, sl_device out) {
-    if (t.is_cpu()) {
-      out.type(sightline.SL_CPU).id(0);
-    } else if (t.is_cuda()) {
-      try (Device cuda = t.device()) {
-        out.type(sightline.SL_CUDA).id(cuda.index());
-      }
-    } else {
-      try (Device other = t.device()) {
-        throw new UnsupportedOperationException(
-            name + " must be on cpu or cuda, found " + other.str().getString());
-      }
+  /**
+   * Describes {@code t}, float32 or bfloat16, in an {@code sl_tensor} with room for the shape and
+   * strides that it has.
+   */
+  static void fill(String name, Tensor t, sl_tensor out) {
+    int found = TorchTensor.describe(t, (int) t.dim(), 0, -1, out);
+    if (found != TorchTensor.DESCRIBED) {
+      throw refused(name, t, found, false);
     }
-  }
-
-  static void setDType(String name, Tensor t, sl_dtype out) {
-    switch (Checks.kernelDType(name, t)) {
-      case FLOAT32 -> out.code((byte) sightline.SL_FLOAT).bits((byte) 32);
-      case BFLOAT16 -> out.code((byte) sightline.SL_BFLOAT).bits((byte) 16);
-    }
-    out.lanes((short) 1);
   }
 
   @Override

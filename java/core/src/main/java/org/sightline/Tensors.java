@@ -8,7 +8,6 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorImpl;
 import org.bytedeco.pytorch.TensorOptions;
@@ -24,10 +23,6 @@ final class Tensors {
           .collect(toMap(identity(), dtype -> Scopes.own(new TensorOptions(dtype))));
 
   private Tensors() {}
-
-  static Scalar scalar(double value) {
-    return new Scalar(value);
-  }
 
   static long[] shape(Tensor tensor) {
     long[] shape = new long[(int) tensor.dim()];

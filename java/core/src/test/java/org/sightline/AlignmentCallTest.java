@@ -99,7 +99,7 @@ class AlignmentCallTest extends ScopedTest {
     Tensor after = number();
     Tensor gradient = torch.zeros(2, 6, 13);
     alignment.lossAndGradient(hidden, 0, teacher, null, before, null, gradient);
-    projector.parameter("net.7.bias").add_(new Scalar(1.0));
+    projector.parameters().get("net.7.bias").add_(new Scalar(1.0));
     alignment.lossAndGradient(hidden, 0, teacher, null, after, null, gradient);
     assertFalse(after.equal(before));
     assertTrue(after.equal(alignment.forward(hidden, 0, teacher).loss()));

@@ -70,7 +70,7 @@ class AlignmentProjectorTest extends AlignmentLossFixture {
       SGD sgd = new SGD(parameters, new SGDOptions(0.5));
       Tensor h = hidden(2, 4, 8);
       Tensor t = torch.randn(2, 4, 5);
-      Tensor weight = projector.parameter("net.7.weight");
+      Tensor weight = projector.parameters().get("net.7.weight");
       Tensor before = weight.clone();
       long version = weight._version();
       alignment.forward(h, 0, t).loss().backward();
@@ -116,9 +116,10 @@ class AlignmentProjectorTest extends AlignmentLossFixture {
         AlignmentProjector b = new AlignmentProjector(ProjectorConfig.of(8, 6, 5));
         AlignmentProjector c = new AlignmentProjector(config(8, 6, 5, false, 0, DType.FLOAT32))) {
       a.parameters().forEach((name, p) -> assertTrue(torch.equal(p, b.parameters().get(name))));
-      assertFalse(torch.equal(a.parameter("net.1.weight"), c.parameter("net.1.weight")));
+      assertFalse(
+          torch.equal(a.parameters().get("net.1.weight"), c.parameters().get("net.1.weight")));
       double bound = 1 / Math.sqrt(8);
-      double largest = a.parameter("net.1.weight").abs().max().item_double();
+      double largest = a.parameters().get("net.1.weight").abs().max().item_double();
       assertTrue(largest <= bound && largest > 0.8 * bound, () -> largest + " of " + bound);
       a.parameters().values().forEach(p -> assertFalse(p.requires_grad()));
     }
@@ -129,8 +130,8 @@ class AlignmentProjectorTest extends AlignmentLossFixture {
     try (AlignmentProjector source = new AlignmentProjector(ProjectorConfig.of(8, 6, 5))) {
       Map<String, Tensor> weights = new LinkedHashMap<>(source.parameters());
       try (AlignmentProjector copy = AlignmentProjector.of(source.config(), weights)) {
-        source.parameter("net.1.bias").zero_();
-        assertTrue(copy.parameter("net.1.bias").abs().max().item_double() > 0);
+        source.parameters().get("net.1.bias").zero_();
+        assertTrue(copy.parameters().get("net.1.bias").abs().max().item_double() > 0);
       }
       weights.put("net.4.bias", torch.zeros(7));
       IllegalArgumentException shape =

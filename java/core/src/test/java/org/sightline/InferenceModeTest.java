@@ -82,7 +82,7 @@ class InferenceModeTest extends ScopedTest {
       inside = linear.forward(x).detach();
     }
     assertFalse(linear.loraA().is_inference());
-    assertFalse(projector.parameter("net.1.weight").is_inference());
+    assertFalse(projector.parameters().get("net.1.weight").is_inference());
     try (AlignmentLoss alignment = new AlignmentLoss(projector)) {
       Tensor hidden = torch.randn(2, 6, 8).set_requires_grad(true);
       alignment.forward(hidden, 1, torch.randn(2, 4, 5)).loss().backward();

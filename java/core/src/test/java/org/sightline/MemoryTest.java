@@ -32,7 +32,7 @@ class MemoryTest {
                     q.loraB(),
                     k.loraA(),
                     k.loraB(),
-                    projector.parameter("net.1.weight")),
+                    projector.parameters().get("net.1.weight")),
                 AdamW.Config.defaults())) {
       Tensor x = torch.randn(1, 256, 16);
       Tensor t = torch.randn(1, 100, 8);

@@ -206,16 +206,8 @@ public final class GradCheck {
     return sum;
   }
 
-  private static long[] shape(Tensor tensor) {
-    long[] shape = new long[(int) tensor.dim()];
-    for (int i = 0; i < shape.length; i++) {
-      shape[i] = tensor.size(i);
-    }
-    return shape;
-  }
-
   private static long[] position(Tensor tensor, long element) {
-    long[] position = shape(tensor);
+    long[] position = tensor.shape();
     for (int i = position.length - 1; i >= 0; i--) {
       long size = position[i];
       position[i] = element % size;

@@ -15,7 +15,6 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.Permissions;
 import org.sightline.vla.data.TestData;
-import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** What may not be read, searched or written is named, and is not taken for absent. */
@@ -25,8 +24,7 @@ class PermissionsTest {
   @BeforeAll
   static void aRun() throws IOException {
     TabletopGenerator.generate(folder.resolve("data"), new TabletopGenerator.Options(3, 1, 64, 3));
-    Files.write(
-        folder.resolve("image"), ImageCodec.encodePng(TestData.noise(16, 16, new Random(1))));
+    Files.write(folder.resolve("image"), TestData.png(TestData.noise(16, 16, new Random(1))));
     Files.writeString(folder.resolve("run.yaml"), "steps: 1\n");
     Files.createDirectory(folder.resolve("cache"));
     Cli.succeed(

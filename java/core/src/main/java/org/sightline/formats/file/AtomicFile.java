@@ -71,12 +71,12 @@ public final class AtomicFile {
     syncFolder(folder);
   }
 
-  /** Shows that the file is still being written; ends with the process. */
-  private static FolderLock lock(Path temporary) {
+  /** Shows that a draft is still being written; ends with the process. */
+  static FolderLock lock(Path draft) {
     try {
-      return FolderLock.of(temporary);
+      return FolderLock.of(draft);
     } catch (IOException e) {
-      return null; // A file system without locks: then nobody finds this file abandoned either.
+      return null; // A file system without locks: then nobody finds this draft abandoned either.
     }
   }
 
@@ -96,13 +96,14 @@ public final class AtomicFile {
   /** Writes a text in UTF-8, as {@link #write}. */
   public static void writeText(Path file, String text) throws IOException {
     ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
-    write(
-        file,
-        channel -> {
-          while (bytes.hasRemaining()) {
-            channel.write(bytes);
-          }
-        });
+    write(file, channel -> writeFully(channel, bytes));
+  }
+
+  /** Writes all that remains of a buffer. */
+  public static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
+    while (bytes.hasRemaining()) {
+      channel.write(bytes);
+    }
   }
 
   /**

@@ -69,11 +69,7 @@ public final class AtomicFolder {
     } catch (IOException e) {
       throw InputFile.named(file, e);
     }
-    try {
-      return FolderLock.of(file);
-    } catch (IOException e) {
-      return null; // A file system without locks: then nobody finds this folder abandoned either.
-    }
+    return AtomicFile.lock(file);
   }
 
   /**

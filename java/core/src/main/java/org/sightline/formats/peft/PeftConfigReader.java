@@ -1,6 +1,5 @@
 package org.sightline.formats.peft;
 
-import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
@@ -21,7 +20,7 @@ import org.sightline.formats.json.JsonFields;
  * Reads {@code adapter_config.json}. A key that is not known here may change what the adapter
  * computes, so it is passed over only while it is off (null, false or empty).
  */
-record PeftConfigReader(Path file, JsonObject json) {
+record PeftConfigReader(JsonFields json) {
   /** Keys that say who wrote the adapter or how it was started: the tensors tell all we need. */
   private static final Set<String> INFORMATIVE =
       Set.of(
@@ -70,33 +69,29 @@ record PeftConfigReader(Path file, JsonObject json) {
    *     supported here: names the key
    */
   static PeftConfig read(Path file, Collection<String> modules) throws IOException {
-    return new PeftConfigReader(file, JsonFields.read(file).json()).read(modules);
+    return new PeftConfigReader(JsonFields.read(file)).read(modules);
   }
 
   private PeftConfig read(Collection<String> modules) throws FormatException {
-    require("peft_type", "LORA");
-    if (json.has("bias")) {
-      require("bias", "none");
-    }
-    for (Map.Entry<String, JsonElement> entry : json.entrySet()) {
+    json.require("peft_type", json.text("peft_type", null), "LORA");
+    json.require("bias", json.text("bias", "none"), "none");
+    for (Map.Entry<String, JsonElement> entry : json.json().entrySet()) {
       if (!READ.contains(entry.getKey())
           && !INFORMATIVE.contains(entry.getKey())
           && !isOff(entry.getValue())) {
-        throw new FormatException(
-            file,
-            entry.getKey(),
-            entry.getValue().toString(),
-            "null, false or empty: not supported");
+        throw json.wrong(entry.getKey(), "null, false or empty: not supported");
       }
     }
     LoraConfig lora = lora();
     Map<String, Integer> ranks = new LinkedHashMap<>();
-    for (String key : pattern("rank_pattern").keySet()) {
-      ranks.put(key, rank("rank_pattern: " + key, pattern("rank_pattern").get(key)));
+    JsonFields rankPattern = pattern("rank_pattern");
+    for (String key : rankPattern.keys()) {
+      ranks.put(key, rank(rankPattern, key));
     }
     Map<String, Double> alphas = new LinkedHashMap<>();
-    for (String key : pattern("alpha_pattern").keySet()) {
-      alphas.put(key, number("alpha_pattern: " + key, pattern("alpha_pattern").get(key)));
+    JsonFields alphaPattern = pattern("alpha_pattern");
+    for (String key : alphaPattern.keys()) {
+      alphas.put(key, real(alphaPattern, key));
     }
     try {
       return new PeftConfig(
@@ -104,43 +99,43 @@ record PeftConfigReader(Path file, JsonObject json) {
           targets(modules),
           ranks,
           alphas,
-          text("base_model_name_or_path"),
-          text("task_type"));
+          json.text("base_model_name_or_path", null),
+          json.text("task_type", null));
     } catch (IllegalArgumentException e) {
-      throw new FormatException(file, "patterns", e.getMessage());
+      throw new FormatException(json.file(), "patterns", e.getMessage());
     }
   }
 
   private LoraConfig lora() throws FormatException {
-    int rank = json.has("r") ? rank("r", json.get("r")) : 8;
-    double alpha = json.has("lora_alpha") ? number("lora_alpha", json.get("lora_alpha")) : 8;
-    double dropout =
-        json.has("lora_dropout") ? number("lora_dropout", json.get("lora_dropout")) : 0;
-    JsonElement stabilized = json.get("use_rslora");
+    int rank = contains("r") ? rank(json, "r") : 8;
+    double alpha = contains("lora_alpha") ? real(json, "lora_alpha") : 8;
+    double dropout = contains("lora_dropout") ? json.number("lora_dropout") : 0;
+    JsonElement stabilized = json.json().get("use_rslora");
     boolean rankStabilized = new JsonPrimitive(true).equals(stabilized);
     if (stabilized != null && !rankStabilized && !isOff(stabilized)) {
-      throw new FormatException(file, "use_rslora", stabilized.toString(), "true or false");
+      throw json.wrong("use_rslora", "true or false");
     }
     try {
       return new LoraConfig(rank, alpha, dropout, rankStabilized, init());
     } catch (IllegalArgumentException e) {
-      throw new FormatException(file, "r, lora_alpha, lora_dropout", e.getMessage());
+      throw new FormatException(json.file(), "r, lora_alpha, lora_dropout", e.getMessage());
     }
   }
 
+  /** Also if it is null, which is no number. */
+  private boolean contains(String key) {
+    return json.json().has(key);
+  }
+
   private LoraInit init() throws FormatException {
-    JsonElement value = json.get("init_lora_weights");
+    JsonElement value = json.json().get("init_lora_weights");
     if (value == null || PLAIN_INIT.contains(value)) {
       return LoraInit.KAIMING_UNIFORM;
     }
     if (value.equals(new JsonPrimitive("gaussian"))) {
       return LoraInit.GAUSSIAN;
     }
-    throw new FormatException(
-        file,
-        "init_lora_weights",
-        value.toString(),
-        "true, false, \"gaussian\", \"orthogonal\" or \"eva\"");
+    throw json.wrong("init_lora_weights", "true, false, \"gaussian\", \"orthogonal\" or \"eva\"");
   }
 
   private PeftTargets targets(Collection<String> modules) throws FormatException {
@@ -153,7 +148,7 @@ record PeftConfigReader(Path file, JsonObject json) {
   }
 
   private ModuleFilter filter(String key) throws FormatException {
-    JsonElement value = json.get(key);
+    JsonElement value = json.json().get(key);
     if (value == null || isOff(value)) {
       return null;
     }
@@ -168,27 +163,20 @@ record PeftConfigReader(Path file, JsonObject json) {
     try {
       return new ModuleFilter.Regex(text);
     } catch (IllegalArgumentException e) {
-      throw new FormatException(file, key, e.getMessage());
+      throw new FormatException(json.file(), key, e.getMessage());
     }
   }
 
   private List<Integer> layers() throws FormatException {
-    JsonElement value = json.get("layers_to_transform");
-    if (value == null || value.isJsonNull()) {
+    String key = "layers_to_transform";
+    if (!json.has(key)) {
       return List.of();
     }
-    JsonArray array = new JsonArray();
-    if (value.isJsonArray()) {
-      array = value.getAsJsonArray();
-    } else {
-      array.add(value);
-    }
+    boolean several = json.json().get(key).isJsonArray();
     List<Integer> layers = new ArrayList<>();
-    for (JsonElement element : array) {
-      double layer = number("layers_to_transform", element);
+    for (double layer : several ? json.numbers(key) : List.of(json.number(key))) {
       if (layer != Math.rint(layer) || layer < 0 || layer > Integer.MAX_VALUE) {
-        throw new FormatException(
-            file, "layers_to_transform", value.toString(), "integers of 0 or more");
+        throw json.wrong(key, "integers of 0 or more");
       }
       layers.add((int) layer);
     }
@@ -197,74 +185,39 @@ record PeftConfigReader(Path file, JsonObject json) {
 
   /** A list of strings; one string alone is a list of one, none or null is empty. */
   private List<String> strings(String key) throws FormatException {
-    JsonElement value = json.get(key);
+    JsonElement value = json.json().get(key);
     if (value == null || isOff(value)) {
       return List.of();
     }
     if (isString(value)) {
       return value.getAsString().isEmpty() ? List.of() : List.of(value.getAsString());
     }
-    List<String> texts = new ArrayList<>();
-    if (value.isJsonArray()) {
-      for (JsonElement element : value.getAsJsonArray()) {
-        if (isString(element)) {
-          texts.add(element.getAsString());
-        }
-      }
-    }
-    if (!value.isJsonArray() || texts.size() != value.getAsJsonArray().size()) {
-      throw new FormatException(file, key, value.toString(), "an array of strings");
-    }
-    return texts;
+    return json.strings(key);
   }
 
-  private Map<String, JsonElement> pattern(String key) throws FormatException {
-    JsonElement value = json.get(key);
-    if (value == null || isOff(value)) {
-      return Map.of();
+  private JsonFields pattern(String key) throws FormatException {
+    JsonElement value = json.json().get(key);
+    if (value != null && !isOff(value) && !value.isJsonObject()) {
+      throw json.wrong(key, "an object from module patterns to numbers");
     }
-    if (!value.isJsonObject()) {
-      throw new FormatException(
-          file, key, value.toString(), "an object from module patterns to numbers");
-    }
-    return value.getAsJsonObject().asMap();
+    return new JsonFields(
+        json.file(), key + ": ", value instanceof JsonObject object ? object : new JsonObject());
   }
 
-  private int rank(String key, JsonElement value) throws FormatException {
-    double rank = number(key, value);
+  private static int rank(JsonFields in, String key) throws FormatException {
+    double rank = in.number(key);
     if (rank != Math.rint(rank) || rank < 1 || rank > Integer.MAX_VALUE) {
-      throw new FormatException(file, key, value.toString(), "an integer of 1 or more");
+      throw in.wrong(key, "an integer of 1 or more");
     }
     return (int) rank;
   }
 
-  private double number(String key, JsonElement value) throws FormatException {
-    if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber()) {
-      throw new FormatException(file, key, value.toString(), "a number");
+  private static double real(JsonFields in, String key) throws FormatException {
+    double value = in.number(key);
+    if (!Float.isFinite((float) value)) { // What it is computed with.
+      throw in.wrong(key, "a number that a float32 can hold");
     }
-    if (!Float.isFinite(value.getAsFloat())) { // What it is computed with.
-      throw new FormatException(file, key, value.toString(), "a number that a float32 can hold");
-    }
-    return value.getAsDouble();
-  }
-
-  private void require(String key, String expected) throws FormatException {
-    JsonElement value = json.get(key);
-    if (!new JsonPrimitive(expected).equals(value)) {
-      throw new FormatException(
-          file, key, value == null ? "no such key" : value.toString(), '"' + expected + '"');
-    }
-  }
-
-  private String text(String key) throws FormatException {
-    JsonElement value = json.get(key);
-    if (value == null || value.isJsonNull()) {
-      return null;
-    }
-    if (!isString(value)) {
-      throw new FormatException(file, key, value.toString(), "a string or null");
-    }
-    return value.getAsString();
+    return value;
   }
 
   private static boolean isOff(JsonElement value) {

@@ -46,7 +46,7 @@ final class SafetensorsWriter {
         file,
         channel -> {
           ByteBuffer prefix = ByteBuffer.allocate(8 + json.length).order(ByteOrder.LITTLE_ENDIAN);
-          writeFully(channel, prefix.putLong(json.length).put(json).flip());
+          AtomicFile.writeFully(channel, prefix.putLong(json.length).put(json).flip());
           for (TensorInfo info : header.tensors().values()) {
             try (PointerScope scope = new PointerScope()) {
               Tensor tensor = source.tensor(info.name());
@@ -93,7 +93,7 @@ final class SafetensorsWriter {
       Tensor plain = tensor.detach().cpu().resolve_conj().contiguous();
       BytePointer data = new BytePointer(plain.data_ptr());
       for (long done = 0; done < bytes; done += Safetensors.CHUNK) {
-        writeFully(
+        AtomicFile.writeFully(
             channel, Safetensors.slice(data, done, Math.min(Safetensors.CHUNK, bytes - done)));
       }
     }
@@ -101,11 +101,5 @@ final class SafetensorsWriter {
 
   private static List<Long> shape(Tensor tensor) {
     return LongStream.range(0, tensor.dim()).mapToObj(tensor::size).toList();
-  }
-
-  static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
-    while (bytes.hasRemaining()) {
-      channel.write(bytes);
-    }
   }
 }

@@ -188,6 +188,13 @@ public final class ShardedSafetensors implements AutoCloseable {
     return Collections.unmodifiableList(shards);
   }
 
+  /** The strings under {@code __metadata__} of all files; of equal keys the last file's. */
+  public Map<String, String> metadata() {
+    Map<String, String> metadata = new LinkedHashMap<>();
+    shards.forEach(shard -> metadata.putAll(shard.metadata()));
+    return metadata;
+  }
+
   /** The names of all tensors, shard by shard in the order of their bytes. */
   public Set<String> names() {
     return Collections.unmodifiableSet(shardOf.keySet());

@@ -44,42 +44,30 @@ public final class CsvLog extends CsvListener {
   @Override
   public void begin(FineTuneConfig config, int trainedTensors, long trainedParameters) {
     this.config = config;
-    file.begin();
+    begin();
   }
 
   @Override
   public void step(StepEvent event) {
-    Map<String, Object> row = new LinkedHashMap<>();
-    row.put("phase", "train");
-    row.put("step", event.step());
-    row.put("action_loss", event.actionLoss());
-    event.alignmentLoss().ifPresent(loss -> row.put("alignment_loss", loss));
-    row.put("total_loss", event.totalLoss());
-    event.cosine().forEach((layer, cosine) -> row.put("cosine_" + layer, cosine));
-    row.put("grad_norm", event.gradNorm());
-    row.put("learning_rate", event.learningRate());
-    row.put("skipped_steps", event.skippedSteps());
-    row.put("non_finite", event.nonFinite());
-    write(row, event.metrics());
+    write("train", event.step(), EventValues.of(event), event.metrics());
   }
 
   @Override
   public void evaluation(Evaluation evaluation) {
-    Map<String, Object> row = new LinkedHashMap<>();
-    row.put("phase", "evaluation");
-    row.put("step", evaluation.step());
-    row.put("action_loss", evaluation.actionLoss());
-    evaluation.alignmentLoss().ifPresent(loss -> row.put("alignment_loss", loss));
-    evaluation.cosine().forEach((layer, cosine) -> row.put("cosine_" + layer, cosine));
-    write(row, evaluation.metrics());
+    write("evaluation", evaluation.step(), EventValues.of(evaluation), evaluation.metrics());
   }
 
-  private void write(Map<String, Object> row, Map<String, Double> metrics) {
-    if (!file.hasColumns()) {
-      file.columns(new ArrayList<>(columns(metrics.keySet())));
+  private void write(
+      String phase, int step, Map<String, Number> values, Map<String, Double> metrics) {
+    if (!hasColumns()) {
+      columns(new ArrayList<>(columns(metrics.keySet())));
     }
+    Map<String, Object> row = new LinkedHashMap<>();
+    row.put("phase", phase);
+    row.put("step", step);
+    row.putAll(values);
     row.putAll(metrics);
-    file.row(row);
+    row(row);
   }
 
   private Set<String> columns(Set<String> metrics) {

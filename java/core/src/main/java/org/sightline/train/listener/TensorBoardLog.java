@@ -48,15 +48,7 @@ public final class TensorBoardLog implements TrainingListener, Checkpointable, A
 
   @Override
   public void step(StepEvent event) {
-    Map<String, Double> values = new LinkedHashMap<>();
-    values.put("action_loss", event.actionLoss());
-    event.alignmentLoss().ifPresent(loss -> values.put("alignment_loss", loss));
-    values.put("total_loss", event.totalLoss());
-    event.cosine().forEach((layer, cosine) -> values.put("cosine_" + layer, cosine));
-    values.put("grad_norm", event.gradNorm());
-    values.put("learning_rate", event.learningRate());
-    values.put("skipped_steps", (double) event.skippedSteps());
-    values.put("non_finite", (double) event.nonFinite());
+    Map<String, Number> values = EventValues.of(event);
     values.put("seconds_per_step", event.secondsPerStep());
     if (!Double.isNaN(event.samplesPerSecond())) {
       values.put("samples_per_second", event.samplesPerSecond());
@@ -67,18 +59,15 @@ public final class TensorBoardLog implements TrainingListener, Checkpointable, A
 
   @Override
   public void evaluation(Evaluation evaluation) {
-    Map<String, Double> values = new LinkedHashMap<>();
-    values.put("action_loss", evaluation.actionLoss());
-    evaluation.alignmentLoss().ifPresent(loss -> values.put("alignment_loss", loss));
-    evaluation.cosine().forEach((layer, cosine) -> values.put("cosine_" + layer, cosine));
+    Map<String, Number> values = EventValues.of(evaluation);
     values.putAll(evaluation.metrics());
     values.put("seconds", evaluation.seconds());
     write("evaluation/", evaluation.step(), values);
   }
 
-  private void write(String prefix, int step, Map<String, Double> values) {
+  private void write(String prefix, int step, Map<String, Number> values) {
     Map<String, Double> tagged = new LinkedHashMap<>();
-    values.forEach((name, value) -> tagged.put(prefix + name, value));
+    values.forEach((name, value) -> tagged.put(prefix + name, value.doubleValue()));
     try {
       events.scalars(step, tagged);
     } catch (IOException e) {

@@ -27,9 +27,9 @@ public final class TimingLog extends CsvListener {
 
   @Override
   public void begin(FineTuneConfig config, int trainedTensors, long trainedParameters) {
-    file.begin();
-    if (!file.hasColumns()) {
-      file.columns(List.of("phase", "step", "seconds_per_step", "samples_per_second", "seconds"));
+    begin();
+    if (!hasColumns()) {
+      columns(List.of("phase", "step", "seconds_per_step", "samples_per_second", "seconds"));
     }
   }
 
@@ -42,7 +42,7 @@ public final class TimingLog extends CsvListener {
     if (!Double.isNaN(event.samplesPerSecond())) {
       row.put("samples_per_second", event.samplesPerSecond());
     }
-    file.row(row);
+    row(row);
   }
 
   @Override
@@ -51,6 +51,6 @@ public final class TimingLog extends CsvListener {
     row.put("phase", "evaluation");
     row.put("step", evaluation.step());
     row.put("seconds", evaluation.seconds());
-    file.row(row);
+    row(row);
   }
 }

@@ -232,8 +232,8 @@ class PeftAdapterTest {
         arguments("\"fan_in_fan_out\": true", "fan_in_fan_out: found true" + off),
         arguments("\"lora_bias\": true", "lora_bias: found true" + off),
         arguments("\"from_the_future\": 0.5", "from_the_future: found 0.5" + off),
-        arguments("\"bias\": \"all\"", "bias: found \"all\", expected \"none\""),
-        arguments("\"peft_type\": \"LOHA\"", "peft_type: found \"LOHA\", expected \"LORA\""),
+        arguments("\"bias\": \"all\"", "bias: found \"all\", expected none"),
+        arguments("\"peft_type\": \"LOHA\"", "peft_type: found \"LOHA\", expected LORA"),
         arguments(
             "\"init_lora_weights\": \"pissa\"",
             "init_lora_weights: found \"pissa\", expected true, false, \"gaussian\", \"orthogonal\" or \"eva\""),
@@ -245,8 +245,8 @@ class PeftAdapterTest {
             "r, lora_alpha, lora_dropout: dropout must be in [0, 1), found 1.5"),
         arguments("\"use_rslora\": \"yes\"", "use_rslora: found \"yes\", expected true or false"),
         arguments(
-            "\"target_modules\": [1]", "target_modules: found [1], expected an array of strings"),
-        arguments("\"task_type\": 3", "task_type: found 3, expected a string or null"));
+            "\"target_modules\": [1]", "target_modules: found [1], expected a list of strings"),
+        arguments("\"task_type\": 3", "task_type: found 3, expected a string"));
   }
 
   @ParameterizedTest

@@ -103,7 +103,7 @@ class FailedWritesTest {
     Map<String, Object> next = Map.of("step", 2, "loss", 0.25);
     State state;
     byte[] expected;
-    try (CsvFile csv = new CsvFile(file)) {
+    try (CsvListener csv = new CsvListener("csv", file) {}) {
       csv.begin();
       csv.columns(columns);
       csv.row(Map.of("step", 1, "loss", 0.5));
@@ -179,7 +179,7 @@ class FailedWritesTest {
                   FailingCall.CLOSE.begin();
                 }));
     assertEquals("1", Files.readString(target.resolve("one")));
-    assertNames(csv, new CsvFile(csv));
+    assertNames(csv, new CsvListener("csv", csv) {});
     assertNames(events, new TfRecordWriter(events, 0));
   }
 
@@ -193,11 +193,11 @@ class FailedWritesTest {
   }
 
   private interface Use {
-    void of(CsvFile csv) throws Exception;
+    void of(CsvListener csv) throws Exception;
   }
 
   private static void restored(Path file, State state, Use use) throws Exception {
-    try (CsvFile csv = new CsvFile(file)) {
+    try (CsvListener csv = new CsvListener("csv", file) {}) {
       csv.restore(state);
       csv.begin();
       use.of(csv);

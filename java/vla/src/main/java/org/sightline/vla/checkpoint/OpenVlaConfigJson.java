@@ -1,8 +1,7 @@
 package org.sightline.vla.checkpoint;
 
-import com.google.gson.JsonArray;
+import com.google.gson.Gson;
 import com.google.gson.JsonElement;
-import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -166,28 +165,20 @@ final class OpenVlaConfigJson {
     llama.addProperty("bos_token_id", config.bosToken());
     llama.addProperty("torch_dtype", dtype);
     var root = new JsonObject();
-    var architectures = new JsonArray();
-    architectures.add("OpenVLAForActionPrediction");
-    root.add("architectures", architectures);
+    root.add("architectures", array("OpenVLAForActionPrediction"));
     root.addProperty("model_type", "openvla");
     root.addProperty("arch_specifier", "no-align+gelu-mlp");
     root.addProperty("use_fused_vision_backbone", true);
     root.addProperty("image_resize_strategy", "resize-naive");
-    root.add("image_sizes", pair(config.dino().imageSize(), config.sigLip().imageSize()));
+    root.add("image_sizes", array(config.dino().imageSize(), config.sigLip().imageSize()));
     root.addProperty("n_action_bins", config.actionBins());
     root.addProperty("pad_to_multiple_of", config.vocabularyPadding());
     root.addProperty("torch_dtype", dtype);
     root.add("text_config", llama);
     OpenVlaConfig published = OpenVlaConfig.openVla7b();
     if (config.dino().equals(published.dino()) && config.sigLip().equals(published.sigLip())) {
-      var ids = new JsonArray();
-      ids.add(DINO_ID);
-      ids.add(SIGLIP_ID);
-      root.add("timm_model_ids", ids);
-      var activations = new JsonArray();
-      activations.add(JsonNull.INSTANCE);
-      activations.add(JsonNull.INSTANCE);
-      root.add("timm_override_act_layers", activations);
+      root.add("timm_model_ids", array(DINO_ID, SIGLIP_ID));
+      root.add("timm_override_act_layers", array(null, null));
     } else {
       var own = new JsonObject();
       own.addProperty("preset", config.preset());
@@ -200,11 +191,8 @@ final class OpenVlaConfigJson {
     return root;
   }
 
-  private static JsonArray pair(int first, int second) {
-    var array = new JsonArray();
-    array.add(first);
-    array.add(second);
-    return array;
+  private static JsonElement array(Object... values) {
+    return new Gson().toJsonTree(values);
   }
 
   private static JsonObject toJson(VisionConfig vision) {

@@ -18,7 +18,7 @@ import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.ParameterSpec;
 
 /** Compares the tensors of a checkpoint with those of a model: every one is accounted for. */
-final class TensorAccount {
+public final class TensorAccount {
   private static final Set<ElementType> FLOATING =
       EnumSet.of(ElementType.BF16, ElementType.F16, ElementType.F32);
 
@@ -47,8 +47,9 @@ final class TensorAccount {
    * Passes if there are tensors for this many blocks, which else may take minutes to list.
    *
    * @param field where the number stands, for the error
+   * @throws FormatException if there are fewer
    */
-  static void requireDepth(String field, int blocks, ShardedSafetensors files)
+  public static void requireDepth(String field, int blocks, ShardedSafetensors files)
       throws FormatException {
     if (blocks > Math.max(FEW_BLOCKS, files.names().size())) {
       throw new FormatException(
@@ -69,7 +70,7 @@ final class TensorAccount {
    * @throws FormatException naming every tensor that is missing, unexpected, of another shape or of
    *     another type
    */
-  static void require(
+  public static void require(
       String model,
       String layout,
       List<ParameterSpec> tensors,

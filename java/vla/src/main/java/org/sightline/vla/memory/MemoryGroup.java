@@ -39,14 +39,4 @@ public enum MemoryGroup {
   public String label() {
     return label;
   }
-
-  /** Whether it is there from the first step to the last. */
-  public boolean isResident() {
-    return ordinal() <= PROJECTOR.ordinal();
-  }
-
-  /** Whether it is made by the policy's forward pass and dropped by the backward pass. */
-  public boolean isSaved() {
-    return ordinal() >= VISION.ordinal() && ordinal() <= HIDDEN_STATES.ordinal();
-  }
 }

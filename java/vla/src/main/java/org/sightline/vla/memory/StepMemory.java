@@ -41,16 +41,6 @@ public record StepMemory(List<MemoryEntry> entries) {
         .sum();
   }
 
-  /** Bytes that are there from the first step to the last. */
-  public long residentBytes() {
-    return bytes(entry -> entry.group().isResident());
-  }
-
-  /** Bytes a forward pass of the policy leaves for the backward pass. */
-  public long savedBytes() {
-    return bytes(entry -> entry.group().isSaved());
-  }
-
   /** Everything, and the largest moment. An upper bound: not all saved tensors are left by then. */
   public long peakBytes() {
     return bytes(entry -> true) + bytes(MemoryGroup.MOMENT);

@@ -3,6 +3,8 @@ package org.sightline.vla.memory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.sightline.AlignmentProjector;
+import org.sightline.ProjectorConfig;
 import org.sightline.vla.model.LoraTarget;
 import org.sightline.vla.model.ModelSpec;
 import org.sightline.vla.model.OpenVlaConfig;
@@ -11,10 +13,10 @@ import org.sightline.vla.model.VisionConfig;
 
 /** Collects the entries of a step. */
 final class Tally {
-  static final String DINO = "vision_backbone.featurizer";
-  static final String SIGLIP = "vision_backbone.fused_featurizer";
-  static final String LAYERS = "language_model.model.layers.";
-  static final String HEAD = "language_model.lm_head";
+  static final String DINO = ModelSpec.DINO;
+  static final String SIGLIP = ModelSpec.SIGLIP;
+  static final String LAYERS = ModelSpec.LANGUAGE_MODEL + ".model.layers.";
+  static final String HEAD = ModelSpec.LANGUAGE_MODEL + ".lm_head";
 
   private final List<MemoryEntry> entries = new ArrayList<>();
 
@@ -56,17 +58,13 @@ final class Tally {
 
   /** Shapes of an alignment projector, by the names of its file. */
   static List<ParameterSpec> projector(StepSettings settings) {
-    long d = settings.model().text().hiddenSize();
-    long p = settings.projectorSize();
-    long z = settings.teacher().vision().width();
-    return List.of(
-        new ParameterSpec("net.0.weight", List.of(d)),
-        new ParameterSpec("net.0.bias", List.of(d)),
-        new ParameterSpec("net.1.weight", List.of(p, d)),
-        new ParameterSpec("net.1.bias", List.of(p)),
-        new ParameterSpec("net.4.weight", List.of(p, p)),
-        new ParameterSpec("net.4.bias", List.of(p)),
-        new ParameterSpec("net.7.weight", List.of(z, p)),
-        new ParameterSpec("net.7.bias", List.of(z)));
+    var config =
+        ProjectorConfig.of(
+            settings.model().text().hiddenSize(),
+            settings.projectorSize(),
+            settings.teacher().vision().width());
+    return AlignmentProjector.shapes(config).entrySet().stream()
+        .map(entry -> ParameterSpec.of(entry.getKey(), entry.getValue()))
+        .toList();
   }
 }

@@ -47,14 +47,4 @@ public record LlamaConfig(
   public int headWidth() {
     return hiddenSize / heads;
   }
-
-  LlamaConfig withVocabularySize(int size) {
-    return new LlamaConfig(
-        hiddenSize, intermediateSize, layers, heads, size, maxPositions, rmsNormEps, ropeTheta);
-  }
-
-  LlamaConfig withRmsNormEps(double eps) {
-    return new LlamaConfig(
-        hiddenSize, intermediateSize, layers, heads, vocabularySize, maxPositions, eps, ropeTheta);
-  }
 }

@@ -17,10 +17,10 @@ import java.util.stream.Collectors;
  * reads what the other means.)
  */
 public final class ModelSpec {
-  static final String DINO = "vision_backbone.featurizer";
-  static final String SIGLIP = "vision_backbone.fused_featurizer";
+  public static final String DINO = "vision_backbone.featurizer";
+  public static final String SIGLIP = "vision_backbone.fused_featurizer";
   static final String PROJECTOR = "projector";
-  static final String LANGUAGE_MODEL = "language_model";
+  public static final String LANGUAGE_MODEL = "language_model";
 
   private final List<ParameterSpec> parameters = new ArrayList<>();
   private final List<LoraTarget> linears = new ArrayList<>();

@@ -139,34 +139,6 @@ public record OpenVlaConfig(
     };
   }
 
-  /** This model over a vocabulary of {@code size} rows, the last {@code padding} of them unused. */
-  public OpenVlaConfig withVocabulary(int size, int padding) {
-    return new OpenVlaConfig(
-        preset,
-        dino,
-        sigLip,
-        projectorWidth,
-        text.withVocabularySize(size),
-        padding,
-        actionBins,
-        bosToken,
-        alignedLayer);
-  }
-
-  /** This model with another ε in its decoder norms (merged checkpoints may state 1e-5). */
-  public OpenVlaConfig withRmsNormEps(double eps) {
-    return new OpenVlaConfig(
-        preset,
-        dino,
-        sigLip,
-        projectorWidth,
-        text.withRmsNormEps(eps),
-        vocabularyPadding,
-        actionBins,
-        bosToken,
-        alignedLayer);
-  }
-
   /** Image tokens N in the sequence. */
   public int imageTokens() {
     return dino.patches();

@@ -13,7 +13,7 @@ public record ParameterSpec(String name, List<Long> shape) {
     shape = List.copyOf(shape);
   }
 
-  static ParameterSpec of(String name, long... shape) {
+  public static ParameterSpec of(String name, long... shape) {
     return new ParameterSpec(name, java.util.Arrays.stream(shape).boxed().toList());
   }
 

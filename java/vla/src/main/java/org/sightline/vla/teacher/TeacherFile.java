@@ -98,13 +98,17 @@ public final class TeacherFile {
    * @throws FormatException naming file and key if it is malformed
    */
   static TeacherModel model(SafetensorsWeights files) throws FormatException {
-    String json = files.metadata().get(KEY);
+    String json = files.files().metadata().get(KEY);
     if (json == null) {
       throw new IllegalArgumentException(
           "%s: found no configuration of a teacher in __metadata__, keys %s, expected \"%s\" or a preset, one of %s"
-              .formatted(files.path(), files.metadata().keySet(), KEY, Architectures.presets()));
+              .formatted(
+                  files.files().path(),
+                  files.files().metadata().keySet(),
+                  KEY,
+                  Architectures.presets()));
     }
-    TeacherConfig config = config(JsonFields.of(files.path(), "__metadata__." + KEY, json));
+    TeacherConfig config = config(JsonFields.of(files.files().path(), "__metadata__." + KEY, json));
     return new TeacherModel("the teacher in its metadata", List.of(new Variant(LAYOUT, config)));
   }
 

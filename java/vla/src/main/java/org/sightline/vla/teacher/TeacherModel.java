@@ -56,10 +56,12 @@ record TeacherModel(String name, List<Variant> variants) {
     Variant withRegistersOf(SafetensorsWeights files) {
       var registers = new ParameterSpec("reg_token", List.of(1L, 1L, 1L));
       String name = layout.alternatives(registers).get(0).get(0).name();
-      if (files == null || !files.names().contains(name) || files.info(name).shape().size() < 2) {
+      if (files == null
+          || !files.files().names().contains(name)
+          || files.files().info(name).shape().size() < 2) {
         return this;
       }
-      List<Long> shape = files.info(name).shape();
+      List<Long> shape = files.files().info(name).shape();
       // No more than a count can be: then the tensor's shape is told to be another.
       int tokens = (int) Math.min(shape.get(shape.size() - 2), Integer.MAX_VALUE);
       return new Variant(

@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.TensorVector;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.FormatException;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
+import org.sightline.vla.checkpoint.TensorAccount;
 import org.sightline.vla.model.ParameterSpec;
 import org.sightline.vla.model.Weights;
 
@@ -42,7 +43,8 @@ final class TeacherWeights implements Weights {
    */
   static TeacherWeights of(SafetensorsWeights files, TeacherModel model) throws FormatException {
     for (TeacherModel.Variant variant : model.variants()) {
-      files.requireDepth("depth of " + model.name(), variant.config().vision().depth());
+      TensorAccount.requireDepth(
+          "depth of " + model.name(), variant.config().vision().depth(), files.files());
     }
     TeacherWeights best =
         model.variants().stream()
@@ -50,7 +52,8 @@ final class TeacherWeights implements Weights {
             .max(Comparator.comparingLong(TeacherWeights::found))
             .orElseThrow();
     TensorLayout layout = best.variant.layout();
-    files.require(model.name(), layout.name(), best.expected(), layout::isUnused);
+    TensorAccount.require(
+        model.name(), layout.name(), best.expected(), layout::isUnused, files.files());
     return best;
   }
 
@@ -65,7 +68,7 @@ final class TeacherWeights implements Weights {
       stored.put(
           parameter.name(),
           alternatives.stream()
-              .filter(parts -> files.names().contains(parts.get(0).name()))
+              .filter(parts -> files.files().names().contains(parts.get(0).name()))
               .findFirst()
               .orElse(alternatives.get(0)));
     }
@@ -73,7 +76,7 @@ final class TeacherWeights implements Weights {
   }
 
   private long found() {
-    return expected().stream().filter(part -> files.names().contains(part.name())).count();
+    return expected().stream().filter(part -> files.files().names().contains(part.name())).count();
   }
 
   /** In the order of the state dict. */

@@ -101,7 +101,8 @@ class HuggingFaceCheckpointTest {
     assertEquals(OpenVlaConfig.openVla7b(), read(published()));
     OpenVlaConfig nano = OpenVlaConfig.nano();
     assertEquals(nano, read(OpenVlaConfigJson.toJson(nano, "float32")));
-    OpenVlaConfig full = OpenVlaConfig.openVla7b().withRmsNormEps(1e-5);
+    OpenVlaConfig seven = OpenVlaConfig.openVla7b();
+    OpenVlaConfig full = TinyModels.with(seven, seven.text().vocabularySize(), 64, 1e-5);
     assertEquals(
         full.text(), read(OpenVlaConfigJson.toJson(full, "bfloat16")).text(), "another epsilon");
   }

@@ -41,7 +41,7 @@ class DataFuzzTest implements FuzzTargets {
     }
     RgbImage image = TestData.noise(16, 12, new Random(1));
     Path jpeg = Files.write(folder.resolve("a.jpg"), ImageCodec.encodeJpeg(image, 0.9f));
-    Path png = Files.write(folder.resolve("a.png"), ImageCodec.encodePng(image));
+    Path png = Files.write(folder.resolve("a.png"), TestData.png(image));
     Path statistics = folder.resolve("dataset_statistics.json");
     double[] seven = {1, 2, 3, 4, 5, 6, 7};
     boolean[] mask = {true, true, true, true, true, true, false};

@@ -1,5 +1,7 @@
 package org.sightline.vla.data;
 
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -9,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
+import javax.imageio.ImageIO;
 import org.sightline.formats.tfrecord.TfExample;
 import org.sightline.formats.tfrecord.TfFeature;
 import org.sightline.formats.tfrecord.TfRecordReader;
@@ -101,5 +104,19 @@ public final class TestData {
       throw new AssertionError(file + " does not contain " + from);
     }
     Files.writeString(file, text.replace(from, to), StandardCharsets.UTF_8);
+  }
+
+  /** A PNG, without loss. */
+  public static byte[] png(RgbImage image) throws IOException {
+    var buffered = new BufferedImage(image.width(), image.height(), BufferedImage.TYPE_INT_RGB);
+    for (int y = 0; y < image.height(); y++) {
+      for (int x = 0; x < image.width(); x++) {
+        int red = image.get(x, y, 0);
+        buffered.setRGB(x, y, red << 16 | image.get(x, y, 1) << 8 | image.get(x, y, 2));
+      }
+    }
+    var bytes = new ByteArrayOutputStream();
+    ImageIO.write(buffered, "png", bytes);
+    return bytes.toByteArray();
   }
 }

@@ -28,7 +28,7 @@ class CheckpointMemoryTest {
     assumeTrue(Files.exists(STATUS), "peak memory is read from /proc/self/status: Linux only");
     OpenVlaConfig nano = OpenVlaConfig.nano();
     // 100,064 × 192 twice: 77 MB of 85 MB.
-    OpenVlaConfig config = nano.withVocabulary(100_064, 64);
+    OpenVlaConfig config = TinyModels.with(nano, 100_064, 64, 1e-6);
     Path model = folder.resolve("model");
     try (TensorOptions half = new TensorOptions(torch.ScalarType.BFloat16)) {
       HuggingFaceCheckpoint.write(

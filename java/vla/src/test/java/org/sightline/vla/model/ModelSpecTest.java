@@ -206,7 +206,8 @@ class ModelSpecTest {
     assertEquals("heads must divide hiddenSize 192, found 5", e.getMessage());
     e =
         assertThrows(
-            IllegalArgumentException.class, () -> OpenVlaConfig.nano().withVocabulary(320, 64));
+            IllegalArgumentException.class,
+            () -> TinyModels.with(OpenVlaConfig.nano(), 320, 64, 1e-6));
     assertEquals(
         "vocabularySize must exceed actionBins + vocabularyPadding = 320, found 320",
         e.getMessage());

@@ -56,7 +56,8 @@ class OpenVlaReferenceTest {
   @Test
   void anotherEpsilonIsUsed() {
     try (PointerScope scope = new PointerScope()) {
-      OpenVlaConfig config = CONFIG.withRmsNormEps(0.5);
+      OpenVlaConfig config =
+          TinyModels.with(CONFIG, CONFIG.text().vocabularySize(), CONFIG.vocabularyPadding(), 0.5);
       Map<String, Tensor> weights = TinyModels.weights(config, 6);
       VlaBatch batch = TinyModels.batch(config, 6, 8, 8, 8);
       try (var model = new OpenVla(config, Weights.of(weights), DType.FLOAT32, null, 0)) {

@@ -36,6 +36,31 @@ public final class TinyModels {
         2);
   }
 
+  /** A model with another vocabulary, whose last {@code padding} rows are unused, and another ε. */
+  public static OpenVlaConfig with(OpenVlaConfig c, int vocabulary, int padding, double eps) {
+    LlamaConfig t = c.text();
+    var text =
+        new LlamaConfig(
+            t.hiddenSize(),
+            t.intermediateSize(),
+            t.layers(),
+            t.heads(),
+            vocabulary,
+            t.maxPositions(),
+            eps,
+            t.ropeTheta());
+    return new OpenVlaConfig(
+        c.preset(),
+        c.dino(),
+        c.sigLip(),
+        c.projectorWidth(),
+        text,
+        padding,
+        c.actionBins(),
+        c.bosToken(),
+        c.alignedLayer());
+  }
+
   /** All parameters of the specification, by name. */
   public static Map<String, Tensor> weights(OpenVlaConfig config, long seed) {
     var tensors = new LinkedHashMap<String, Tensor>();

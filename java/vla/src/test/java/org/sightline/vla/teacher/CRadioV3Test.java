@@ -115,7 +115,7 @@ class CRadioV3Test {
   /** As the presets, but for its size. */
   private static VisionTeacher open(
       Path file, boolean layerScale, boolean aligned, int grid, DType dtype) throws Exception {
-    try (var files = SafetensorsWeights.open(List.of(file))) {
+    try (var files = SafetensorsWeights.open(file)) {
       return VisionTeacher.open(
           files, CRadioV3.model("tiny", vision(layerScale), aligned, files), grid, dtype);
     }
@@ -235,7 +235,7 @@ class CRadioV3Test {
   }
 
   private static VisionEncoder encoder(Path file, boolean aligned) throws Exception {
-    try (var files = SafetensorsWeights.open(List.of(file))) {
+    try (var files = SafetensorsWeights.open(file)) {
       TeacherWeights weights =
           TeacherWeights.of(files, CRadioV3.model("tiny", vision(false), aligned, files));
       return new VisionEncoder(weights.config().vision(), weights, false, DType.FLOAT32);

@@ -169,7 +169,7 @@ class DinoV2Test {
     VisionConfig vision =
         DinoV2.vision(GRID * PATCH, PATCH, WIDTH, DEPTH, HEADS, hidden, registers);
     TeacherModel model = DinoV2.model("tiny", gated ? vision.withMlp(MlpKind.SWIGLU) : vision);
-    try (var files = SafetensorsWeights.open(List.of(file))) {
+    try (var files = SafetensorsWeights.open(file)) {
       return VisionTeacher.open(files, model, grid, dtype);
     }
   }

@@ -48,7 +48,7 @@ record ParityFixture(Path folder) {
 
   /** Images of C-RADIO are in [0,1] and go through its conditioner, those of others are ready. */
   private static Tensor encoderInput(Tensor image, TeacherConfig config, SafetensorsWeights files) {
-    if (files.names().stream().noneMatch(name -> name.contains("input_conditioner"))) {
+    if (files.files().names().stream().noneMatch(name -> name.contains("input_conditioner"))) {
       return image;
     }
     var mean = new float[3];

@@ -147,7 +147,7 @@ class SigLipTest {
 
   private static VisionTeacher open(Path file, int grid, DType dtype) throws Exception {
     var vision = SigLip.vision(GRID * PATCH, PATCH, WIDTH, DEPTH, HEADS, HIDDEN, 1e-6);
-    try (var files = SafetensorsWeights.open(List.of(file))) {
+    try (var files = SafetensorsWeights.open(file)) {
       return VisionTeacher.open(files, SigLip.model("tiny", vision), grid, dtype);
     }
   }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.bytedeco.javacpp.PointerScope;
@@ -57,7 +56,7 @@ class TeacherInputTest {
   private TeacherConfig preset(String name) throws Exception {
     Path empty = folder.resolve("empty.safetensors");
     Safetensors.write(empty, Map.of("none", torch.zeros(1)), Map.of());
-    try (var files = SafetensorsWeights.open(List.of(empty))) {
+    try (var files = SafetensorsWeights.open(empty)) {
       return Architectures.preset(name, files).variants().get(0).config().forGrid(GRID);
     }
   }

@@ -70,7 +70,7 @@ class TeacherLoadingTest {
   void presetsHaveThePublishedNumberOfParameters(String preset, long expected) throws Exception {
     Path empty = folder.resolve("empty.safetensors");
     Safetensors.write(empty, Map.of("none", torch.zeros(1)), Map.of());
-    try (var files = SafetensorsWeights.open(List.of(empty))) {
+    try (var files = SafetensorsWeights.open(empty)) {
       for (TeacherModel.Variant variant : Architectures.preset(preset, files).variants()) {
         long found = 0;
         for (ParameterSpec parameter : variant.parameters()) {

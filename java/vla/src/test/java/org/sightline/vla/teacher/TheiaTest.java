@@ -109,7 +109,7 @@ class TheiaTest {
             TINY.depth(),
             TINY.heads(),
             4 * TINY.width());
-    try (var files = SafetensorsWeights.open(List.of(file))) {
+    try (var files = SafetensorsWeights.open(file)) {
       return VisionTeacher.open(files, Theia.model("tiny", vision), grid, dtype);
     }
   }

@@ -13,7 +13,6 @@ import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Consumer;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
@@ -152,27 +151,12 @@ public final class ImageCodec {
    * @param quality 0 to 1
    */
   public static byte[] encodeJpeg(RgbImage image, float quality) throws IOException {
-    return encode(
-        "jpeg",
-        image,
-        parameters -> {
-          parameters.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
-          parameters.setCompressionQuality(quality);
-        });
-  }
-
-  /** Encodes a PNG, without loss. */
-  public static byte[] encodePng(RgbImage image) throws IOException {
-    return encode("png", image, parameters -> {});
-  }
-
-  private static byte[] encode(String format, RgbImage image, Consumer<ImageWriteParam> settings)
-      throws IOException {
-    ImageWriter writer = ofJdk(ImageIO.getImageWritersByFormatName(format));
+    ImageWriter writer = ofJdk(ImageIO.getImageWritersByFormatName("jpeg"));
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (MemoryCacheImageOutputStream stream = new MemoryCacheImageOutputStream(bytes)) {
       ImageWriteParam parameters = writer.getDefaultWriteParam();
-      settings.accept(parameters);
+      parameters.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
+      parameters.setCompressionQuality(quality);
       writer.setOutput(stream);
       writer.write(null, new IIOImage(toBuffered(image), null, null), parameters);
     } finally {

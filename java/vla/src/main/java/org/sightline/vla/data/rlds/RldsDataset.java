@@ -169,11 +169,6 @@ public final class RldsDataset {
     return episodes;
   }
 
-  /** The keys of all cameras, sorted. */
-  public List<String> cameras() {
-    return features.imageKeys();
-  }
-
   /** What was left out so far. */
   public LeftOut leftOut() {
     return leftOut;

@@ -102,14 +102,6 @@ final class RldsFeatures {
     return leaf;
   }
 
-  /** The keys of all images, sorted. */
-  List<String> imageKeys() {
-    return leaves.entrySet().stream()
-        .filter(e -> e.getValue().kind() == Kind.IMAGE)
-        .map(java.util.Map.Entry::getKey)
-        .toList();
-  }
-
   private static void collect(
       JsonFields node, String prefix, boolean perStep, SortedMap<String, Leaf> leaves)
       throws FormatException {

@@ -1,7 +1,7 @@
 package org.sightline.vla.data.rlds;
 
+import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
-import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -30,6 +30,9 @@ public final class StatisticsJson {
   /** Of an action: no robot has more. */
   private static final int MAX_DIMENSIONS = 1000;
 
+  private static final Gson GSON =
+      new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
+
   private StatisticsJson() {}
 
   /** Writes the statistics of one dataset. */
@@ -42,24 +45,18 @@ public final class StatisticsJson {
   public static void write(Path file, Map<String, ActionStatistics> statistics) throws IOException {
     JsonObject root = new JsonObject();
     statistics.forEach((dataset, values) -> root.add(dataset, entry(values)));
-    AtomicFile.writeText(
-        file,
-        new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create().toJson(root) + "\n");
+    AtomicFile.writeText(file, GSON.toJson(root) + "\n");
   }
 
   private static JsonObject entry(ActionStatistics statistics) {
     JsonObject action = new JsonObject();
-    action.add("mean", array(statistics.mean()));
-    action.add("std", array(statistics.std()));
-    action.add("max", array(statistics.max()));
-    action.add("min", array(statistics.min()));
-    action.add("q01", array(statistics.q01()));
-    action.add("q99", array(statistics.q99()));
-    JsonArray mask = new JsonArray();
-    for (boolean value : statistics.mask()) {
-      mask.add(value);
-    }
-    action.add("mask", mask);
+    action.add("mean", GSON.toJsonTree(statistics.mean()));
+    action.add("std", GSON.toJsonTree(statistics.std()));
+    action.add("max", GSON.toJsonTree(statistics.max()));
+    action.add("min", GSON.toJsonTree(statistics.min()));
+    action.add("q01", GSON.toJsonTree(statistics.q01()));
+    action.add("q99", GSON.toJsonTree(statistics.q99()));
+    action.add("mask", GSON.toJsonTree(statistics.mask()));
     JsonObject entry = new JsonObject();
     entry.add("action", action);
     entry.addProperty("num_transitions", statistics.transitions());
@@ -139,14 +136,6 @@ public final class StatisticsJson {
       throw entry.wrong(key, "an integer from 0 to 2^53");
     }
     return (long) count;
-  }
-
-  private static JsonArray array(double[] values) {
-    JsonArray array = new JsonArray();
-    for (double value : values) {
-      array.add(value);
-    }
-    return array;
   }
 
   private static double[] doubles(JsonFields action, String key, int size) throws FormatException {

@@ -152,8 +152,6 @@ class ForeignDatasetsTest {
     Files.createFile(folder.resolve("toy-train.tfrecord-00001-of-00003"));
     RldsDataset dataset = RldsDataset.open(folder, "train", RldsKeys.BRIDGE.withCamera("image"));
     assertEquals(3, dataset.size());
-    assertEquals(
-        List.of("steps/observation/image", "steps/observation/wrist_image"), dataset.cameras());
     assertArrayEquals(new int[] {3, 2, 4}, DatasetScan.of(dataset).steps(new int[] {0, 1, 2}));
   }
 }

@@ -29,7 +29,6 @@ class RldsDatasetTest {
     assertEquals("toy", dataset.name());
     assertEquals("train", dataset.split());
     assertEquals(5, dataset.size());
-    assertEquals(List.of("steps/observation/image_0"), dataset.cameras());
     assertTrue(Files.exists(folder.resolve("toy-train.tfrecord-00001-of-00002")));
     Random random = new Random(1);
     int[] lengths = {3, 1, 4, 2, 5};
