@@ -155,8 +155,16 @@ public final class TfRecordReader implements Closeable {
     int stored = header.getInt(8);
     int computed = MaskedCrc32c.of(header.array(), 0, 8);
     if (stored != computed) {
+      String compression = offset == 0 ? compression() : "";
       throw DatasetFormatException.at(
-          file, record, offset, crcMismatch("the length field", stored, computed));
+          file,
+          record,
+          offset,
+          compression.isEmpty()
+              ? crcMismatch("the length field", stored, computed)
+              : "found data compressed with "
+                  + compression
+                  + ", expected plain TFRecords: decompress the file first");
     }
     long length = header.getLong(0);
     long available = left - HEADER_BYTES - FOOTER_BYTES;
@@ -169,6 +177,14 @@ public final class TfRecordReader implements Closeable {
               .formatted(Long.toUnsignedString(length), Math.max(0, available)));
     }
     return length;
+  }
+
+  /** What TensorFlow's writers can be told to compress a file with, by its first two bytes. */
+  private String compression() {
+    int start = Short.toUnsignedInt(header.order(ByteOrder.BIG_ENDIAN).getShort(0));
+    header.order(ByteOrder.LITTLE_ENDIAN);
+    boolean zlib = start >> 8 == 0x78 && start % 31 == 0;
+    return start == 0x1f8b ? "gzip" : zlib ? "zlib" : "";
   }
 
   private void readFully(ByteBuffer buffer, long at, long offset, long record) throws IOException {

@@ -49,7 +49,7 @@ public record ModeResult(Mode mode, Summary summary, RunHistory history) {
           evaluations.isEmpty()
               ? "no evaluation"
               : "the last evaluation at step " + result.after().step(),
-          "one at step %d, where %s says that the mode ended".formatted(steps, NAME));
+          "one at step %s, where %s says that the mode ended".formatted(steps, NAME));
     }
     return Optional.of(result);
   }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -18,8 +19,13 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
+import java.util.zip.Deflater;
+import java.util.zip.DeflaterOutputStream;
+import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.formats.file.SharedFile;
 import org.sightline.vla.data.SharedData;
 
@@ -133,6 +139,28 @@ class TfRecordTest {
   }
 
   /** A length with a right checksum but beyond the file must not be believed (nor allocated). */
+  @ParameterizedTest
+  @CsvSource({"gzip, 9", "zlib, 1", "zlib, 6", "zlib, 9"})
+  void compressionIsNamed(String compression, int level) throws IOException {
+    Path file = write(new byte[500]);
+    byte[] plain = Files.readAllBytes(file);
+    try (OutputStream raw = Files.newOutputStream(file);
+        OutputStream out =
+            compression.equals("gzip")
+                ? new GZIPOutputStream(raw)
+                : new DeflaterOutputStream(raw, new Deflater(level))) {
+      out.write(plain);
+    }
+    try (TfRecordReader reader = new TfRecordReader(file)) {
+      assertEquals(
+          file
+              + ": record 0 at byte offset 0: found data compressed with "
+              + compression
+              + ", expected plain TFRecords: decompress the file first",
+          reader.index().damage().getMessage());
+    }
+  }
+
   @Test
   void hugeLengthIsRefused() throws IOException {
     Path file = write(new byte[5]);

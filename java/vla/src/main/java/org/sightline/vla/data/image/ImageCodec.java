@@ -34,6 +34,9 @@ import org.sightline.formats.tfrecord.DatasetFormatException;
 public final class ImageCodec {
   static final long MAX_PIXELS = 1L << 26;
 
+  /** That of a JPEG. A row of more would pass what the JDK's readers count in. */
+  private static final int MAX_SIDE = (1 << 16) - 1;
+
   /** JPEG and PNG by what their files start with, and others by name, in ISO 8859-1. */
   private static final Map<String, String> STARTS =
       Map.of(
@@ -86,9 +89,10 @@ public final class ImageCodec {
       }
     } catch (IOException | RuntimeException e) {
       // The JDK's readers throw index and argument errors on some damaged files.
-      throw new DatasetFormatException(
-          "found a %s image of %s bytes that cannot be decoded: %s"
-              .formatted(format, encoded.length, e.getMessage()));
+      Throwable cause = e.getCause();
+      throw undecodable(format, encoded, cause == null || cause.getMessage() == null ? e : cause);
+    } catch (OutOfMemoryError e) { // Of the image alone: what is skipped must not end a run.
+      throw undecodable(format, encoded, e);
     }
     String found =
         format.isEmpty()
@@ -97,10 +101,20 @@ public final class ImageCodec {
     throw new DatasetFormatException("found " + found + ", expected a JPEG or PNG image");
   }
 
+  private static DatasetFormatException undecodable(String format, byte[] encoded, Throwable why) {
+    return new DatasetFormatException(
+        "found a %s image of %s bytes that cannot be decoded: %s"
+            .formatted(format, encoded.length, why.getMessage() == null ? why : why.getMessage()));
+  }
+
   /** The pixels that a header promises, checked before anything of that size is allocated. */
   static long checkSize(int width, int height) throws IOException {
     if (width < 1 || height < 1) {
       throw new IOException(width + "x" + height + " pixels, expected at least 1x1");
+    }
+    if (Math.max(width, height) > MAX_SIDE) {
+      throw new IOException(
+          width + "x" + height + " pixels, expected sides of at most " + MAX_SIDE);
     }
     long size = (long) width * height;
     if (size > MAX_PIXELS) {

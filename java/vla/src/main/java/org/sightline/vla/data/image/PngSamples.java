@@ -53,17 +53,45 @@ final class PngSamples {
       if (!CRITICAL.contains(name) || (int) sum.getValue() != file.getInt(end)) {
         throw new IOException("a damaged or unknown chunk " + name + " at byte " + start);
       }
-      bare.write(bytes, start, end + 4 - start);
       if (first) {
         ImageCodec.checkSize(file.getInt(start + 8), file.getInt(start + 12));
         depth = bytes[start + 16];
         type = bytes[start + 17];
+        checkHeader(type, depth, bytes[start + 18], bytes[start + 19], bytes[start + 20]);
       } else if (name.equals("PLTE")) {
+        if (type != PALETTE) {
+          continue; // A suggestion to screens of few colours.
+        }
+        if (palette.length > 0 || length == 0 || length % 3 != 0 || length > 3 << depth) {
+          throw new IOException(
+              "a palette of %s bytes at byte %s, expected one of 1 to %s colours"
+                  .formatted(length, start, 1 << depth));
+        }
         palette = Arrays.copyOfRange(bytes, start + 8, end);
       }
+      bare.write(bytes, start, end + 4 - start);
+    }
+    if (type == PALETTE && palette.length == 0) {
+      throw new IOException("no palette, expected one for colour type " + PALETTE);
     }
     return ImageCodec.toRgb(
         ImageCodec.read("png", bare.toByteArray()), colour(type, depth, palette));
+  }
+
+  private static void checkHeader(int type, int depth, int packed, int filter, int interlace)
+      throws IOException {
+    boolean known =
+        switch (type) {
+          case 0 -> Set.of(1, 2, 4, 8, 16).contains(depth);
+          case PALETTE -> Set.of(1, 2, 4, 8).contains(depth);
+          case WITH_COLOUR, 4, 6 -> depth == 8 || depth == 16;
+          default -> false;
+        };
+    if (!known || packed != 0 || filter != 0 || interlace < 0 || interlace > 1) {
+      throw new IOException(
+          "colour type %s of %s bits, compression %s, filter %s, interlace %s, which PNG has not"
+              .formatted(type, depth, packed, filter, interlace));
+    }
   }
 
   private static ImageCodec.Colour colour(int type, int depth, byte[] palette) {

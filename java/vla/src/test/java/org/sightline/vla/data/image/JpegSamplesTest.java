@@ -21,6 +21,7 @@ import javax.imageio.ImageWriter;
 import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 import org.sightline.vla.data.TestData;
 
@@ -93,6 +94,23 @@ class JpegSamplesTest {
     refused(
         join(file, part(scan, jpeg.length)),
         "17 scans of 67092481 pixels, expected at most 1073741824 in all");
+  }
+
+  @Test
+  @Timeout(60)
+  void segmentsByTheHundredThousandCostNothing() throws IOException {
+    for (int marker : new int[] {0xc4, 0xdd, 0xe1, 0xfe}) { // DHT without a code, DRI, APP1, COM
+      byte[] segment = new byte[marker == 0xc4 ? 21 : 6];
+      segment[0] = (byte) 0xff;
+      segment[1] = (byte) marker;
+      segment[3] = (byte) (segment.length - 2);
+      byte[] many = new byte[100_000 * segment.length];
+      for (int at = 0; at < many.length; at += segment.length) {
+        System.arraycopy(segment, 0, many, at, segment.length);
+      }
+      byte[] file = join(part(0, 2), join(many, part(2, jpeg.length)));
+      assertArrayEquals(ImageCodec.decode(jpeg).pixels(), ImageCodec.decode(file).pixels());
+    }
   }
 
   @Test

@@ -16,6 +16,7 @@ import java.util.zip.Deflater;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 
 /** PNGs written here from samples, in every form that the format has, and what comes back. */
@@ -114,15 +115,21 @@ class PngSamplesTest {
 
   @Test
   void filesThatAreOtherwiseWrongAreRefusedByName() throws Exception {
-    width = 70000;
-    height = 70000;
+    width = 60000;
+    height = 60000;
     start(GREY, 8, false);
     end(new byte[10]);
-    refused("4900000000 pixels, expected at most 67108864");
+    refused("3600000000 pixels, expected at most 67108864");
+    width = 1 << 26;
+    height = 1;
+    start(6, 16, false);
+    end(new byte[10]);
+    refused("67108864x1 pixels, expected sides of at most 65535");
+    height = 60000;
     width = 0;
     start(GREY, 8, false);
     end(new byte[10]);
-    refused("0x70000 pixels, expected at least 1x1");
+    refused("0x60000 pixels, expected at least 1x1");
     width = 1;
     height = 1;
     start(GREY, 8, false);
@@ -139,6 +146,37 @@ class PngSamplesTest {
     start(GREY, 8, false);
     end(new byte[1]);
     refused("Error reading PNG image data");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 8", "5, 8", "-1, 8", "0, 3", "2, 4", "3, 16", "4, 1", "6, 0"})
+  void typesThatPngHasNotAreRefusedByName(int type, int depth) throws Exception {
+    width = 1;
+    height = 1;
+    start(type, depth, false);
+    end(new byte[9]);
+    refused(
+        "colour type %d of %d bits, compression 0, filter 0, interlace 0, which PNG has not"
+            .formatted(type, depth));
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 4, 15, 3_000_000})
+  void palettesOfOtherSizesAreRefusedByName(int bytes) throws Exception {
+    width = 1;
+    height = 1;
+    start(PALETTE, 2, false);
+    chunk("PLTE", new byte[bytes]);
+    end(new byte[2]);
+    refused("a palette of %d bytes at byte 33, expected one of 1 to 4 colours".formatted(bytes));
+    start(PALETTE, 2, false);
+    end(new byte[2]);
+    refused("no palette, expected one for colour type 3");
+    start(GREY, 8, false);
+    chunk("PLTE", new byte[bytes]);
+    end(new byte[2]);
+    assertEquals(1, ImageCodec.decode(file.toByteArray()).width(), "it has no part in greys");
+    file.reset();
   }
 
   private void refused(String reason) {

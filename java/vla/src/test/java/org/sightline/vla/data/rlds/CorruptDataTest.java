@@ -11,11 +11,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.formats.tfrecord.CorruptRecordException;
@@ -214,12 +217,15 @@ class CorruptDataTest extends TokenizerFixture {
   }
 
   private void breakImage(int record, int step) throws IOException {
+    replaceImage(record, step, image -> Arrays.copyOf(image, image.length / 2));
+  }
+
+  private void replaceImage(int record, int step, UnaryOperator<byte[]> by) throws IOException {
     List<byte[]> images = new ArrayList<>();
     try (EpisodeReader reader = open(CorruptRecords.FAIL).reader()) {
       reader.read(record).steps().forEach(s -> images.add(s.image()));
     }
-    byte[] image = images.get(step);
-    images.set(step, Arrays.copyOf(image, image.length / 2));
+    images.set(step, by.apply(images.get(step)));
     rewrite(record, Map.of("steps/observation/image_0", new TfFeature.ByteStrings(images)));
   }
 
@@ -248,6 +254,29 @@ class CorruptDataTest extends TokenizerFixture {
     epoch(data);
     assertEquals(2, skipping.leftOut().images(), "each image counts once");
     assertEquals(2, skipping.leftOut().messages().size());
+  }
+
+  /** Of bytes that claim a huge image, or one of another format, or are none. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "00",
+        "ffd8ffd9",
+        "ffd8ffc2000b08fffffffff0010111" + "00ffd9",
+        "89504e470d0a1a0a0000000d4948445204000000000000011006000000",
+        "89504e470d0a1a0a",
+        "47494638396100ff00ff",
+        "424d",
+        "49492a0008000000",
+        "52494646000000005745425056503820",
+      })
+  @Timeout(60)
+  void bombsAreSkippedAndCounted(String bytes) throws IOException {
+    replaceImage(2, 1, image -> HexFormat.of().parseHex(bytes));
+    RldsDataset skipping = open(CorruptRecords.SKIP);
+    assertEquals(without(), epoch(data(skipping, 1, 1)).size() + 1);
+    assertEquals(1, skipping.leftOut().images(), skipping.leftOut().describe());
   }
 
   /** Resuming counts what was drawn, not what was used. */
