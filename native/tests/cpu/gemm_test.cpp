@@ -1,3 +1,4 @@
+#include "common/nan.h"
 #include "gemm_case.h"
 #include "harness.h"
 #include "isa_test.h"
@@ -149,18 +150,24 @@ TEST(sums_in_place_have_the_bits_of_scratch) {
   }
 }
 
-// One whose payload lies in the bits that rounding to bf16 drops.
-TEST(a_signalling_nan_stays_a_nan) {
-  for (DType compute : {kF32, kBf16}) {
-    for (bool a_along_k : {false, true}) {
-      const Case c{7, 80, 40, a_along_k, true, kF32, kF32, compute};
-      TestTensor a = make(kF32, a_along_k, c.m, c.k, 32), b = make(kF32, true, c.n, c.k, 33);
-      const uint32_t bits = 0x7f800001;
-      std::memcpy(a.bytes.data() + (a_along_k ? a.offset(3, 5) : a.offset(5, 3)) * 4, &bits, 4);
-      Run run(c);
-      run.go(c, {{operand(a.view2(), a_along_k), operand(b.view2(), true), c.k, nullptr}}, 1);
-      for (int64_t i = 0; i < c.m; ++i)
-        for (int64_t j = 0; j < c.n; ++j) CHECK_EQ(std::isnan(run.out.get(i, j)), i == 3);
+// A signalling one, whose payload lies in the bits that rounding to bf16 drops, and a negative one;
+// in whole tiles and, with 7 rows or 80 columns, in their edges.
+TEST(any_nan_becomes_the_one_in_its_row) {
+  for (int test = 0; test < 16; ++test) {
+    const DType compute = test & 1 ? kF32 : kBf16;
+    const bool a_along_k = test & 2;
+    const uint32_t bits = test & 4 ? 0x7f800001 : 0xffc12345;
+    const Case c{test & 8 ? 7 : 30, 80, 40, a_along_k, true, kF32, kF32, compute};
+    TestTensor a = make(kF32, a_along_k, c.m, c.k, 32), b = make(kF32, true, c.n, c.k, 33);
+    std::memcpy(a.bytes.data() + (a_along_k ? a.offset(3, 5) : a.offset(5, 3)) * 4, &bits, 4);
+    Run run(c);
+    run.go(c, {{operand(a.view2(), a_along_k), operand(b.view2(), true), c.k, nullptr}}, 1);
+    for (int64_t i = 0; i < c.m; ++i) {
+      for (int64_t j = 0; j < c.n; ++j) {
+        uint32_t found;
+        std::memcpy(&found, run.out.bytes.data() + run.out.offset(i, j) * 4, 4);
+        CHECK_EQ(std::isnan(run.out.get(i, j)) ? found : 0, i == 3 ? kNanBits : 0);
+      }
     }
   }
 }

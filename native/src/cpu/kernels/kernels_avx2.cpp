@@ -24,6 +24,10 @@ struct Traits {
     return (F)_mm256_max_ps((__m256)a, (__m256)b);
   }
 
+  template <class F>
+  static inline __attribute__((always_inline)) bool has_nan(F x) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)x, (__m256)x, _CMP_UNORD_Q)) != 0;
+  }
   template <class U, class H>
   static inline __attribute__((always_inline)) U widen(H x) {
     return (U)_mm256_cvtepu16_epi32((__m128i)x);
