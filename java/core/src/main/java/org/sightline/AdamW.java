@@ -73,11 +73,6 @@ public final class AdamW implements AutoCloseable {
           Precision.MASTER);
     }
 
-    /**
-     * Checks every value.
-     *
-     * @throws IllegalArgumentException naming the argument, the value found and the value expected
-     */
     public Config {
       Checks.notNegative("learningRate", learningRate);
       Checks.belowOne("beta1", beta1);
@@ -118,7 +113,6 @@ public final class AdamW implements AutoCloseable {
    * @param parameters leaf tensors, fp32 or bf16
    */
   public record Group(List<Tensor> parameters, double learningRate, double weightDecay) {
-    /** Checks the rates; the tensors are checked by the optimizer. */
     public Group {
       for (int i = 0; i < parameters.size(); i++) {
         Objects.requireNonNull(parameters.get(i), "parameter " + i);

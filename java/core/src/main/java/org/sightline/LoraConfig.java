@@ -14,11 +14,6 @@ import java.util.Objects;
 public record LoraConfig(
     int rank, double alpha, double dropout, boolean rankStabilized, LoraInit init) {
 
-  /**
-   * Checks every value.
-   *
-   * @throws IllegalArgumentException naming the argument, the value found and the value expected
-   */
   public LoraConfig {
     Checks.atLeast("rank", rank, 1);
     if (!Double.isFinite(alpha)) {

@@ -23,11 +23,6 @@ public record ProjectorConfig(
     DType compute,
     long seed) {
 
-  /**
-   * Checks every value.
-   *
-   * @throws IllegalArgumentException naming the argument, the value found and the value expected
-   */
   public ProjectorConfig {
     Checks.atLeast("hiddenSize", hiddenSize, 1);
     Checks.atLeast("projectorSize", projectorSize, 1);

@@ -38,7 +38,6 @@ public final class GradCheck {
    * @param seed of directions and draws
    */
   public record Options(double step, double relative, double absolute, int maxElements, long seed) {
-    /** Checks every value. */
     public Options {
       requirePositive("step", step);
       requirePositive("maxElements", maxElements);

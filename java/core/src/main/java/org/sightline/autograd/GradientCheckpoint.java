@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GradMode;
@@ -46,12 +47,7 @@ public final class GradientCheckpoint extends CustomFunction {
 
   /** {@code body} of {@code x}, differentiable. */
   public Tensor forward(Tensor x) {
-    Tensor[] inputs = new Tensor[1 + parameters.size()];
-    inputs[0] = x;
-    for (int i = 0; i < parameters.size(); i++) {
-      inputs[1 + i] = parameters.get(i);
-    }
-    return apply(inputs).get(0);
+    return apply(Stream.concat(Stream.of(x), parameters.stream()).toArray(Tensor[]::new)).get(0);
   }
 
   @Override

@@ -11,19 +11,7 @@ import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Shape, dtype and device of a tensor. */
-final class TensorSpec {
-  private final long[] shape;
-  private final ScalarType dtype;
-  private final byte deviceType;
-  private final byte deviceIndex;
-
-  private TensorSpec(long[] shape, ScalarType dtype, byte deviceType, byte deviceIndex) {
-    this.shape = shape;
-    this.dtype = dtype;
-    this.deviceType = deviceType;
-    this.deviceIndex = deviceIndex;
-  }
-
+record TensorSpec(long[] shape, ScalarType dtype, byte deviceType, byte deviceIndex) {
   static TensorSpec of(Tensor tensor) {
     long[] shape = new long[(int) tensor.dim()];
     for (int i = 0; i < shape.length; i++) {

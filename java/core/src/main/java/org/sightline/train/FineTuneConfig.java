@@ -68,11 +68,6 @@ public record FineTuneConfig(
   /** The paper's λ. */
   public static final double DEFAULT_LAMBDA = 0.2;
 
-  /**
-   * Checks every value.
-   *
-   * @throws IllegalArgumentException naming the argument, the value found and the value expected
-   */
   public FineTuneConfig {
     Objects.requireNonNull(mode, "mode");
     Objects.requireNonNull(reduction, "reduction");
@@ -121,7 +116,8 @@ public record FineTuneConfig(
     private int gradientAccumulation = 1;
     private long seed;
     private AdamW.Config optimizer = AdamW.Config.defaults();
-    private LearningRateSchedule schedule = new LearningRateSchedule.Constant(0);
+    private LearningRateSchedule schedule =
+        new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0);
     private int logInterval = 1;
     private int evaluationInterval;
     private boolean initialEvaluation;

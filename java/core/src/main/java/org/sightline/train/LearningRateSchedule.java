@@ -1,5 +1,6 @@
 package org.sightline.train;
 
+import java.util.Objects;
 import org.sightline.Checks;
 
 /**
@@ -17,13 +18,24 @@ import org.sightline.Checks;
  * These are {@code get_constant_schedule_with_warmup}, {@code get_cosine_schedule_with_warmup}
  * (half a cycle) and {@code get_linear_schedule_with_warmup} of Hugging Face transformers ({@code
  * optimization.py}); so the first step of a warm-up has the rate 0. Steps that are skipped count.
+ *
+ * @param warmupSteps in which the rate rises from 0
  */
-public sealed interface LearningRateSchedule {
-  /** Steps in which the rate rises from 0. */
-  int warmupSteps();
+public record LearningRateSchedule(Shape shape, int warmupSteps) {
+  /** The course after the warm-up. */
+  public enum Shape {
+    /** Stays at the full rate. */
+    CONSTANT,
+    /** Falls to 0 along half a cosine. */
+    COSINE,
+    /** Falls to 0 along a line. */
+    LINEAR
+  }
 
-  /** The factor after the warm-up. */
-  double afterWarmup(int step, int steps);
+  public LearningRateSchedule {
+    Objects.requireNonNull(shape, "shape");
+    Checks.atLeast("warmupSteps", warmupSteps, 0);
+  }
 
   /**
    * The factor for the step that follows {@code step} steps.
@@ -31,47 +43,16 @@ public sealed interface LearningRateSchedule {
    * @param step steps done, ≥ 0
    * @param steps of the whole run
    */
-  default double factor(int step, int steps) {
-    return step < warmupSteps() ? (double) step / warmupSteps() : afterWarmup(step, steps);
-  }
-
-  /** Stays at the full rate. */
-  record Constant(int warmupSteps) implements LearningRateSchedule {
-    /** Checks the number of steps. */
-    public Constant {
-      Checks.atLeast("warmupSteps", warmupSteps, 0);
+  public double factor(int step, int steps) {
+    if (step < warmupSteps) {
+      return (double) step / warmupSteps;
     }
-
-    @Override
-    public double afterWarmup(int step, int steps) {
-      return 1;
-    }
-  }
-
-  /** Falls to 0 along half a cosine. */
-  record Cosine(int warmupSteps) implements LearningRateSchedule {
-    /** Checks the number of steps. */
-    public Cosine {
-      Checks.atLeast("warmupSteps", warmupSteps, 0);
-    }
-
-    @Override
-    public double afterWarmup(int step, int steps) {
-      double progress = (double) (step - warmupSteps) / Math.max(1, steps - warmupSteps);
-      return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
-    }
-  }
-
-  /** Falls to 0 along a line. */
-  record Linear(int warmupSteps) implements LearningRateSchedule {
-    /** Checks the number of steps. */
-    public Linear {
-      Checks.atLeast("warmupSteps", warmupSteps, 0);
-    }
-
-    @Override
-    public double afterWarmup(int step, int steps) {
-      return Math.max(0, (double) (steps - step) / Math.max(1, steps - warmupSteps));
-    }
+    double left = (double) (steps - step) / Math.max(1, steps - warmupSteps);
+    double progress = (double) (step - warmupSteps) / Math.max(1, steps - warmupSteps);
+    return switch (shape) {
+      case CONSTANT -> 1;
+      case COSINE -> Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
+      case LINEAR -> Math.max(0, left);
+    };
   }
 }

@@ -10,9 +10,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.AdamW;
 import org.sightline.Values;
-import org.sightline.train.LearningRateSchedule.Constant;
-import org.sightline.train.LearningRateSchedule.Cosine;
-import org.sightline.train.LearningRateSchedule.Linear;
+import org.sightline.train.LearningRateSchedule.Shape;
 import org.sightline.train.Toy.Batch;
 import org.sightline.train.Toy.ToyPolicy;
 
@@ -30,9 +28,9 @@ class LearningRateScheduleTest {
   void agreesWithTransformers(String name, String expected) {
     LearningRateSchedule schedule =
         switch (name) {
-          case "constant" -> new Constant(10);
-          case "linear" -> new Linear(10);
-          default -> new Cosine(10);
+          case "constant" -> new LearningRateSchedule(Shape.CONSTANT, 10);
+          case "linear" -> new LearningRateSchedule(Shape.LINEAR, 10);
+          default -> new LearningRateSchedule(Shape.COSINE, 10);
         };
     String[] values = expected.split(";");
     for (int i = 0; i < values.length; i++) {
@@ -42,16 +40,18 @@ class LearningRateScheduleTest {
 
   @Test
   void endsAtZeroAndStaysThere() {
-    assertEquals(0, new Linear(0).factor(7, 7));
-    assertEquals(0, new Linear(0).factor(9, 7));
-    assertEquals(0, new Cosine(3).factor(7, 7), 1e-16);
+    assertEquals(0, new LearningRateSchedule(Shape.LINEAR, 0).factor(7, 7));
+    assertEquals(0, new LearningRateSchedule(Shape.LINEAR, 0).factor(9, 7));
+    assertEquals(0, new LearningRateSchedule(Shape.COSINE, 3).factor(7, 7), 1e-16);
     // A warm-up as long as the run or longer.
-    assertEquals(0.5, new Linear(20).factor(10, 10));
-    assertEquals(1, new Cosine(10).factor(10, 10));
-    assertEquals(1, new Constant(0).factor(0, 10));
+    assertEquals(0.5, new LearningRateSchedule(Shape.LINEAR, 20).factor(10, 10));
+    assertEquals(1, new LearningRateSchedule(Shape.COSINE, 10).factor(10, 10));
+    assertEquals(1, new LearningRateSchedule(Shape.CONSTANT, 0).factor(0, 10));
     assertEquals(
         "warmupSteps must be at least 0, found -1",
-        assertThrows(IllegalArgumentException.class, () -> new Cosine(-1)).getMessage());
+        assertThrows(
+                IllegalArgumentException.class, () -> new LearningRateSchedule(Shape.COSINE, -1))
+            .getMessage());
   }
 
   /** The steps are really taken with these rates: without decay, AdamW's first is lr · sign. */
@@ -61,7 +61,7 @@ class LearningRateScheduleTest {
     FineTuneConfig config =
         FineTuneConfig.builder(Mode.DEFAULT, 4)
             .optimizer(adamW)
-            .schedule(new Linear(2))
+            .schedule(new LearningRateSchedule(Shape.LINEAR, 2))
             .logInterval(2)
             .build();
     try (ToyPolicy policy = new ToyPolicy();

@@ -167,7 +167,7 @@ class ResumedRunTest {
       assertTrue(
           message.startsWith(folder.resolve("checkpoints/step-000000004") + " is of another run: ")
               && message.contains("; mode: found ALIGN, expected DEFAULT; ")
-              && message.contains("schedule: found Cosine, expected Constant; "),
+              && message.contains("schedule.shape: found COSINE, expected CONSTANT; "),
           message);
       assertFalse(message.contains("learningRate") || message.contains("nterval"), message);
       Iterator<Batch> plain = Toy.cycle(Toy.batches(1, 4, 1));

@@ -63,7 +63,7 @@ final class ToyRun {
     return FineTuneConfig.builder(Mode.ALIGN, steps)
         .alignment(List.of(1, 2), trained)
         .optimizer(new AdamW.Config(1e-3, 0.9, 0.999, 1e-8, 0.01, 1, true))
-        .schedule(new LearningRateSchedule.Cosine(10))
+        .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.COSINE, 10))
         .gradientAccumulation(2)
         .seed(3)
         .logInterval(3)

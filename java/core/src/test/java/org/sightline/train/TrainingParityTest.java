@@ -19,9 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.sightline.AdamW;
 import org.sightline.Sightline;
 import org.sightline.formats.safetensors.Safetensors;
-import org.sightline.train.LearningRateSchedule.Constant;
-import org.sightline.train.LearningRateSchedule.Cosine;
-import org.sightline.train.LearningRateSchedule.Linear;
+import org.sightline.train.LearningRateSchedule.Shape;
 
 /**
  * Schedules against transformers' and steps of the optimizer against PyTorch's: {@code
@@ -47,9 +45,9 @@ class TrainingParityTest {
 
   private static LearningRateSchedule schedule(String name, int warmup) {
     return switch (name) {
-      case "constant" -> new Constant(warmup);
-      case "linear" -> new Linear(warmup);
-      case "cosine" -> new Cosine(warmup);
+      case "constant" -> new LearningRateSchedule(Shape.CONSTANT, warmup);
+      case "linear" -> new LearningRateSchedule(Shape.LINEAR, warmup);
+      case "cosine" -> new LearningRateSchedule(Shape.COSINE, warmup);
       default -> throw new IllegalArgumentException(name);
     };
   }

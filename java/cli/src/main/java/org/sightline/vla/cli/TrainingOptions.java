@@ -14,13 +14,6 @@ import picocli.CommandLine.Option;
 
 /** Modes, adapters, steps and the optimizer. */
 final class TrainingOptions {
-  /** Schedules by name. */
-  enum Schedule {
-    CONSTANT,
-    COSINE,
-    LINEAR
-  }
-
   private static final TrainingConfig DEFAULTS = TrainingConfig.DEFAULTS;
 
   @Option(
@@ -53,7 +46,7 @@ final class TrainingOptions {
       names = "--schedule",
       defaultValue = "constant",
       description = "Of the learning rate: ${COMPLETION-CANDIDATES}.")
-  private Schedule schedule;
+  private LearningRateSchedule.Shape schedule;
 
   @Option(
       names = "--warmup",
@@ -92,12 +85,6 @@ final class TrainingOptions {
   void addTo(JobConfig.Builder job, RunOptions run) {
     Checks.positive("alpha", alpha);
     Checks.atLeast("warmup", warmup, 0);
-    LearningRateSchedule rate =
-        switch (schedule) {
-          case CONSTANT -> new LearningRateSchedule.Constant(warmup);
-          case COSINE -> new LearningRateSchedule.Cosine(warmup);
-          case LINEAR -> new LearningRateSchedule.Linear(warmup);
-        };
     TrainingConfig.Builder training =
         TrainingConfig.builder()
             .steps(steps)
@@ -108,7 +95,7 @@ final class TrainingOptions {
                     .withLearningRate(learningRate)
                     .withMaxGradNorm(clip)
                     .withPrecision(optimizerState))
-            .schedule(rate)
+            .schedule(new LearningRateSchedule(schedule, warmup))
             .gradientCheckpointing(gradientCheckpointing);
     run.addTo(training);
     job.modes(modes.toArray(Mode[]::new))

@@ -21,6 +21,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
 import org.sightline.train.LayerReduction;
+import org.sightline.train.LearningRateSchedule;
 import org.sightline.train.Mode;
 import org.sightline.vla.finetune.RunFile;
 import picocli.CommandLine;
@@ -107,7 +108,7 @@ class ConfigTest {
             Map.entry("--alpha", 16.0),
             Map.entry("--dropout", 0.0),
             Map.entry("--lr", 5e-4),
-            Map.entry("--schedule", TrainingOptions.Schedule.CONSTANT),
+            Map.entry("--schedule", LearningRateSchedule.Shape.CONSTANT),
             Map.entry("--warmup", 0),
             Map.entry("--clip", 0.0),
             Map.entry("--batch-size", 8),

@@ -18,6 +18,7 @@ import org.sightline.DType;
 import org.sightline.Sightline;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.DatasetScan;
 import org.sightline.vla.data.rlds.EpisodeReader;
 import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.data.rlds.RldsKeys;
@@ -71,7 +72,7 @@ class NoActionTokensTest {
     RldsDataset dataset = RldsDataset.open(data, "train", RldsKeys.BRIDGE);
     Path statistics = folder.resolve("dataset_statistics.json");
     StatisticsJson.write(
-        statistics, Map.of("tabletop", ActionStatistics.of(dataset, new int[] {0, 1})));
+        statistics, Map.of("tabletop", DatasetScan.of(dataset).statistics(new int[] {0, 1})));
     Path image = folder.resolve("image.png");
     try (EpisodeReader reader = dataset.reader()) {
       Files.write(image, reader.read(0).steps().get(0).image());

@@ -30,7 +30,7 @@ import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.peft.PeftConfig;
 import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
-import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.DatasetScan;
 import org.sightline.vla.data.rlds.EpisodeReader;
 import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.data.rlds.RldsKeys;
@@ -61,7 +61,7 @@ class NonFiniteFilesTest {
     RldsDataset dataset = RldsDataset.open(data, "train", RldsKeys.BRIDGE);
     StatisticsJson.write(
         shared.resolve("dataset_statistics.json"),
-        Map.of("tabletop", ActionStatistics.of(dataset, new int[] {0, 1})));
+        Map.of("tabletop", DatasetScan.of(dataset).statistics(new int[] {0, 1})));
     try (EpisodeReader reader = dataset.reader()) {
       Files.write(shared.resolve("image.png"), reader.read(0).steps().get(0).image());
     }

@@ -19,7 +19,6 @@ public sealed interface TfFeature {
 
   /** A {@code BytesList}: encoded images, UTF-8 text. */
   record ByteStrings(List<byte[]> values) implements TfFeature {
-    /** Copies the list; the arrays themselves are shared. */
     public ByteStrings {
       values = List.copyOf(values);
     }

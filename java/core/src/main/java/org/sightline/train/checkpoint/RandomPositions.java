@@ -18,7 +18,6 @@ public record RandomPositions(String name, Map<String, ? extends HasRngState> so
   private static final Gson GSON = new Gson();
   private static final TypeToken<LinkedHashMap<String, Long>> STATES = new TypeToken<>() {};
 
-  /** Copies the map. */
   public RandomPositions {
     sources = Collections.unmodifiableMap(new LinkedHashMap<>(sources));
   }

@@ -17,7 +17,6 @@ import java.util.TreeSet;
  * @param values by name, such as {@code optimizer.beta1}
  */
 public record RunIdentity(Map<String, String> values) {
-  /** Copies the map, sorted. */
   public RunIdentity {
     values = Collections.unmodifiableMap(new TreeMap<>(values));
   }

@@ -90,13 +90,6 @@ public final class CheckpointExport {
     }
   }
 
-  /** As the other {@code write}, with nobody to tell of its progress. */
-  public static void write(
-      HuggingFaceCheckpoint base, Path adapterFolder, Path output, long maxShardBytes)
-      throws IOException {
-    write(base, adapterFolder, output, maxShardBytes, tensor -> {});
-  }
-
   private void requireFits(Path adapterFolder) throws FormatException {
     List<String> defects = new ArrayList<>();
     adapter

@@ -181,7 +181,7 @@ public record JobConfig(
     options.put("lr", training.optimizer().learningRate());
     options.put("clip", training.optimizer().maxGradNorm());
     options.put("optimizer-state", training.optimizer().precision());
-    options.put("schedule", training.scheduleName());
+    options.put("schedule", training.schedule().shape());
     options.put("warmup", training.schedule().warmupSteps());
     options.put("gradient-checkpointing", training.gradientCheckpointing());
     options.put("evaluations", training.evaluations());

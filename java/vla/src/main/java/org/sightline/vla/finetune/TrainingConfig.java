@@ -1,7 +1,6 @@
 package org.sightline.vla.finetune;
 
 import java.util.List;
-import java.util.Locale;
 import java.util.Objects;
 import org.sightline.AdamW;
 import org.sightline.Checks;
@@ -42,7 +41,7 @@ public record TrainingConfig(
           8,
           1,
           AdamW.Config.defaults().withLearningRate(2e-3).withMaxGradNorm(1),
-          new LearningRateSchedule.Constant(0),
+          new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0),
           false,
           5,
           null,
@@ -107,11 +106,6 @@ public record TrainingConfig(
   /** Steps between evaluations, so that the last one falls on the last step. */
   int evaluationInterval() {
     return Math.max(1, (int) (((long) steps + evaluations - 1) / evaluations));
-  }
-
-  /** The schedule's name. */
-  String scheduleName() {
-    return schedule.getClass().getSimpleName().toLowerCase(Locale.ROOT);
   }
 
   /** Collects the values of a {@link TrainingConfig}. */

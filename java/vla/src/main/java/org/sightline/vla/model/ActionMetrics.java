@@ -25,13 +25,9 @@ import org.sightline.binding.Scopes;
  * and id = end − 1 − j for j in 0..E−2, any other id going to the nearer end, as in OpenVLA's
  * {@code ActionTokenizer}.
  */
-final class ActionMetrics {
-  private final long end;
-  private final long bins;
-
+record ActionMetrics(long end, long bins) {
   ActionMetrics(OpenVlaConfig config) {
-    end = config.actionTokenEnd();
-    bins = config.actionBins();
+    this(config.actionTokenEnd(), config.actionBins());
   }
 
   /** Metrics of logits [n,V] against labels [n]. */

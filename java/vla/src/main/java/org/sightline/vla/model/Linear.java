@@ -7,28 +7,18 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.LoraLinear;
 
-/** A frozen linear layer y = xWᵀ + b, with an adapter or without: W [N,K], b [N] or null. */
-final class Linear implements AutoCloseable {
-  private final Tensor weight;
-  private final Tensor bias;
-  private final LoraLinear lora;
-
-  /** Takes ownership of its arguments; {@code bias} and {@code lora} may be null. */
-  Linear(Tensor weight, Tensor bias, LoraLinear lora) {
-    this.weight = weight;
-    this.bias = bias;
-    this.lora = lora;
-  }
-
-  /** The adapter, or null. */
-  LoraLinear adapter() {
-    return lora;
-  }
-
+/**
+ * A frozen linear layer y = xWᵀ + b, with an adapter or without. Owns what it is made of.
+ *
+ * @param weight W [N,K]
+ * @param bias b [N] or null
+ * @param adapter or null
+ */
+record Linear(Tensor weight, Tensor bias, LoraLinear adapter) implements AutoCloseable {
   /** y [...,N] for x [...,K]. */
   Tensor forward(Tensor x) {
-    if (lora != null) {
-      return lora.forward(x);
+    if (adapter != null) {
+      return adapter.forward(x);
     }
     return torch.linear(x, weight, bias == null ? new TensorOptional() : new TensorOptional(bias));
   }
@@ -38,8 +28,8 @@ final class Linear implements AutoCloseable {
    * matrices are stacked); plain ones are run in turn.
    */
   static List<Tensor> forward(Tensor x, List<Linear> layers) {
-    if (layers.stream().allMatch(layer -> layer.lora != null)) {
-      return LoraLinear.forward(x, layers.stream().map(layer -> layer.lora).toList());
+    if (layers.stream().allMatch(layer -> layer.adapter != null)) {
+      return LoraLinear.forward(x, layers.stream().map(layer -> layer.adapter).toList());
     }
     var outputs = new ArrayList<Tensor>(layers.size());
     for (Linear layer : layers) {
@@ -50,8 +40,8 @@ final class Linear implements AutoCloseable {
 
   @Override
   public void close() {
-    if (lora != null) {
-      lora.close();
+    if (adapter != null) {
+      adapter.close();
     }
     weight.close();
     if (bias != null) {

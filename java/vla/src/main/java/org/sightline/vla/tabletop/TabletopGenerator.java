@@ -30,7 +30,6 @@ public final class TabletopGenerator {
    * @param seed of everything
    */
   public record Options(int episodes, int shards, int imageSize, long seed) {
-    /** Checks the numbers. */
     public Options {
       RldsWriter.requireShards(episodes, shards);
       if (imageSize < 16 || imageSize > 1024) {

@@ -21,20 +21,9 @@ import org.sightline.vla.model.Weights;
  * The tensors of a published teacher under the names of {@link
  * org.sightline.vla.model.VisionEncoder}, every one of the file accounted for.
  */
-final class TeacherWeights implements Weights {
-  private final SafetensorsWeights files;
-  private final TeacherModel.Variant variant;
-  private final Map<String, List<ParameterSpec>> stored;
-
-  private TeacherWeights(
-      SafetensorsWeights files,
-      TeacherModel.Variant variant,
-      Map<String, List<ParameterSpec>> stored) {
-    this.files = files;
-    this.variant = variant;
-    this.stored = stored;
-  }
-
+record TeacherWeights(
+    SafetensorsWeights files, TeacherModel.Variant variant, Map<String, List<ParameterSpec>> stored)
+    implements Weights {
   /**
    * Finds the variant of which the files hold most and checks all their tensors against it.
    *

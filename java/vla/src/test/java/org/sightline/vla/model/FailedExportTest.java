@@ -23,7 +23,8 @@ class FailedExportTest {
     FailedWrites.of(folder, () -> write(base, 20_000));
     Path output = folder.resolve("output");
     try (HuggingFaceCheckpoint model = HuggingFaceCheckpoint.open(base)) {
-      FailedWrites.of(folder, () -> CheckpointExport.write(model, null, output, Long.MAX_VALUE));
+      FailedWrites.of(
+          folder, () -> CheckpointExport.write(model, null, output, Long.MAX_VALUE, tensor -> {}));
     }
     try (HuggingFaceCheckpoint written = HuggingFaceCheckpoint.open(output)) {
       assertEquals(TINY, written.config());

@@ -155,7 +155,7 @@ class OpenVlaParityTest {
       return;
     }
     Path folder = output.resolve(adapter.getFileName());
-    CheckpointExport.write(base, adapter, folder, Long.MAX_VALUE);
+    CheckpointExport.write(base, adapter, folder, Long.MAX_VALUE, tensor -> {});
     try (ShardedSafetensors merged = ShardedSafetensors.open(folder)) {
       for (String name : merged.names()) {
         boolean adapted = names.contains("merged." + name);

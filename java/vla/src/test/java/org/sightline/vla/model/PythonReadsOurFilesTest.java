@@ -206,7 +206,7 @@ class PythonReadsOurFilesTest {
               inputs.tensor("attention_mask"),
               inputs.tensor("labels"),
               torch.zeros(2, 7));
-      CheckpointExport.write(base, null, folder.resolve("model"), SHARD_BYTES);
+      CheckpointExport.write(base, null, folder.resolve("model"), SHARD_BYTES, tensor -> {});
       try (OpenVla model = OpenVla.of(base.config(), base, DType.FLOAT32, LoraPlan.none(), 0)) {
         Map<String, Tensor> named = new LinkedHashMap<>();
         named.put("pixel_values", batch.pixelValues());
@@ -248,7 +248,8 @@ class PythonReadsOurFilesTest {
               });
       write("adapters/" + name + "/expected.json", settings);
     }
-    CheckpointExport.write(base, target, folder.resolve("merged").resolve(name), SHARD_BYTES);
+    CheckpointExport.write(
+        base, target, folder.resolve("merged").resolve(name), SHARD_BYTES, tensor -> {});
   }
 
   private static Tensor half(Tensor tensor) {

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.image.RgbImage;
 import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.DatasetScan;
 import org.sightline.vla.data.rlds.EpisodeReader;
 import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.data.rlds.Step;
@@ -92,7 +93,7 @@ class TabletopGeneratorTest {
     TabletopGenerator.generate(folder, new TabletopGenerator.Options(12, 1, 16, 1));
     RldsDataset dataset = RldsDataset.open(folder);
     ActionStatistics statistics =
-        ActionStatistics.of(dataset, IntStream.range(0, dataset.size()).toArray());
+        DatasetScan.of(dataset).statistics(IntStream.range(0, dataset.size()).toArray());
     for (int d = 0; d < 7; d++) {
       assertTrue(statistics.q01()[d] < statistics.q99()[d], "dimension " + d);
       assertTrue(statistics.std()[d] > 1e-3, "dimension " + d + ": " + statistics.std()[d]);

@@ -27,7 +27,6 @@ public record Augmentation(
   /** Crops of 90 %, brightness 0.2, contrast and saturation 0.8–1.2, hue 0.05. */
   public static final Augmentation PAPER = new Augmentation(0.9, 0.2, 0.2, 0.2, 0.05);
 
-  /** Checks the ranges. */
   public Augmentation {
     check("cropArea", cropArea, 0, 1);
     if (cropArea == 0) {

@@ -32,7 +32,6 @@ public record ImageTransform(int size, Augmentation augmentation) {
     }
   }
 
-  /** Checks the size. */
   public ImageTransform {
     if (size < 1) {
       throw new IllegalArgumentException("size: found " + size + ", expected at least 1 pixel");

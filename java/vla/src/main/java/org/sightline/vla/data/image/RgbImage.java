@@ -8,7 +8,6 @@ package org.sightline.vla.data.image;
  * @param pixels height × width × 3 bytes, rows from the top, red first, values 0–255
  */
 public record RgbImage(int width, int height, byte[] pixels) {
-  /** Checks that the array fits the size. */
   public RgbImage {
     if (width < 1 || height < 1 || pixels.length != (long) width * height * 3) {
       throw new IllegalArgumentException(

@@ -16,7 +16,6 @@ import org.sightline.vla.data.rlds.RldsDataset;
  */
 public record EpisodeSet(
     RldsDataset dataset, int[] episodes, int[] steps, ActionStatistics statistics, double share) {
-  /** Checks lengths and share. */
   public EpisodeSet {
     if (episodes.length != steps.length) {
       throw new IllegalArgumentException(

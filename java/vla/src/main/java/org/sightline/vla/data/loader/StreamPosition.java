@@ -21,7 +21,6 @@ public record StreamPosition(String stream, long batches, List<Part> parts) {
    */
   public record Part(String dataset, long epoch, long drawn) {}
 
-  /** Copies the list. */
   public StreamPosition {
     parts = List.copyOf(parts);
   }

@@ -24,7 +24,6 @@ public record VlaBatch(
     List<ImageKey> images)
     implements AutoCloseable {
 
-  /** Copies the list of keys. */
   public VlaBatch {
     images = List.copyOf(images);
   }

@@ -50,7 +50,6 @@ public record VlaData(
   public record Part(
       RldsDataset dataset, EpisodeSplit split, ActionStatistics statistics, String digest) {}
 
-  /** Copies the list. */
   public VlaData {
     parts = List.copyOf(parts);
   }

@@ -37,7 +37,6 @@ public final class VlaDataLoader {
     /** Batches that threads may be ahead by default. */
     public static final int DEFAULT_READ_AHEAD = 4;
 
-    /** Checks the numbers. */
     public Options {
       Checks.atLeast("batchSize", batchSize, 1);
       Checks.atLeast("shuffleBuffer", shuffleBuffer, 0);

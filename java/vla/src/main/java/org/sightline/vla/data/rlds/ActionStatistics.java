@@ -1,6 +1,5 @@
 package org.sightline.vla.data.rlds;
 
-import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 
@@ -36,7 +35,6 @@ public record ActionStatistics(
     long transitions,
     long trajectories) {
 
-  /** Checks that all arrays have the same, non-zero length and hold finite, ordered values. */
   public ActionStatistics {
     int size = mean.length;
     if (size == 0) {
@@ -78,15 +76,6 @@ public record ActionStatistics(
   /** Number of action dimensions. */
   public int size() {
     return mean.length;
-  }
-
-  /**
-   * Reads the given episodes and computes their statistics; the last dimension is the gripper.
-   *
-   * @param episodes numbers of the training episodes
-   */
-  public static ActionStatistics of(RldsDataset dataset, int[] episodes) throws IOException {
-    return DatasetScan.of(dataset, episodes).statistics(episodes);
   }
 
   /**

@@ -29,15 +29,10 @@ public final class DatasetScan {
 
   /** Reads all episodes. */
   public static DatasetScan of(RldsDataset dataset) throws IOException {
-    return of(dataset, IntStream.range(0, dataset.size()).toArray());
-  }
-
-  /** Reads the given episodes; the others count as empty. */
-  static DatasetScan of(RldsDataset dataset, int[] episodes) throws IOException {
     float[][][] actions = new float[dataset.size()][0][];
     MessageDigest digest = Sha256.begin();
     try (EpisodeReader reader = dataset.reader()) {
-      for (int episode : episodes) {
+      for (int episode = 0; episode < dataset.size(); episode++) {
         try {
           Episode all = reader.read(episode);
           List<Step> steps = dataset.labelled(all);

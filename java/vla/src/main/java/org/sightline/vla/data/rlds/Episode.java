@@ -11,7 +11,6 @@ import java.util.List;
  * @param steps its steps in time order
  */
 public record Episode(Path file, long record, List<Step> steps) {
-  /** Copies the list of steps. */
   public Episode {
     steps = List.copyOf(steps);
   }

@@ -59,7 +59,7 @@ public final class EpisodeReader implements Closeable {
     } catch (DatasetFormatException e) {
       throw DatasetFormatException.at(reader.file(), record, offset, e.getMessage());
     }
-    return new Record(reader.file(), record, offset, example).episode();
+    return new Record(dataset, reader.file(), record, offset, example).episode();
   }
 
   @Override
@@ -72,19 +72,8 @@ public final class EpisodeReader implements Closeable {
   }
 
   /** One record with the place it came from, taken apart into steps. */
-  private final class Record {
-    private final Path file;
-    private final long record;
-    private final long offset;
-    private final TfExample example;
-
-    Record(Path file, long record, long offset, TfExample example) {
-      this.file = file;
-      this.record = record;
-      this.offset = offset;
-      this.example = example;
-    }
-
+  private record Record(
+      RldsDataset dataset, Path file, long record, long offset, TfExample example) {
     Episode episode() throws DatasetFormatException {
       RldsKeys keys = dataset.keys();
       List<byte[]> images = bytes(keys.image(), -1, "image");

@@ -16,7 +16,7 @@ import org.sightline.formats.tfrecord.DatasetFormatException;
  * The schema in a TFDS {@code features.json}, flattened to the keys that records use: {@code
  * steps/observation/image_0}, {@code steps/action}, {@code episode_metadata/file_path}, …
  */
-final class RldsFeatures {
+record RldsFeatures(Path file, SortedMap<String, RldsFeatures.Leaf> leaves) {
   /** What a leaf of the schema holds. */
   enum Kind {
     TENSOR,
@@ -44,14 +44,6 @@ final class RldsFeatures {
   /** TensorFlow's name of the type, and NumPy's. */
   private static final Set<String> STRINGS = Set.of("string", "object");
 
-  private final Path file;
-  private final SortedMap<String, Leaf> leaves;
-
-  private RldsFeatures(Path file, SortedMap<String, Leaf> leaves) {
-    this.file = file;
-    this.leaves = Collections.unmodifiableSortedMap(leaves);
-  }
-
   /**
    * Reads and flattens a schema.
    *
@@ -60,11 +52,7 @@ final class RldsFeatures {
   static RldsFeatures read(Path file) throws IOException {
     SortedMap<String, Leaf> leaves = new TreeMap<>();
     collect(JsonFields.read(file), "", false, leaves);
-    return new RldsFeatures(file, leaves);
-  }
-
-  SortedMap<String, Leaf> leaves() {
-    return leaves;
+    return new RldsFeatures(file, Collections.unmodifiableSortedMap(leaves));
   }
 
   boolean has(String key) {

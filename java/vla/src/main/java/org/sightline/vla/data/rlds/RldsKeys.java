@@ -19,7 +19,6 @@ public record RldsKeys(String image, String action, String state, String instruc
           "steps/observation/state",
           "steps/language_instruction");
 
-  /** Checks that no key is null. */
   public RldsKeys {
     requireNonNull(image, "image");
     requireNonNull(action, "action");

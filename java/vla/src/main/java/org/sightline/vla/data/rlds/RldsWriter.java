@@ -46,7 +46,6 @@ public final class RldsWriter implements Closeable {
       int imageWidth,
       int imageHeight,
       int stateSize) {
-    /** Checks the numbers. */
     public Layout {
       if (!name.matches("[a-z][a-z0-9_]*")) {
         throw new IllegalArgumentException(

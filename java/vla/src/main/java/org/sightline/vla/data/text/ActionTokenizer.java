@@ -25,7 +25,6 @@ public record ActionTokenizer(int vocabularySize) {
     }
   }
 
-  /** Checks that the vocabulary has room for the action ids. */
   public ActionTokenizer {
     if (vocabularySize <= BINS) {
       throw new IllegalArgumentException(

@@ -22,32 +22,22 @@ import org.sightline.formats.json.JsonFields;
  * starts as its characters, those without a token as the tokens of their UTF-8 bytes, and
  * neighbours merge in the order of a list. Every text can be encoded, and no other settings are
  * read than those.
+ *
+ * @param bytes ids of the tokens of bytes, by value
+ * @param ranks places in the list of merges, by pairs of ids
+ * @param merged ids by rank
  */
-final class BytePairs {
+record BytePairs(
+    Map<String, Integer> vocabulary,
+    int[] bytes,
+    Map<Long, Integer> ranks,
+    int[] merged,
+    boolean ignoreMerges) {
   private static final int GONE = -1;
 
   /** Tokens of bytes, by value. */
   private static final List<String> BYTES =
       IntStream.range(0, 256).mapToObj("<0x%02X>"::formatted).toList();
-
-  private final Map<String, Integer> vocabulary;
-  private final int[] bytes; // Ids by value.
-  private final Map<Long, Integer> ranks; // Places in the list of merges, by pairs of ids.
-  private final int[] merged; // Ids by rank.
-  private final boolean ignoreMerges;
-
-  private BytePairs(
-      Map<String, Integer> vocabulary,
-      int[] bytes,
-      Map<Long, Integer> ranks,
-      int[] merged,
-      boolean ignoreMerges) {
-    this.vocabulary = vocabulary;
-    this.bytes = bytes;
-    this.ranks = ranks;
-    this.merged = merged;
-    this.ignoreMerges = ignoreMerges;
-  }
 
   /**
    * @throws FormatException naming a key with a value that Llama's files do not have, or a token
@@ -135,10 +125,6 @@ final class BytePairs {
 
   private static long pair(int left, int right) {
     return (long) left << Integer.SIZE | right;
-  }
-
-  Map<String, Integer> vocabulary() {
-    return vocabulary;
   }
 
   /** Appends the ids of a word. Of the pairs that may merge, the first in the list is next. */

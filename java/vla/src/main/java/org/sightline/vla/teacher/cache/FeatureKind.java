@@ -23,7 +23,6 @@ import org.sightline.formats.file.Sha256;
  * @param width values Z of a patch
  */
 public record FeatureKind(String teacher, String preprocessing, long tokens, long width) {
-  /** Checks the sizes. */
   public FeatureKind {
     if (tokens < 1 || width < 1 || tokens > Integer.MAX_VALUE / 2 / width) {
       throw new IllegalArgumentException(

@@ -28,6 +28,7 @@ import org.sightline.vla.data.TestData;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.data.image.ImageTransform;
 import org.sightline.vla.data.rlds.ActionStatistics;
+import org.sightline.vla.data.rlds.DatasetScan;
 import org.sightline.vla.data.rlds.EpisodeReader;
 import org.sightline.vla.data.rlds.EpisodeSplit;
 import org.sightline.vla.data.rlds.RldsDataset;
@@ -54,7 +55,7 @@ class VlaDataTest extends TokenizerFixture {
   @Test
   void batchLayout() throws IOException {
     RldsDataset dataset = TestData.write(folder, 1, 2, 3);
-    ActionStatistics statistics = ActionStatistics.of(dataset, new int[] {0, 1});
+    ActionStatistics statistics = DatasetScan.of(dataset).statistics(new int[] {0, 1});
     VlaBatcher batcher = new VlaBatcher(tokenizer, ACTIONS, statistics, new ImageTransform(8));
     Step first;
     Step longer;
@@ -323,7 +324,8 @@ class VlaDataTest extends TokenizerFixture {
 
   @Test
   void actionIdsMustNotHideSpecialTokens() throws IOException {
-    ActionStatistics statistics = ActionStatistics.of(TestData.write(folder, 1, 2), new int[] {0});
+    ActionStatistics statistics =
+        DatasetScan.of(TestData.write(folder, 1, 2)).statistics(new int[] {0});
     assertEquals(
         "actions: found ids 1 to 256, expected none of the tokenizer's special ids, but 1 is one",
         assertThrows(

@@ -87,14 +87,14 @@ class ActionStatisticsTest {
   @Test
   void onlyTrainingEpisodesCount() throws IOException {
     RldsDataset dataset = TestData.write(folder, 1, 3, 4, 5);
-    ActionStatistics s = ActionStatistics.of(dataset, new int[] {0, 2});
+    ActionStatistics s = DatasetScan.of(dataset).statistics(new int[] {0, 2});
     assertEquals(8, s.transitions());
     assertEquals(2, s.trajectories());
     assertEquals(0, s.min()[0]);
     assertEquals(204, s.max()[0]);
     assertEquals((0 + 1 + 2 + 200 + 201 + 202 + 203 + 204) / 8.0, s.mean()[0], 1e-12);
     assertArrayEquals(MASK, s.mask());
-    ActionStatistics other = ActionStatistics.of(dataset, new int[] {1});
+    ActionStatistics other = DatasetScan.of(dataset).statistics(new int[] {1});
     assertEquals(103, other.max()[0]);
   }
 

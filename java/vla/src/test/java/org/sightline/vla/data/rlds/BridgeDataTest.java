@@ -106,7 +106,7 @@ class BridgeDataTest {
    */
   @Test
   void statisticsAreNumpys() throws IOException {
-    ActionStatistics s = ActionStatistics.of(dataset, IntStream.range(0, 25).toArray());
+    ActionStatistics s = DatasetScan.of(dataset).statistics(IntStream.range(0, 25).toArray());
     assertEquals(250, s.transitions());
     assertEquals(25, s.trajectories());
     assertArrayEquals(
