@@ -34,6 +34,9 @@ final class Errors {
       Pattern.compile(
           "^[a-z]+(?:[A-Z][a-z]+)*(?=: | must | needs | \\()|(?<=[ (])[a-z]+(?:[A-Z][a-z]+)+(?=[ ,:);])");
 
+  /** Of a message: all tensors of a large model can be named, not all that a file may hold. */
+  private static final int MOST_CHARACTERS = 100_000;
+
   private Errors() {}
 
   /** A command line that does not parse: the message, not a page of options. */
@@ -137,9 +140,13 @@ final class Errors {
     if (error instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
       return printable(unchecked.getCause());
     }
+    String message = message(error);
+    if (message.length() > MOST_CHARACTERS) {
+      message = message.substring(0, MOST_CHARACTERS) + "… and more";
+    }
     return error instanceof FormatException || error instanceof LinkageError
-        ? Printable.lines(message(error))
-        : Printable.of(message(error));
+        ? Printable.lines(message)
+        : Printable.of(message);
   }
 
   private static String message(Throwable error) {

@@ -148,7 +148,7 @@ final class FineTuneCommand implements Callable<Integer> {
   }
 
   private void warn(String text) {
-    spec.commandLine().getErr().println("sightline: warning: " + text);
+    spec.commandLine().getErr().println("sightline: warning: " + Printable.of(text));
     spec.commandLine().getErr().flush();
   }
 

@@ -90,12 +90,15 @@ class ChangedRunTest {
     Cli same = Cli.succeed("finetune --resume " + run + " --steps 3 --data " + moved);
     assertFalse(same.err().contains("warning"), same.err());
 
+    Path file = run.resolve("run.json");
+    Files.writeString(file, Files.readString(file).replace("\"cpu\": \"", "\"cpu\": \"\\u001b[2J"));
     Cli accepted =
         Cli.succeed(
             "finetune --resume " + run + " --steps 4 --lr 1e-4 --accept-changes --data " + other);
     assertTrue(
         accepted.err().contains("warning: the run goes on with other contents: data sightline_"),
         accepted.err());
+    assertTrue(accepted.err().contains("cpu, it had \\u001b[2J"), accepted.err());
     var resumed = RunFile.read(run).getAsJsonArray("resumed");
     String changes = resumed.get(1).getAsJsonObject().get("changes").toString();
     assertTrue(changes.contains("\"lr: found 1.0E-4, expected 0.002\""), changes);

@@ -72,6 +72,13 @@ class PrintedTextTest {
   }
 
   @Test
+  void aMessageHasAnEnd() {
+    Cli cli = Cli.of("inspect", "x".repeat(200_000));
+    assertEquals(2, cli.exitCode());
+    assertTrue(cli.err().length() < 100_200 && cli.err().endsWith("… and more\n"), cli.err());
+  }
+
+  @Test
   void defaultsInHelp() throws IOException {
     Path config = folder.resolve("config.yaml");
     String value = "a$b${sys:user.home}$$@|red c|@" + EVIL;

@@ -1,8 +1,9 @@
 package org.sightline.vla.finetune;
 
 import java.util.List;
+import org.sightline.formats.file.Printable;
 
-/** Text of a page; whatever is given is escaped. */
+/** Text of a page; whatever is given is escaped, and what is no letter is {@link Printable}. */
 final class Html {
   private final StringBuilder text = new StringBuilder();
 
@@ -40,7 +41,8 @@ final class Html {
   }
 
   static String escape(String text) {
-    return text.replace("&", "&amp;")
+    return Printable.lines(text)
+        .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;")
         .replace("\"", "&quot;");

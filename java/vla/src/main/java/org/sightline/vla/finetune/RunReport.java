@@ -20,6 +20,7 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.function.ToDoubleFunction;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.Printable;
 import org.sightline.vla.data.rlds.Step;
 import org.sightline.vla.finetune.ExampleFrames.Frame;
 import org.sightline.vla.finetune.RunHistory.Row;
@@ -148,7 +149,8 @@ public final class RunReport {
     html.raw(" tables below hold their numbers.</p></noscript>\n<div id=\"curves\"></div>\n");
     // Gson writes no "<", so that nothing in it ends the element.
     html.raw("<script type=\"application/json\" id=\"curves-data\">");
-    html.raw(new Gson().toJson(RunCurves.of(results))).raw("</script>\n<script>\n/*\n");
+    html.raw(Printable.lines(new Gson().toJson(RunCurves.of(results))))
+        .raw("</script>\n<script>\n/*\n");
     html.raw(resource(uplot + "/LICENSE"))
         .raw("\n*/\n")
         .raw(resource(uplot + "/dist/uPlot.iife.min.js"));

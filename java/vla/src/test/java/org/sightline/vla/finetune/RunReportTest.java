@@ -22,7 +22,8 @@ import org.sightline.vla.finetune.ExampleFrames.Frame;
 
 /** The page of results that never were. */
 class RunReportTest {
-  private static final String NASTY = "</script><script>alert('x')</script><img src=y> & \"put\"";
+  private static final String NASTY =
+      "</script><script>alert('x')</script><img src=y> & \"put\"\u001b[2J\u0000\u202e\r";
   private static final List<String> RECORDED =
       List.of("0.0123", "-0.0456", "0", "0.5", "0.25", "-1.5", "1.000");
   private static final List<String> PREDICTED =
@@ -138,12 +139,13 @@ class RunReportTest {
     String html = report(List.of(nasty));
     assertFalse(html.contains("<img src=y>") || html.contains("<script>alert"), "not escaped");
     String own = html.replace(between(html, "<script>\n", "</script>"), "");
+    assertFalse(own.matches("(?s).*[\\p{Cf}\\p{Cc}&&[^\n\t]].*"), "not escaped");
     assertFalse(own.matches("(?s).*(src|href)=\"(?!data:).*"), "it refers to another file");
     assertFalse(own.matches("(?s).*(url\\(|@import|<link|<iframe).*"), "it refers to another file");
     assertTrue(html.contains("content=\"default-src 'none'; img-src data:;"), html);
     String escaped =
         "&lt;/script&gt;&lt;script&gt;alert('x')&lt;/script&gt;&lt;img src=y&gt; &amp;"
-            + " &quot;put&quot;";
+            + " &quot;put&quot;\\u001b[2J\\u0000\\u202e\\r";
     assertTrue(html.contains("<p>A note: " + escaped + "</p>"), html);
     assertTrue(html.contains("<th>key of options</th><td>" + escaped + "</td>"), html);
     assertTrue(html.contains("<th>modes</th><td>default align</td>"), html);
