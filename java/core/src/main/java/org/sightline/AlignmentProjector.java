@@ -40,7 +40,12 @@ public final class AlignmentProjector implements AutoCloseable {
 
   /** A projector with PyTorch's default initial weights, drawn from {@code config.seed()}. */
   public AlignmentProjector(ProjectorConfig config) {
-    this(config, initialParameters(Objects.requireNonNull(config, "config")));
+    this(config, Device.CPU);
+  }
+
+  /** The same on another device. */
+  public AlignmentProjector(ProjectorConfig config, Device device) {
+    this(config, initialParameters(Objects.requireNonNull(config, "config"), device));
   }
 
   private AlignmentProjector(ProjectorConfig config, Map<String, Tensor> parameters) {
@@ -121,7 +126,7 @@ public final class AlignmentProjector implements AutoCloseable {
     return shapes;
   }
 
-  private static Map<String, Tensor> initialParameters(ProjectorConfig config) {
+  private static Map<String, Tensor> initialParameters(ProjectorConfig config, Device device) {
     Map<String, Tensor> parameters = new LinkedHashMap<>();
     Sightline.load();
     try (PointerScope scope = new PointerScope();
@@ -141,7 +146,7 @@ public final class AlignmentProjector implements AutoCloseable {
           case "net.0.bias" -> parameter.zero_();
           default -> parameter.uniform_(-bound, bound, new GeneratorOptional(generator));
         }
-        parameters.put(entry.getKey(), Scopes.own(parameter));
+        parameters.put(entry.getKey(), Scopes.own(device.move(parameter)));
       }
     }
     return parameters;

@@ -17,7 +17,7 @@ public final class Finite {
   private Finite() {}
 
   /**
-   * Passes if every value is finite; so does a tensor without elements, or of integers.
+   * Passes if every value is finite; so does a tensor without elements, or memory, or of integers.
    *
    * @param name of the tensor, for the error
    * @return the tensor
@@ -36,7 +36,7 @@ public final class Finite {
   public static Optional<String> defect(Tensor tensor) {
     try (PointerScope scope = new PointerScope();
         NoGradGuard noGrad = new NoGradGuard()) {
-      if (tensor.numel() == 0 || !tensor.is_floating_point()) {
+      if (tensor.numel() == 0 || !tensor.is_floating_point() || tensor.is_meta()) {
         return Optional.empty();
       }
       T_TensorTensor_T ends = tensor.aminmax(); // A NaN is both.

@@ -61,7 +61,15 @@ final class NativeAdamW implements AutoCloseable {
     create();
   }
 
+  /** Whether the parameters have no memory: then a step is checked, and changes nothing. */
+  private boolean isMeta() {
+    return parameters.get(0).value().is_meta();
+  }
+
   private void create() {
+    if (isMeta()) {
+      return;
+    }
     int count = parameters.size();
     TensorDescriptor[] described = new TensorDescriptor[5 * count];
     try (sl_adamw_param array = new sl_adamw_param(count)) {
@@ -103,6 +111,9 @@ final class NativeAdamW implements AutoCloseable {
       refreshMasters();
       Tensor[] strided = new Tensor[gradients.length];
       describeGradients(strided);
+      if (isMeta()) {
+        return report;
+      }
       for (int g = 0; g < groupCount; g++) {
         groups
             .getPointer(g)
@@ -162,6 +173,7 @@ final class NativeAdamW implements AutoCloseable {
       Tensor master = parameters.get(i).master();
       Tensor parameter = parameters.get(i).value();
       if (master != null
+          && !master.is_meta()
           && parameter._version() != versions[i]
           && !torch.equal(master.to(ScalarType.BFloat16), parameter)) {
         master.copy_(parameter);
@@ -197,7 +209,9 @@ final class NativeAdamW implements AutoCloseable {
         strided[i] = gradient;
         gradient = gradient.resolve_neg().contiguous();
       }
-      TensorDescriptor.fill(name, gradient, gradients[i]);
+      if (!gradient.is_meta()) {
+        TensorDescriptor.fill(name, gradient, gradients[i]);
+      }
     }
   }
 
@@ -210,6 +224,9 @@ final class NativeAdamW implements AutoCloseable {
 
   long[] steps() {
     long[] steps = new long[gradients.length];
+    if (isMeta()) {
+      return steps;
+    }
     NativeCalls.check(sightline.sl_adamw_get_steps(handle, steps, steps.length));
     return steps;
   }

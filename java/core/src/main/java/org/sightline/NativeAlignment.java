@@ -17,10 +17,13 @@ final class NativeAlignment implements AutoCloseable {
 
   private static final ThreadLocal<Frame> FRAMES = ThreadLocal.withInitial(Frame::new);
 
-  private final sl_alignment handle;
+  private final sl_alignment handle; // empty for parameters without memory
 
   NativeAlignment(ProjectorConfig config, List<Tensor> parameters) {
     handle = Scopes.own(new sl_alignment());
+    if (Tensors.areMeta(parameters.toArray(Tensor[]::new))) {
+      return;
+    }
     try (sl_alignment_config options = new sl_alignment_config();
         ProjectorDescriptor weights = new ProjectorDescriptor()) {
       options.compute().lanes((short) 1);
@@ -38,6 +41,9 @@ final class NativeAlignment implements AutoCloseable {
 
   /** Reads the parameters again. */
   void update(List<Tensor> parameters) {
+    if (handle.isNull()) {
+      return;
+    }
     try (ProjectorDescriptor weights = new ProjectorDescriptor()) {
       NativeCalls.check(
           sightline.sl_alignment_update(
@@ -66,6 +72,9 @@ final class NativeAlignment implements AutoCloseable {
       List<Tensor> gradWeights,
       boolean training,
       long dropoutSeed) {
+    if (handle.isNull() && Tensors.areMeta(hidden, teacher, tokenWeight)) {
+      return;
+    }
     Frame frame = FRAMES.get();
     long tokens = teacher.size(1);
     frame

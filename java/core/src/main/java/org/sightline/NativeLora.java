@@ -64,6 +64,9 @@ final class NativeLora {
    */
   static void forward(
       Tensor x, double dropout, List<Adapter> adapters, List<Tensor> y, List<Tensor> s) {
+    if (areMeta(x, adapters)) {
+      return;
+    }
     NativeLora frame = FRAMES.get();
     frame.set(x, dropout, adapters.size());
     for (int i = 0; i < adapters.size(); i++) {
@@ -84,6 +87,9 @@ final class NativeLora {
    */
   static void backward(
       Tensor x, double dropout, List<Adapter> adapters, List<Gradients> gradients, Tensor dx) {
+    if (areMeta(x, adapters)) {
+      return;
+    }
     NativeLora frame = FRAMES.get();
     frame.set(x, dropout, adapters.size());
     for (int i = 0; i < adapters.size(); i++) {
@@ -116,6 +122,12 @@ final class NativeLora {
     }
     // Also what saved the weight for its backward pass must hear of it.
     Tensors.bumpVersion(weight);
+  }
+
+  private static boolean areMeta(Tensor x, List<Adapter> adapters) {
+    return x.is_meta()
+        && adapters.stream()
+            .allMatch(each -> Tensors.areMeta(each.weight(), each.bias(), each.a(), each.b()));
   }
 
   private static sl_tensor optional(TensorDescriptor descriptor, String name, Tensor tensor) {

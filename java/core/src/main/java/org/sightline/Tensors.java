@@ -37,6 +37,21 @@ final class Tensors {
     return tensor.scalar_type().intern();
   }
 
+  /**
+   * Whether a call computes shapes alone, as none of its tensors has memory. Where some have, the
+   * kernel refuses the others.
+   *
+   * @param tensors null where there is none
+   */
+  static boolean areMeta(Tensor... tensors) {
+    for (Tensor tensor : tensors) {
+      if (tensor != null && !tensor.is_meta()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /** An uninitialised tensor on the device of {@code like}. */
   static Tensor empty(Tensor like, ScalarType dtype, long... shape) {
     // What the options leave open is taken from the tensor.

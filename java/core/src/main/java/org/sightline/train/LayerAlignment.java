@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.AlignmentLoss;
 import org.sightline.AlignmentProjector;
+import org.sightline.Device;
 import org.sightline.ProjectorConfig;
 
 /** The alignment losses of several layers, each with a projector of its own. */
@@ -21,11 +22,13 @@ final class LayerAlignment implements AutoCloseable {
   record Terms(Tensor loss, Map<Integer, Tensor> cosine) {}
 
   private final LayerReduction reduction;
+  private final Device device;
   private final Map<Integer, AlignmentProjector> projectors = new LinkedHashMap<>();
   private final Map<Integer, AlignmentLoss> losses = new LinkedHashMap<>();
 
-  LayerAlignment(FineTuneConfig config) {
+  LayerAlignment(FineTuneConfig config, Device device) {
     this.reduction = config.reduction();
+    this.device = device;
     ProjectorConfig shared = config.projector();
     for (int layer : config.alignedLayers()) {
       // Layers must not share their random projection, yet a layer keeps its own in any company.
@@ -38,7 +41,7 @@ final class LayerAlignment implements AutoCloseable {
               shared.dropout(),
               shared.compute(),
               shared.seed() + layer);
-      AlignmentProjector projector = new AlignmentProjector(own);
+      AlignmentProjector projector = new AlignmentProjector(own, device);
       projectors.put(layer, projector);
       losses.put(layer, new AlignmentLoss(projector));
     }
@@ -88,6 +91,7 @@ final class LayerAlignment implements AutoCloseable {
                   features.dim(),
                   features.dim() > 1 ? ", N = " + features.size(1) : ""));
     }
+    Tensor targets = device.move(features);
     Tensor sum = null;
     Map<Integer, Tensor> cosine = new LinkedHashMap<>();
     for (Map.Entry<Integer, AlignmentLoss> entry : losses.entrySet()) {
@@ -99,7 +103,7 @@ final class LayerAlignment implements AutoCloseable {
                 .formatted(layer, output.hiddenStates().keySet()));
       }
       AlignmentLoss.Result result =
-          entry.getValue().forward(hidden, output.firstImageToken(), features);
+          entry.getValue().forward(hidden, output.firstImageToken(), targets);
       sum = sum == null ? result.loss() : sum.add(result.loss());
       cosine.put(layer, result.cosine().mean());
     }

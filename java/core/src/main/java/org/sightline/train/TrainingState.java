@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.AdamW;
 import org.sightline.AlignmentProjector;
+import org.sightline.Device;
 import org.sightline.binding.Lifetime;
 import org.sightline.train.checkpoint.Checkpointable;
 import org.sightline.train.checkpoint.OptimizerPart;
@@ -92,7 +93,7 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
       throw new IllegalArgumentException(
           "policy must have a parameter to train in mode " + config.mode() + ", found none");
     }
-    this.alignment = measured ? new LayerAlignment(config) : null;
+    this.alignment = measured ? new LayerAlignment(config, Device.of(trained.get(0))) : null;
     if (config.mode() == Mode.ALIGN) {
       trained.addAll(alignment.trainedParameters());
     }

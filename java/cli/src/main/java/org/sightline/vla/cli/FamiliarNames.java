@@ -63,7 +63,7 @@ final class FamiliarNames {
           --gradient-checkpointing saves memory, bases are not quantised: use-quantization load-in-4bit load-in-8bit
           AdamW has PyTorch's weight decay: weight-decay
           tensorboard reads the folder of a run: wandb-project wandb-entity report-to
-          commands compute on the CPU: device gpu cuda
+          --device cuda: gpu cuda use-cuda no-cuda
           """);
 
   private static final Map<String, String> COMMANDS =

@@ -37,7 +37,7 @@ import picocli.CommandLine.Spec;
 final class FineTuneCommand implements Callable<Integer> {
   private static final List<String> BESIDE_RESUME =
       List.of(
-          ("--resume --accept-changes --steps --lr --clip --json --stacktrace"
+          ("--resume --accept-changes --steps --lr --clip --device --json --stacktrace"
                   + " --data --weights --teacher --tokenizer --teacher-cache") // Files may move.
               .split(" "));
 

@@ -34,6 +34,8 @@ final class JobOptions {
           "tokenizer.json or its folder; without it that of --weights, or a small built-in one.")
   private Path tokenizer;
 
+  @Mixin private DeviceOption device;
+
   @Mixin private AlignmentOptions alignment;
 
   @Mixin private TrainingOptions training;
@@ -43,7 +45,11 @@ final class JobOptions {
   /** What was asked for, checked. */
   JobConfig config(Path output) throws IOException {
     JobConfig.Builder job =
-        JobConfig.builder(output).base(model.base()).tokenizer(tokenizer).data(data.config());
+        JobConfig.builder(output)
+            .base(model.base())
+            .tokenizer(tokenizer)
+            .data(data.config())
+            .device(device.device());
     alignment.addTo(job);
     training.addTo(job, run);
     return job.build();

@@ -56,6 +56,8 @@ final class PolicyOptions {
       description = "${COMPLETION-CANDIDATES}; without it the run's, else float32.")
   private DType dtype;
 
+  @Mixin private DeviceOption device;
+
   /** What to load. */
   Policy.Builder builder() {
     return Policy.builder()
@@ -66,6 +68,7 @@ final class PolicyOptions {
         .statistics(statistics)
         .unnormKey(unnormKey)
         .centerCrop(centerCrop)
+        .device(device.device())
         .dtype(dtype);
   }
 

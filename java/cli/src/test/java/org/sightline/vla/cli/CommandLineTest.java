@@ -121,6 +121,8 @@ class CommandLineTest {
             + " SHARE, found ",
         "finetune --output OUT --data OUT=x | --data must be [NAME@]DIR[=SHARE] with a positive"
             + " SHARE, found ",
+        "finetune --output OUT --device gpu | --device must be auto, cpu, cuda or cuda:N, found",
+        "finetune --output OUT --device cpu:1 | --device must be auto, cpu, cuda or cuda:N, found",
         "finetune --output OUT --views -1  | --augmentations-per-image must be at least 0, found -1",
         "finetune --output OUT --data-threads -1 | --data-threads must be at least 0, found -1",
         "finetune --output OUT --shuffle-buffer -1 | --shuffle-buffer must be at least 0, found -1",

@@ -28,6 +28,7 @@ import org.sightline.vla.data.loader.VlaData;
 import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.data.text.ActionTokenizer;
 import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
+import org.sightline.vla.model.LoraPlan;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.teacher.VisionTeacher;
 import org.sightline.vla.teacher.cache.CachedTeacher;
@@ -133,6 +134,7 @@ public final class FineTuneJob implements AutoCloseable {
     }
     MemoryCheck.require(config);
     Sightline.load();
+    config.device().ensureAvailable();
     var job =
         new FineTuneJob(config, start, log, arguments, config.base().tokenizer(config.tokenizer()));
     try {
@@ -297,7 +299,13 @@ public final class FineTuneJob implements AutoCloseable {
 
   private OpenVla loaded() throws IOException {
     try (HuggingFaceCheckpoint weights = weights()) {
-      return new OpenVla(config.model(), weights, config.dtype(), config.lora(), config.seed());
+      return OpenVla.of(
+          config.model(),
+          weights,
+          config.device(),
+          config.dtype(),
+          LoraPlan.all(config.lora()),
+          config.seed());
     }
   }
 
@@ -310,7 +318,8 @@ public final class FineTuneJob implements AutoCloseable {
   private void openTeacher(Path file) throws IOException {
     int grid = config.model().dino().grid();
     teacherFile = file;
-    vision = VisionTeacher.open(file, config.teacherPreset(), grid, config.dtype());
+    vision =
+        VisionTeacher.open(file, config.teacherPreset(), grid, config.device(), config.dtype());
     teacher = vision;
     Path cache = config.teacherCache();
     if (cache != null) {
@@ -349,10 +358,11 @@ public final class FineTuneJob implements AutoCloseable {
   private void describe() {
     log.printf(
         Locale.ROOT,
-        "model    %s, %s, LoRA rank %d%n",
+        "model    %s, %s, LoRA rank %d, on %s%n",
         Printable.of(config.model().preset()),
         lowerCase(config.dtype()),
-        config.lora().rank());
+        config.lora().rank(),
+        config.device());
     DataReport.describe(log, data);
     log.printf(
         Locale.ROOT,

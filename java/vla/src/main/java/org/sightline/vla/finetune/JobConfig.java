@@ -9,6 +9,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.train.Mode;
@@ -29,6 +30,7 @@ import org.sightline.vla.teacher.VisionTeacher;
  * @param teacher Hugging Face folder or safetensors file of the teacher; null: random, seeded
  * @param teacherPreset which published teacher that is; null: it says so itself
  * @param teacherCache folder of cached teacher features; null: none
+ * @param device where model and teacher are, and compute
  * @param dtype of model and adapters
  * @param seed of everything that is drawn
  * @param data what it learns from
@@ -44,6 +46,7 @@ public record JobConfig(
     Path teacher,
     String teacherPreset,
     Path teacherCache,
+    Device device,
     DType dtype,
     long seed,
     DataConfig data,
@@ -79,6 +82,7 @@ public record JobConfig(
    */
   public JobConfig {
     Objects.requireNonNull(output, "output");
+    Objects.requireNonNull(device, "device");
     Objects.requireNonNull(dtype, "dtype");
     Objects.requireNonNull(lora, "lora");
     modes = List.copyOf(modes);
@@ -164,6 +168,7 @@ public record JobConfig(
     options.put("teacher", teacher);
     options.put("teacher-preset", teacherPreset);
     options.put("teacher-cache", teacherCache);
+    options.put("device", device.toString());
     options.put("dtype", dtype);
     options.put("seed", seed);
     options.put("lambda", alignment.lambda());
@@ -208,6 +213,7 @@ public record JobConfig(
     private Path teacher;
     private String teacherPreset;
     private Path teacherCache;
+    private Device device = Device.CPU;
     private DType dtype = DType.FLOAT32;
     private long seed = DEFAULT_SEED;
     private DataConfig data = DataConfig.DEFAULTS;
@@ -246,6 +252,11 @@ public record JobConfig(
 
     public Builder teacherCache(Path folder) {
       this.teacherCache = folder;
+      return this;
+    }
+
+    public Builder device(Device place) {
+      this.device = place;
       return this;
     }
 
@@ -288,6 +299,7 @@ public record JobConfig(
           teacher,
           teacherPreset,
           teacherCache,
+          device,
           dtype,
           seed,
           data,

@@ -60,7 +60,11 @@ final class ActionHead {
   }
 
   private Tensor logits(Tensor last, SupervisedTokens supervised) {
-    Tensor hidden = last.flatten(0, 1).index_select(0, supervised.rows());
+    Tensor all = last.flatten(0, 1);
+    Tensor hidden =
+        all.is_meta()
+            ? MetaForms.rows(all, supervised.rows())
+            : all.index_select(0, supervised.rows());
     return decoder.logits(hidden).to(ScalarType.Float);
   }
 

@@ -39,10 +39,12 @@ record ActionMetrics(long end, long bins) {
     var metrics = new LinkedHashMap<String, Tensor>();
     Tensor predicted = logits.argmax(new LongOptional(1), false);
     // The script's mask is "id > begin − 1"; ids past the action ids (padding) are not actions.
-    Tensor isAction = targets.ge(new Scalar(end - bins)).logical_and(targets.lt(new Scalar(end)));
+    Tensor isAction = targets.ge(new Scalar(end - bins)).bitwise_and(targets.lt(new Scalar(end)));
     Tensor count = isAction.sum().clamp(new ScalarOptional(new Scalar(1L)), new ScalarOptional());
-    Tensor correct = predicted.eq(targets).logical_and(isAction).sum();
-    Tensor distance = decode(predicted).sub(decode(targets)).abs().mul(isAction).sum();
+    Tensor correct = predicted.eq(targets).bitwise_and(isAction).sum();
+    Tensor difference = decode(predicted).sub(decode(targets));
+    // Of the two forms of |x| the one that needs no memory, see MetaForms.
+    Tensor distance = difference.maximum(difference.neg()).mul(isAction).sum();
     metrics.put("token_accuracy", correct.div(count));
     metrics.put("action_l1", distance.div(count));
     return metrics;

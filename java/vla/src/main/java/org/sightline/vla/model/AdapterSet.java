@@ -10,6 +10,7 @@ import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.Checks;
+import org.sightline.Device;
 import org.sightline.Finite;
 import org.sightline.LoraConfig;
 import org.sightline.LoraLinear;
@@ -46,18 +47,20 @@ final class AdapterSet implements AutoCloseable {
         throw new AssertionError("model and specification differ on " + target);
       }
       if (!target.active()) {
-        set.inactive.put(target.module(), initial(target, lora.get(), modules.scalarType(), seed));
+        set.inactive.put(target.module(), initial(target, lora.get(), modules, seed));
       }
     }
     return set;
   }
 
   /** A fresh adapter as PEFT initialises it: random A, zero B. */
-  private static LoraPair initial(LoraTarget target, LoraConfig lora, ScalarType type, long seed) {
+  private static LoraPair initial(LoraTarget target, LoraConfig lora, Modules modules, long seed) {
+    ScalarType type = modules.scalarType();
+    Device device = modules.device();
     long of = Seeds.of(seed, target.module());
     return new LoraPair(
-        Scopes.own(lora.init().draw(lora.rank(), target.inputs(), of).to(type)),
-        Scopes.own(zeros(target.outputs(), lora.rank()).to(type)));
+        Scopes.own(device.move(lora.init().draw(lora.rank(), target.inputs(), of).to(type))),
+        Scopes.own(device.move(zeros(target.outputs(), lora.rank()).to(type))));
   }
 
   Map<String, Tensor> trainable() {

@@ -16,8 +16,10 @@ final class Attention {
    */
   static Tensor attend(Tensor q, Tensor k, Tensor v, boolean causal) {
     Tensor joined =
-        torch.scaled_dot_product_attention(
-            q, k, v, new TensorOptional(), 0.0, causal, new DoubleOptional(), false);
+        q.is_meta()
+            ? MetaForms.attention(q, k, v)
+            : torch.scaled_dot_product_attention(
+                q, k, v, new TensorOptional(), 0.0, causal, new DoubleOptional(), false);
     return joined.transpose(1, 2).flatten(2, 3);
   }
 }

@@ -54,7 +54,9 @@ final class LlamaDecoder {
 
   /** Token embeddings [B,T,D] of ids [B,T]. */
   Tensor embed(Tensor ids) {
-    return torch.embedding(embedTokens, ids);
+    return ids.is_meta()
+        ? MetaForms.rows(embedTokens, ids).view(ids.size(0), ids.size(1), embedTokens.size(1))
+        : torch.embedding(embedTokens, ids);
   }
 
   /** Logits [n,V] of final hidden states [n,D]. */

@@ -7,6 +7,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
 import org.sightline.Seeds;
@@ -20,14 +21,16 @@ import org.sightline.binding.Scopes;
  */
 public final class Modules implements AutoCloseable {
   private final Weights weights;
+  private final Device device;
   private final DType dtype;
   private final LoraPlan loraPlan;
   private final long seed;
   private final Map<String, LoraLinear> adapters = new LinkedHashMap<>();
   private final Deque<AutoCloseable> owned = new ArrayDeque<>();
 
-  public Modules(Weights weights, DType dtype, LoraPlan loraPlan, long seed) {
+  public Modules(Weights weights, Device device, DType dtype, LoraPlan loraPlan, long seed) {
     this.weights = weights;
+    this.device = device;
     this.dtype = dtype;
     this.loraPlan = loraPlan;
     this.seed = seed;
@@ -42,6 +45,10 @@ public final class Modules implements AutoCloseable {
       case FLOAT32 -> ScalarType.Float;
       case BFLOAT16 -> ScalarType.BFloat16;
     };
+  }
+
+  public Device device() {
+    return device;
   }
 
   /** A frozen parameter in the model's dtype, owned by this object. */
@@ -102,9 +109,10 @@ public final class Modules implements AutoCloseable {
         () -> {
           ParameterSpec spec = ParameterSpec.of(name, shape);
           Tensor source = weights.get(spec);
+          boolean copies = device.equals(Device.CPU) && !weights.handsOver();
+          Tensor converted = source.detach().to(dtype, false, copies, null);
           // After the conversion, which may leave the range of the dtype.
-          return Finite.require(
-              weights.describe(spec), source.detach().to(dtype, false, !weights.handsOver(), null));
+          return device.move(Finite.require(weights.describe(spec), converted));
         });
   }
 

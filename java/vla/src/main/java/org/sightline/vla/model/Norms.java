@@ -21,6 +21,9 @@ final class Norms {
     }
 
     Tensor forward(Tensor x) {
+      if (x.is_meta()) {
+        return MetaForms.layerNorm(x, weight, bias);
+      }
       return torch.layer_norm(
           x,
           new long[] {weight.size(0)},

@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.sightline.Checks;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.LoraConfig;
 import org.sightline.binding.Lifetime;
 import org.sightline.binding.Scopes;
@@ -63,12 +64,19 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * @param seed seed of the adapters' A matrices, each independent of the others
    */
   public OpenVla(OpenVlaConfig config, Weights weights, DType dtype, LoraConfig lora, long seed) {
-    this(config, lora == null ? LoraPlan.none() : LoraPlan.all(lora), weights, dtype, seed);
+    this(
+        config,
+        weights,
+        Device.CPU,
+        dtype,
+        lora == null ? LoraPlan.none() : LoraPlan.all(lora),
+        seed);
   }
 
-  private OpenVla(OpenVlaConfig config, LoraPlan lora, Weights weights, DType dtype, long seed) {
+  private OpenVla(
+      OpenVlaConfig config, Weights weights, Device device, DType dtype, LoraPlan lora, long seed) {
     this.config = config;
-    modules = new Modules(weights, dtype, lora, seed);
+    modules = new Modules(weights, device, dtype, lora, seed);
     try (PointerScope scope = new PointerScope()) {
       vision = new VisionBackbone(modules, config);
       projector = new GeluProjector(modules, config);
@@ -82,12 +90,23 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   }
 
   /**
-   * Builds the model as the constructor does, with adapters on some modules alone, or of different
-   * ranks.
+   * Builds the model as the constructor does, on any device, with adapters on some modules alone,
+   * or of different ranks.
    */
   public static OpenVla of(
+      OpenVlaConfig config, Weights weights, Device device, DType dtype, LoraPlan lora, long seed) {
+    return new OpenVla(config, weights, device, dtype, lora, seed);
+  }
+
+  /** The same on the CPU. */
+  public static OpenVla of(
       OpenVlaConfig config, Weights weights, DType dtype, LoraPlan lora, long seed) {
-    return new OpenVla(config, lora, weights, dtype, seed);
+    return of(config, weights, Device.CPU, dtype, lora, seed);
+  }
+
+  /** Where its weights are and its arithmetic is done; it takes its inputs from anywhere. */
+  public Device device() {
+    return modules.device();
   }
 
   public OpenVlaConfig config() {
@@ -143,8 +162,8 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   private Tensor embed(Tensor pixelValues, Tensor inputIds) {
     return Scopes.scoped(
         () -> {
-          Tensor imageTokens = projector.apply(encode(pixelValues));
-          Tensor text = decoder.embed(inputIds);
+          Tensor imageTokens = projector.apply(encode(device().move(pixelValues)));
+          Tensor text = decoder.embed(device().move(inputIds));
           Tensor bos = text.narrow(1, 0, FIRST_IMAGE_TOKEN);
           Tensor rest = text.narrow(1, FIRST_IMAGE_TOKEN, text.size(1) - FIRST_IMAGE_TOKEN);
           return cat(new TensorVector(bos, imageTokens, rest), 1);

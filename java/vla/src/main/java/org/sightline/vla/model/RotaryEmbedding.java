@@ -45,8 +45,8 @@ final class RotaryEmbedding {
   private Table tableOf(long positions) {
     Tensor angles = arange(new Scalar((float) positions)).outer(tensor(inverse));
     return new Table(
-        modules.own(angles.cos().to(modules.scalarType())),
-        modules.own(angles.sin().to(modules.scalarType())));
+        modules.own(modules.device().move(angles.cos().to(modules.scalarType()))),
+        modules.own(modules.device().move(angles.sin().to(modules.scalarType()))));
   }
 
   /** A table of this many positions at least; earlier ones stay, for who is using them. */

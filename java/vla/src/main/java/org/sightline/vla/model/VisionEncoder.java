@@ -4,6 +4,7 @@ import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.binding.Scopes;
 
 /** A whole frozen vision transformer on its own: all its blocks, never a graph. */
@@ -16,9 +17,10 @@ public final class VisionEncoder implements AutoCloseable {
    * @param weights parameters by their names inside the transformer ({@code blocks.0.norm1.weight})
    * @param finalNorm whether the output goes through the LayerNorm {@code norm}
    */
-  public VisionEncoder(VisionConfig config, Weights weights, boolean finalNorm, DType dtype) {
+  public VisionEncoder(
+      VisionConfig config, Weights weights, boolean finalNorm, Device device, DType dtype) {
     this.config = config;
-    modules = new Modules(weights, dtype, LoraPlan.none(), 0);
+    modules = new Modules(weights, device, dtype, LoraPlan.none(), 0);
     try (PointerScope scope = new PointerScope()) {
       transformer = new VisionTransformer(modules, "", config, config.depth(), finalNorm);
     } catch (RuntimeException e) {

@@ -6,6 +6,7 @@ import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.Sightline;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.peft.PeftAdapter;
@@ -130,6 +131,7 @@ public final class Policy implements AutoCloseable {
     private Path statistics;
     private String unnormKey;
     private Boolean centerCrop;
+    private Device device = Device.CPU;
     private DType dtype;
 
     private Builder() {}
@@ -180,6 +182,12 @@ public final class Policy implements AutoCloseable {
       return this;
     }
 
+    /** Where to compute; the CPU if not called. */
+    public Builder device(Device place) {
+      this.device = place;
+      return this;
+    }
+
     /** Type to compute in; null: the run's, else float32. */
     public Builder dtype(DType type) {
       this.dtype = type;
@@ -213,6 +221,7 @@ public final class Policy implements AutoCloseable {
       Augmentation seen = run.centerCrop(centerCrop) ? Augmentation.PAPER : null;
       DType type = run.dtype(dtype);
       Sightline.load();
+      device.ensureAvailable();
       ActionStatistics scales = scales(base);
       PromptTokenizer tokens = base.tokenizer(run.tokenizer(tokenizer));
       try {
@@ -246,9 +255,9 @@ public final class Policy implements AutoCloseable {
       }
     }
 
-    private static OpenVla bare(BaseModel base, LoraPlan lora, DType type) throws IOException {
+    private OpenVla bare(BaseModel base, LoraPlan lora, DType type) throws IOException {
       try (HuggingFaceCheckpoint weights = base.open()) {
-        return OpenVla.of(base.config(), weights, type, lora, 0); // Nothing is drawn.
+        return OpenVla.of(base.config(), weights, device, type, lora, 0); // Nothing is drawn.
       }
     }
 

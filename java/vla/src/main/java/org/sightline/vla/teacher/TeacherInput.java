@@ -6,6 +6,7 @@ import static org.bytedeco.pytorch.global.torch.upsample_bilinear2d;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Device;
 import org.sightline.binding.Scopes;
 
 /**
@@ -27,11 +28,13 @@ import org.sightline.binding.Scopes;
  * bf16; fp32 keeps what that rounds off.
  */
 final class TeacherInput implements AutoCloseable {
+  private final Device device;
   private final int size;
   private final Tensor scale; // [3,1,1], input = pixel · scale + shift
   private final Tensor shift;
 
-  TeacherInput(TeacherConfig config) {
+  TeacherInput(TeacherConfig config, Device device) {
+    this.device = device;
     size = config.vision().imageSize();
     var scales = new float[3];
     var shifts = new float[3];
@@ -41,14 +44,14 @@ final class TeacherInput implements AutoCloseable {
       shifts[c] = (float) ((TeacherConfig.POLICY_MEAN.get(c) - config.mean().get(c)) / std);
     }
     try (PointerScope scope = new PointerScope()) {
-      scale = Scopes.own(tensor(scales).view(3, 1, 1));
-      shift = Scopes.own(tensor(shifts).view(3, 1, 1));
+      scale = Scopes.own(device.move(tensor(scales).view(3, 1, 1)));
+      shift = Scopes.own(device.move(tensor(shifts).view(3, 1, 1)));
     }
   }
 
   /** [B,3,size,size] in fp32 for policy pixels [B,6,H,W]. */
   Tensor of(Tensor pixels) {
-    Tensor rgb = pixels.narrow(1, 0, 3).to(ScalarType.Float);
+    Tensor rgb = device.move(pixels.narrow(1, 0, 3)).to(ScalarType.Float);
     if (rgb.size(2) != size || rgb.size(3) != size) {
       rgb = upsample_bilinear2d(rgb, new long[] {size, size}, false);
     }

@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.kBilinear;
 import org.sightline.Checks;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.binding.Lifetime;
 import org.sightline.binding.Scopes;
 import org.sightline.formats.json.JsonFields;
@@ -39,21 +40,22 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
   private final TeacherInput input;
   private final Lifetime lifetime = new Lifetime("VisionTeacher");
 
-  private VisionTeacher(TeacherConfig config, VisionEncoder encoder, int studentGrid) {
+  private VisionTeacher(
+      TeacherConfig config, VisionEncoder encoder, int studentGrid, Device device) {
     this.config = config;
     this.encoder = encoder;
     this.studentGrid = studentGrid;
-    input = new TeacherInput(config);
+    input = new TeacherInput(config, device);
   }
 
   /**
    * Reads a teacher that says itself what it is: a folder with its {@code config.json}, or a file
    * as {@link TeacherFile} describes.
    *
-   * @see #open(Path, String, int, DType)
+   * @see #open(Path, String, int, Device, DType)
    */
   public static VisionTeacher open(Path path, int studentGrid, DType dtype) throws IOException {
-    return open(path, null, studentGrid, dtype);
+    return open(path, null, studentGrid, Device.CPU, dtype);
   }
 
   /**
@@ -68,26 +70,27 @@ public final class VisionTeacher implements Teacher<VlaBatch> {
    *     shards or not) or a safetensors file
    * @param preset one of {@link #presets()}; null where {@code path} says itself what it is
    * @param studentGrid patches along one side of the policy's image
+   * @param device where it computes; it takes its images from anywhere
    * @param dtype element type of weights, activations and features
    * @throws IOException if a file cannot be read or is not a teacher's, naming what is wrong:
    *     tensors that are missing, unexpected or of another shape, a setting that is not supported
    * @throws IllegalArgumentException if the preset is not known, or a bare file needs one
    */
-  public static VisionTeacher open(Path path, String preset, int studentGrid, DType dtype)
-      throws IOException {
+  public static VisionTeacher open(
+      Path path, String preset, int studentGrid, Device device, DType dtype) throws IOException {
     Checks.atLeast("studentGrid", studentGrid, 1);
     try (SafetensorsWeights files = TeacherFolder.open(path)) {
-      return open(files, model(path, preset, files), studentGrid, dtype);
+      return open(files, model(path, preset, files), studentGrid, device, dtype);
     }
   }
 
   static VisionTeacher open(
-      SafetensorsWeights files, TeacherModel model, int studentGrid, DType dtype)
+      SafetensorsWeights files, TeacherModel model, int studentGrid, Device device, DType dtype)
       throws IOException {
     TeacherWeights weights = TeacherWeights.of(files, model);
     TeacherConfig config = weights.config().forGrid(studentGrid);
-    var encoder = new VisionEncoder(config.vision(), weights, config.finalNorm(), dtype);
-    return new VisionTeacher(config, encoder, studentGrid);
+    var encoder = new VisionEncoder(config.vision(), weights, config.finalNorm(), device, dtype);
+    return new VisionTeacher(config, encoder, studentGrid, device);
   }
 
   private static TeacherModel model(Path path, String preset, SafetensorsWeights files)

@@ -24,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.Fixtures;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
@@ -149,7 +150,7 @@ class AbsurdSizesTest {
   @Test
   void aTableOfPositionsGrows() {
     var config = new LlamaConfig(8, 8, 1, 1, 400, 1_000_000, 1e-6, 10000);
-    var modules = new Modules(null, DType.FLOAT32, LoraPlan.none(), 0);
+    var modules = new Modules(null, Device.CPU, DType.FLOAT32, LoraPlan.none(), 0);
     try (PointerScope scope = new PointerScope()) {
       var rope = new RotaryEmbedding(modules, config);
       int first = 9000;

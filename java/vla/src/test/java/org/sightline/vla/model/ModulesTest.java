@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
 
 class ModulesTest {
@@ -37,6 +38,7 @@ class ModulesTest {
                     return read.handsOver();
                   }
                 },
+                Device.CPU,
                 DType.FLOAT32,
                 LoraPlan.none(),
                 0)) {

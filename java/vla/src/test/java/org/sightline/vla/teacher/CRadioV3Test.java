@@ -18,6 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ReferenceMath;
 import org.sightline.vla.model.TinyModels;
@@ -117,7 +118,11 @@ class CRadioV3Test {
       Path file, boolean layerScale, boolean aligned, int grid, DType dtype) throws Exception {
     try (var files = SafetensorsWeights.open(file)) {
       return VisionTeacher.open(
-          files, CRadioV3.model("tiny", vision(layerScale), aligned, files), grid, dtype);
+          files,
+          CRadioV3.model("tiny", vision(layerScale), aligned, files),
+          grid,
+          Device.CPU,
+          dtype);
     }
   }
 
@@ -238,7 +243,8 @@ class CRadioV3Test {
     try (var files = SafetensorsWeights.open(file)) {
       TeacherWeights weights =
           TeacherWeights.of(files, CRadioV3.model("tiny", vision(false), aligned, files));
-      return new VisionEncoder(weights.config().vision(), weights, false, DType.FLOAT32);
+      return new VisionEncoder(
+          weights.config().vision(), weights, false, Device.CPU, DType.FLOAT32);
     }
   }
 }

@@ -11,6 +11,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.MlpKind;
 import org.sightline.vla.model.ReferenceMath;
@@ -170,7 +171,7 @@ class DinoV2Test {
         DinoV2.vision(GRID * PATCH, PATCH, WIDTH, DEPTH, HEADS, hidden, registers);
     TeacherModel model = DinoV2.model("tiny", gated ? vision.withMlp(MlpKind.SWIGLU) : vision);
     try (var files = SafetensorsWeights.open(file)) {
-      return VisionTeacher.open(files, model, grid, dtype);
+      return VisionTeacher.open(files, model, grid, Device.CPU, dtype);
     }
   }
 

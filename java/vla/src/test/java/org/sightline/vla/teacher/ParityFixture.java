@@ -11,6 +11,7 @@ import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
@@ -33,7 +34,8 @@ record ParityFixture(Path folder) {
       List<String> inputs = expected.names().stream().filter(n -> n.startsWith(INPUT)).toList();
       assertFalse(inputs.isEmpty(), folder + " holds no inputs");
       try (var encoder =
-          new VisionEncoder(config.vision(), weights, config.finalNorm(), DType.FLOAT32)) {
+          new VisionEncoder(
+              config.vision(), weights, config.finalNorm(), Device.CPU, DType.FLOAT32)) {
         for (String name : inputs) {
           Tensor features = expected.tensor(name.replace(INPUT, "features."));
           Tensor found = encoder.forward(encoderInput(expected.tensor(name), config, files));

@@ -11,6 +11,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ReferenceMath;
 
@@ -148,7 +149,7 @@ class SigLipTest {
   private static VisionTeacher open(Path file, int grid, DType dtype) throws Exception {
     var vision = SigLip.vision(GRID * PATCH, PATCH, WIDTH, DEPTH, HEADS, HIDDEN, 1e-6);
     try (var files = SafetensorsWeights.open(file)) {
-      return VisionTeacher.open(files, SigLip.model("tiny", vision), grid, dtype);
+      return VisionTeacher.open(files, SigLip.model("tiny", vision), grid, Device.CPU, dtype);
     }
   }
 

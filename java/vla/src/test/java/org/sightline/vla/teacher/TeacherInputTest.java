@@ -15,6 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.sightline.Device;
 import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.data.image.ImageTransform;
@@ -78,7 +79,7 @@ class TeacherInputTest {
     assertEquals(256, config.vision().imageSize());
     RgbImage image = image(SIZE);
     try (PointerScope scope = new PointerScope();
-        var input = new TeacherInput(config)) {
+        var input = new TeacherInput(config, Device.CPU)) {
       Tensor found = input.of(pixels(image, SIZE));
       assertArrayEquals(new long[] {1, 3, 256, 256}, found.shape());
       double[] expected =
@@ -95,7 +96,7 @@ class TeacherInputTest {
   @ValueSource(strings = {"dinov2_vitl14", "dinov2_vitg14", "dinov2_vitb14_reg"})
   void dinoV2SeesThePolicysPixelsAsTheyAre(String preset) throws Exception {
     try (PointerScope scope = new PointerScope();
-        var input = new TeacherInput(preset(preset))) {
+        var input = new TeacherInput(preset(preset), Device.CPU)) {
       Tensor pixels = pixels(image(SIZE), SIZE);
       assertTrue(input.of(pixels).equal(pixels.narrow(1, 0, 3)));
     }
@@ -108,7 +109,7 @@ class TeacherInputTest {
     assertEquals(size, config.vision().imageSize());
     RgbImage image = image(SIZE);
     try (PointerScope scope = new PointerScope();
-        var input = new TeacherInput(config)) {
+        var input = new TeacherInput(config, Device.CPU)) {
       Tensor pixels = pixels(image, SIZE);
       double[] found = TinyModels.doubles(input.of(pixels));
       double[] half = {.5, .5, .5};
@@ -129,7 +130,7 @@ class TeacherInputTest {
     assertEquals(256, config.vision().imageSize());
     RgbImage image = image(SIZE);
     try (PointerScope scope = new PointerScope();
-        var input = new TeacherInput(config)) {
+        var input = new TeacherInput(config, Device.CPU)) {
       double[] expected =
           normalised(
               TeacherOracle.resized(unitRange(image), SIZE, 256),

@@ -29,6 +29,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.safetensors.Safetensors;
@@ -90,7 +91,8 @@ class TeacherLoadingTest {
     for (String preset : VisionTeacher.presets()) {
       var e =
           assertThrows(
-              FormatException.class, () -> VisionTeacher.open(empty, preset, 16, DType.FLOAT32));
+              FormatException.class,
+              () -> VisionTeacher.open(empty, preset, 16, Device.CPU, DType.FLOAT32));
       assertTrue(
           e.getMessage()
               .matches(
@@ -200,7 +202,7 @@ class TeacherLoadingTest {
     var e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> VisionTeacher.open(folder, "dinov3", 2, DType.FLOAT32));
+            () -> VisionTeacher.open(folder, "dinov3", 2, Device.CPU, DType.FLOAT32));
     assertEquals(
         "teacher preset must be one of %s, found \"dinov3\"".formatted(VisionTeacher.presets()),
         e.getMessage());
@@ -269,7 +271,7 @@ class TeacherLoadingTest {
     String message =
         assertThrows(
                 FormatException.class,
-                () -> VisionTeacher.open(file, "c-radio_v3-b", 6, DType.FLOAT32))
+                () -> VisionTeacher.open(file, "c-radio_v3-b", 6, Device.CPU, DType.FLOAT32))
             .getMessage();
     assertTrue(message.startsWith(file.toString()), message);
     assertTrue(message.contains("[4611686018427387904, 0]"), message);
@@ -321,7 +323,7 @@ class TeacherLoadingTest {
       TeacherWeights weights = TeacherWeights.of(files, model);
       try (var encoder =
           new org.sightline.vla.model.VisionEncoder(
-              weights.config().vision(), weights, true, DType.FLOAT32)) {
+              weights.config().vision(), weights, true, Device.CPU, DType.FLOAT32)) {
         assertArrayEquals(new long[] {1, 6, 8}, encoder.forward(torch.zeros(1, 3, 9, 6)).shape());
         var e =
             assertThrows(
@@ -358,7 +360,9 @@ class TeacherLoadingTest {
               () ->
                   assertThrows(
                           IOException.class,
-                          () -> VisionTeacher.open(folder, null, 2, DType.FLOAT32).close(),
+                          () ->
+                              VisionTeacher.open(folder, null, 2, Device.CPU, DType.FLOAT32)
+                                  .close(),
                           key)
                       .getMessage());
       assertTrue(message.startsWith(folder.toString()), message);
@@ -376,7 +380,7 @@ class TeacherLoadingTest {
             () ->
                 assertThrows(
                         IOException.class,
-                        () -> VisionTeacher.open(file, null, 2, DType.FLOAT32).close())
+                        () -> VisionTeacher.open(file, null, 2, Device.CPU, DType.FLOAT32).close())
                     .getMessage());
     assertTrue(message.contains("found 2147483647 blocks, expected at most"), message);
   }

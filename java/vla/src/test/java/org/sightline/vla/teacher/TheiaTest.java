@@ -11,6 +11,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.SafetensorsWeights;
 import org.sightline.vla.model.ReferenceMath;
 
@@ -110,7 +111,7 @@ class TheiaTest {
             TINY.heads(),
             4 * TINY.width());
     try (var files = SafetensorsWeights.open(file)) {
-      return VisionTeacher.open(files, Theia.model("tiny", vision), grid, dtype);
+      return VisionTeacher.open(files, Theia.model("tiny", vision), grid, Device.CPU, dtype);
     }
   }
 
