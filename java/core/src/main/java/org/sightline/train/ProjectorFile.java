@@ -56,6 +56,7 @@ public final class ProjectorFile {
     Map<Integer, Map<String, Tensor>> layers = new TreeMap<>();
     Map<Integer, AlignmentProjector> projectors = new TreeMap<>();
     try (Safetensors tensors = Safetensors.open(file)) {
+      tensors.requireMemory();
       for (String name : tensors.names()) {
         Matcher key = KEY.matcher(name);
         if (!key.matches()) {

@@ -34,7 +34,8 @@ public final class TrainingMemoryException extends RuntimeException {
         failure);
   }
 
-  private static boolean isOutOfMemory(Throwable failure) {
+  /** Whether libtorch, a GPU or Java says that memory ran out. */
+  public static boolean isOutOfMemory(Throwable failure) {
     String message = String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT);
     return message.contains("out of memory")
         || message.contains("not enough memory")

@@ -113,7 +113,7 @@ final class ConfigFile {
     } catch (MarkedYamlEngineException e) {
       throw new IllegalArgumentException(file + place(e.getProblemMark()) + e.getProblem(), e);
     } catch (YamlEngineException e) {
-      throw new IllegalArgumentException(file + ": " + e.getMessage(), e);
+      throw new IllegalArgumentException(file + ": no YAML 1.2: " + e.getMessage(), e);
     }
     Map<String, Value> values = new LinkedHashMap<>();
     if (root.isPresent()) {

@@ -131,6 +131,7 @@ final class Errors {
         || error instanceof ParameterException
         || error instanceof UnsatisfiedLinkError && error.getCause() instanceof IOException
         || error instanceof TrainingDivergedException
+        || TrainingMemoryException.isOutOfMemory(error)
         || error instanceof TrainingMemoryException
         || error instanceof OutOfMemoryError;
   }
@@ -163,6 +164,10 @@ final class Errors {
       return "the Java heap is too small ("
           + error.getMessage()
           + "): lower --batch-size, or start java with a larger -Xmx";
+    }
+    if (error.getClass() == RuntimeException.class
+        && TrainingMemoryException.isOutOfMemory(error)) { // The rest is a trace of libtorch.
+      return "memory ran out: " + error.getMessage().lines().findFirst().orElseThrow();
     }
     if (error instanceof TrainingDivergedException) {
       return error.getMessage() + " (--lr, --clip, --dtype float32)";

@@ -106,6 +106,7 @@ public record PeftAdapter(PeftConfig config, Map<String, LoraPair> adapters)
     }
     Map<String, LoraPair> adapters = new LinkedHashMap<>();
     try (Safetensors file = Safetensors.open(weights)) {
+      file.requireMemory();
       Set<String> modules = modules(file);
       PeftConfig config = PeftConfigReader.read(folder.resolve(CONFIG), modules);
       requireTargets(folder.resolve(CONFIG), config, modules);

@@ -1,6 +1,8 @@
 package org.sightline.formats.safetensors;
 
+import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
@@ -138,6 +140,7 @@ public final class Safetensors implements AutoCloseable {
   Tensor tensor(String name, long chunk) throws IOException {
     TensorInfo info = info(name);
     requireOpen();
+    requireMemory(name, info.end() - info.begin());
     Tensor tensor = allocate(info);
     try {
       long bytes = info.end() - info.begin();
@@ -207,6 +210,31 @@ public final class Safetensors implements AutoCloseable {
     ByteBuffer bytes = ByteBuffer.allocate(length);
     readFully(file, content, bytes, dataStart + info.begin() + offset);
     return bytes.flip();
+  }
+
+  /**
+   * Passes unless what is to be read is more than this machine can hold: a file may consist of
+   * holes, and Linux grants memory that there is not.
+   *
+   * @param what the tensor, or all that are to be read
+   */
+  private void requireMemory(String what, long bytes) throws FormatException {
+    if (ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system) {
+      long memory = system.getTotalMemorySize() + system.getTotalSwapSpaceSize();
+      if (bytes > memory) {
+        throw new FormatException(
+            file, what, bytes + " bytes", "at most the memory of this machine, " + memory);
+      }
+    }
+  }
+
+  /**
+   * Passes if all tensors together fit into the memory of this machine.
+   *
+   * @throws FormatException if they do not: nothing need be read then
+   */
+  public void requireMemory() throws IOException {
+    requireMemory("data", content.size() - dataStart);
   }
 
   /** Not in a scope of its own: the tensor belongs to the caller's, as any that torch returns. */

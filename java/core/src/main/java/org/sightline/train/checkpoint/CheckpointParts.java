@@ -98,6 +98,7 @@ final class CheckpointParts {
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     if (Files.exists(file)) {
       try (Safetensors stored = Safetensors.open(file)) {
+        stored.requireMemory();
         for (String name : stored.names()) {
           tensors.put(name, stored.tensor(name));
         }

@@ -21,6 +21,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.PointerScope;
@@ -31,13 +33,43 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.sightline.formats.FormatException;
 import org.sightline.formats.MalformedFiles;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.SharedFile;
 
 public class SafetensorsTest {
   @TempDir Path folder;
 
   /** Derived by hand from the format's description; no byte of it comes from the writer. */
+  /** In holes, which take no room on the disk. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 4096})
+  void moreThanTheMemoryIsNotRead(int tensors) throws IOException {
+    long size = (1L << 42) / tensors;
+    String header =
+        IntStream.range(0, tensors)
+            .mapToObj(
+                i ->
+                    "\"%d\":{\"dtype\":\"U8\",\"shape\":[%d],\"data_offsets\":[%d,%d]}"
+                        .formatted(i, size, i * size, (i + 1) * size))
+            .collect(Collectors.joining(",", "{", "}"));
+    ByteBuffer bytes = ByteBuffer.allocate(8 + header.length()).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putLong(header.length()).put(header.getBytes(StandardCharsets.UTF_8));
+    Path sparse = Files.write(folder.resolve("sparse.safetensors"), bytes.array());
+    try (SharedFile content = SharedFile.toWrite(sparse)) {
+      content.setSize(bytes.capacity() + tensors * size);
+    }
+    try (Safetensors file = Safetensors.open(sparse)) {
+      String message = assertThrows(FormatException.class, file::requireMemory).getMessage();
+      assertTrue(message.startsWith(sparse + ": data: found 4398046511104 bytes"), message);
+      if (tensors == 1) {
+        assertThrows(FormatException.class, () -> file.tensor("0"));
+      }
+    }
+  }
+
   @Test
   void writesTheBytesOfTheOfficialWriter() throws IOException {
     Map<String, Tensor> tensors = new LinkedHashMap<>();
