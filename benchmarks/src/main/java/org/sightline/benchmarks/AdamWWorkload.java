@@ -71,7 +71,14 @@ final class AdamWWorkload extends Workload {
             new AdamW(
                 parameters,
                 new AdamW.Config(
-                    LEARNING_RATE, 0.9, 0.999, 1e-8, WEIGHT_DECAY, MAX_GRAD_NORM, true)));
+                    LEARNING_RATE,
+                    0.9,
+                    0.999,
+                    1e-8,
+                    WEIGHT_DECAY,
+                    MAX_GRAD_NORM,
+                    true,
+                    AdamW.Precision.MASTER)));
     return adamW::step;
   }
 

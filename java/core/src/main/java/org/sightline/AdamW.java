@@ -53,26 +53,6 @@ public final class AdamW implements AutoCloseable {
       double maxGradNorm,
       boolean skipNonFinite,
       Precision precision) {
-    /** With an fp32 master of every bf16 parameter. */
-    public Config(
-        double learningRate,
-        double beta1,
-        double beta2,
-        double epsilon,
-        double weightDecay,
-        double maxGradNorm,
-        boolean skipNonFinite) {
-      this(
-          learningRate,
-          beta1,
-          beta2,
-          epsilon,
-          weightDecay,
-          maxGradNorm,
-          skipNonFinite,
-          Precision.MASTER);
-    }
-
     public Config {
       Checks.notNegative("learningRate", learningRate);
       Checks.belowOne("beta1", beta1);
@@ -83,9 +63,12 @@ public final class AdamW implements AutoCloseable {
       Objects.requireNonNull(precision, "precision");
     }
 
-    /** Learning rate 5e-4 as in OpenVLA's LoRA recipe, the rest as in PyTorch; no clipping. */
+    /**
+     * Learning rate 5e-4 as in OpenVLA's LoRA recipe, the rest as in PyTorch; no clipping, an fp32
+     * master of every bf16 parameter.
+     */
     public static Config defaults() {
-      return new Config(5e-4, 0.9, 0.999, 1e-8, 1e-2, 0, true);
+      return new Config(5e-4, 0.9, 0.999, 1e-8, 1e-2, 0, true, Precision.MASTER);
     }
 
     /** The same with another learning rate. */

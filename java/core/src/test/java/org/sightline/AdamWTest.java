@@ -29,7 +29,7 @@ class AdamWTest extends ScopedTest {
   }
 
   private static AdamW.Config config(double lr, double decay, double maxNorm) {
-    return new AdamW.Config(lr, 0.9, 0.999, 1e-8, decay, maxNorm, true);
+    return new AdamW.Config(lr, 0.9, 0.999, 1e-8, decay, maxNorm, true, AdamW.Precision.MASTER);
   }
 
   private static List<Tensor> parameters() {
@@ -329,7 +329,8 @@ class AdamWTest extends ScopedTest {
         "parameter 1 must be contiguous",
         () -> new AdamW(List.of(torch.zeros(1), torch.zeros(2, 3).t()), AdamW.Config.defaults()));
     assertMessage(
-        "beta1 must be in [0, 1), found 1.0", () -> new AdamW.Config(1, 1, 0, 1, 0, 0, true));
+        "beta1 must be in [0, 1), found 1.0",
+        () -> new AdamW.Config(1, 1, 0, 1, 0, 0, true, AdamW.Precision.MASTER));
     assertMessage("learningRate must be finite and at least 0, found -1.0", () -> config(-1, 0, 0));
     assertMessage(
         "weightDecay must be finite and at least 0, found NaN",

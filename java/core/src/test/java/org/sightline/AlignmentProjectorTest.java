@@ -29,7 +29,7 @@ class AlignmentProjectorTest extends AlignmentLossFixture {
         AdamW adamw =
             new AdamW(
                 List.copyOf(projector.parameters().values()),
-                new AdamW.Config(0.05, 0.9, 0.999, 1e-8, 0, 0, true))) {
+                new AdamW.Config(0.05, 0.9, 0.999, 1e-8, 0, 0, true, AdamW.Precision.MASTER))) {
       Tensor h = hidden(2, 4, 8);
       Tensor t = torch.randn(2, 4, 5);
       double before = alignment.forward(h, 0, t).loss().item_double();

@@ -213,7 +213,8 @@ class DeviceTest extends ScopedTest {
   @ValueSource(strings = {"cpu", "cuda"})
   void adamW(String device) {
     require(device);
-    AdamW.Config config = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 1, true);
+    AdamW.Config config =
+        new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 1, true, AdamW.Precision.MASTER);
     List<List<Tensor>> sides = new ArrayList<>();
     List<List<AdamW.Report>> reports = new ArrayList<>();
     for (String side : List.of("cpu", device)) {

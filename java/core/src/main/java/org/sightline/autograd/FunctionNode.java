@@ -98,8 +98,7 @@ final class FunctionNode {
   /** Runs the user's forward; the results share no graph with the inputs. */
   private static List<Tensor> forward(
       CustomFunction function, FunctionContext context, Tensor[] inputs) {
-    NoGradGuard noGrad = new NoGradGuard();
-    try {
+    try (NoGradGuard noGrad = new NoGradGuard()) {
       List<Tensor> detached = new ArrayList<>(inputs.length);
       for (Tensor input : inputs) {
         detached.add(input.detach());
@@ -121,8 +120,6 @@ final class FunctionNode {
         results.add(output.detach());
       }
       return List.copyOf(results);
-    } finally {
-      noGrad.close();
     }
   }
 
@@ -213,8 +210,7 @@ final class FunctionNode {
     if (taken == null) {
       return;
     }
-    NoGradGuard noGrad = new NoGradGuard();
-    try {
+    try (NoGradGuard noGrad = new NoGradGuard()) {
       List<Tensor> gradients = new ArrayList<>(outputs.length);
       for (int i = 0; i < outputs.length; i++) {
         Tensor gradient = taken.get(i);
@@ -235,7 +231,6 @@ final class FunctionNode {
           gradient.close();
         }
       }
-      noGrad.close();
     }
   }
 

@@ -67,7 +67,7 @@ class DivergenceTest {
 
   private static FineTuneConfig.Builder config(int steps, boolean skip) {
     return FineTuneConfig.builder(Mode.DEFAULT, steps)
-        .optimizer(new AdamW.Config(1e-3, 0.9, 0.999, 1e-8, 0, 1, skip));
+        .optimizer(new AdamW.Config(1e-3, 0.9, 0.999, 1e-8, 0, 1, skip, AdamW.Precision.MASTER));
   }
 
   private CheckpointStore store() {
@@ -191,7 +191,7 @@ class DivergenceTest {
   void aRateThatIsFarTooHighFails() {
     FineTuneConfig config =
         FineTuneConfig.builder(Mode.DEFAULT, 30)
-            .optimizer(new AdamW.Config(1e30, 0.9, 0.999, 1e-8, 0, 1, true))
+            .optimizer(new AdamW.Config(1e30, 0.9, 0.999, 1e-8, 0, 1, true, AdamW.Precision.MASTER))
             .build();
     diverges(config, step -> false);
   }

@@ -9,7 +9,8 @@ import org.sightline.train.Toy.ToyTeacher;
 
 /** What the tests of {@link FineTuner} share. */
 abstract class FineTunerFixture {
-  static final AdamW.Config FAST = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 0, true);
+  static final AdamW.Config FAST =
+      new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 0, true, AdamW.Precision.MASTER);
 
   static FineTuneConfig.Builder config(Mode mode, int steps) {
     return FineTuneConfig.builder(mode, steps)

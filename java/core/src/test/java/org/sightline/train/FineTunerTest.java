@@ -157,7 +157,8 @@ class FineTunerTest extends FineTunerFixture {
 
   @Test
   void freezeKeepsTheBitsOfTheVisionAdapters() throws Exception {
-    AdamW.Config decay = new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.5, 0, true);
+    AdamW.Config decay =
+        new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.5, 0, true, AdamW.Precision.MASTER);
     List<Batch> batches = Toy.batches(2, 8, 1);
     try (ToyPolicy policy = new ToyPolicy()) {
       try (NoGradGuard noGrad = new NoGradGuard()) {

@@ -57,7 +57,7 @@ class LearningRateScheduleTest {
   /** The steps are really taken with these rates: without decay, AdamW's first is lr · sign. */
   @Test
   void stepsAreTakenWithTheScheduledRate() throws Exception {
-    AdamW.Config adamW = new AdamW.Config(0.01, 0, 0, 1e-12, 0, 0, true);
+    AdamW.Config adamW = new AdamW.Config(0.01, 0, 0, 1e-12, 0, 0, true, AdamW.Precision.MASTER);
     FineTuneConfig config =
         FineTuneConfig.builder(Mode.DEFAULT, 4)
             .optimizer(adamW)

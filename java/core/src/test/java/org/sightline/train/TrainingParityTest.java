@@ -86,7 +86,8 @@ class TrainingParityTest {
             1e-8,
             settings.get("weight_decay").getAsDouble(),
             settings.get("max_norm").getAsDouble(),
-            true);
+            true,
+            AdamW.Precision.MASTER);
     LearningRateSchedule schedule = schedule("cosine", settings.get("warmup").getAsInt());
     try (PointerScope scope = new PointerScope();
         Safetensors file = Safetensors.open(FIXTURES.resolve("training.safetensors"))) {

@@ -66,7 +66,8 @@ class AlignedFineTuningTest {
                   List.of(CONFIG.alignedLayer()),
                   ProjectorConfig.of(CONFIG.text().hiddenSize(), 64, teacher.width()))
               .lambda(2)
-              .optimizer(new AdamW.Config(2e-3, 0.9, 0.999, 1e-8, 0.01, 0, false))
+              .optimizer(
+                  new AdamW.Config(2e-3, 0.9, 0.999, 1e-8, 0.01, 0, false, AdamW.Precision.MASTER))
               .build();
       try (var state = new TrainingState<>(model, teacher, config)) {
         Evaluation start = state.evaluate(batches(1));

@@ -155,39 +155,25 @@ public record JsonFields(Path file, String prefix, JsonObject json) {
   }
 
   public boolean bool(String key) throws FormatException {
-    if (!has(key)) {
+    if (!has(key) || !isBoolean(json.get(key))) {
       throw wrong(key, "true or false");
     }
-    return bool(key, false);
+    return json.get(key).getAsBoolean();
   }
 
   public boolean bool(String key, boolean absent) throws FormatException {
-    if (!has(key)) {
-      return absent;
-    }
-    JsonElement value = json.get(key);
-    if (!isBoolean(value)) {
-      throw wrong(key, "true or false");
-    }
-    return value.getAsBoolean();
-  }
-
-  public String text(String key, String absent) throws FormatException {
-    if (!has(key)) {
-      return absent;
-    }
-    JsonElement value = json.get(key);
-    if (!isString(value)) {
-      throw wrong(key, "a string");
-    }
-    return value.getAsString();
+    return has(key) ? bool(key) : absent;
   }
 
   public String text(String key) throws FormatException {
-    if (!has(key)) {
+    if (!has(key) || !isString(json.get(key))) {
       throw wrong(key, "a string");
     }
-    return text(key, null);
+    return json.get(key).getAsString();
+  }
+
+  public String text(String key, String absent) throws FormatException {
+    return has(key) ? text(key) : absent;
   }
 
   /** The name of a file, or a part of one, in a folder that it has no say over. */

@@ -22,11 +22,6 @@ public record BaseModel(OpenVlaConfig config, List<Path> weights) {
     weights = List.copyOf(weights);
   }
 
-  /** A Hugging Face folder. */
-  public static BaseModel of(Path folder) throws IOException {
-    return of("weights", List.of(folder), null);
-  }
-
   /**
    * Looks at what was named, and accounts for every tensor before minutes are spent on other
    * things.

@@ -9,7 +9,6 @@ import org.sightline.binding.Scopes;
 
 /** A whole frozen vision transformer on its own: all its blocks, never a graph. */
 public final class VisionEncoder implements AutoCloseable {
-  private final VisionConfig config;
   private final Modules modules;
   private final VisionTransformer transformer;
 
@@ -19,7 +18,6 @@ public final class VisionEncoder implements AutoCloseable {
    */
   public VisionEncoder(
       VisionConfig config, Weights weights, boolean finalNorm, Device device, DType dtype) {
-    this.config = config;
     modules = new Modules(weights, device, dtype, LoraPlan.none(), 0);
     try (PointerScope scope = new PointerScope()) {
       transformer = new VisionTransformer(modules, "", config, config.depth(), finalNorm);
@@ -32,10 +30,6 @@ public final class VisionEncoder implements AutoCloseable {
   /** Names and shapes of the parameters such an encoder reads, in state-dict order. */
   public static List<ParameterSpec> parameters(VisionConfig config, boolean finalNorm) {
     return ModelSpec.ofVision(config, finalNorm);
-  }
-
-  public VisionConfig config() {
-    return config;
   }
 
   /**

@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -47,8 +48,7 @@ class DataFuzzTest implements FuzzTargets {
     boolean[] mask = {true, true, true, true, true, true, false};
     StatisticsJson.write(
         statistics,
-        "toy",
-        new ActionStatistics(seven, seven, seven, seven, seven, seven, mask, 9, 2));
+        Map.of("toy", new ActionStatistics(seven, seven, seven, seven, seven, seven, mask, 9, 2)));
     return Stream.of(
         Fuzz.of("tokenizer", tokenizer(folder), DataFuzzTest::tokenize),
         Fuzz.of("features", folder.resolve("features.json"), f -> readAll(folder)),

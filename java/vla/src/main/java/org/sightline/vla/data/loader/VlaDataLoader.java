@@ -117,11 +117,6 @@ public final class VlaDataLoader {
     return sets.stream().mapToLong(EpisodeSet::size).sum();
   }
 
-  /** The options it was made with. */
-  public Options options() {
-    return options;
-  }
-
   /** One pass over each set in turn; the same number gives the same batches. */
   public BatchIterator epoch(long epoch) {
     return iterator(new SampleStream(sets, options.shuffleBuffer(), options.seed(), epoch, false));

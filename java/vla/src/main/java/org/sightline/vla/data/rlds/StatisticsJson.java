@@ -35,12 +35,6 @@ public final class StatisticsJson {
 
   private StatisticsJson() {}
 
-  /** Writes the statistics of one dataset. */
-  public static void write(Path file, String dataset, ActionStatistics statistics)
-      throws IOException {
-    write(file, Map.of(dataset, statistics));
-  }
-
   /** Writes the statistics of several datasets, by name. */
   public static void write(Path file, Map<String, ActionStatistics> statistics) throws IOException {
     JsonObject root = new JsonObject();

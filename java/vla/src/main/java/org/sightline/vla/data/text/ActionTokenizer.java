@@ -59,15 +59,6 @@ public record ActionTokenizer(int vocabularySize) {
     return vocabularySize - digit;
   }
 
-  /** The ids of a normalised action. */
-  public long[] encode(float[] action) {
-    long[] ids = new long[action.length];
-    for (int i = 0; i < ids.length; i++) {
-      ids[i] = encode(action[i]);
-    }
-    return ids;
-  }
-
   /** The bin centre of an id; ids outside the action range give the nearest end, as in OpenVLA. */
   public double decode(long id) {
     int bin = (int) (lastId() - Math.max(firstId() + 1, Math.min(lastId(), id)));

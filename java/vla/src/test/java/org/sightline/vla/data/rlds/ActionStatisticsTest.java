@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -102,7 +103,7 @@ class ActionStatisticsTest {
   void jsonRoundTripIsExactAndInOpenVlasForm() throws IOException {
     ActionStatistics s = random(100, 4);
     Path file = folder.resolve("dataset_statistics.json");
-    StatisticsJson.write(file, "toy", s);
+    StatisticsJson.write(file, Map.of("toy", s));
     ActionStatistics back = StatisticsJson.read(file, "toy");
     assertArrayEquals(s.q01(), back.q01());
     assertArrayEquals(s.std(), back.std());
@@ -141,7 +142,7 @@ class ActionStatisticsTest {
   @Test
   void wrongJsonIsExplained() throws IOException {
     Path file = folder.resolve("s.json");
-    StatisticsJson.write(file, "toy", random(20, 5));
+    StatisticsJson.write(file, Map.of("toy", random(20, 5)));
     String good = Files.readString(file);
     Files.writeString(file, good.replace("\"q01\"", "\"q1\""));
     assertMessage(file, null, "toy.action.q01: found no such key, expected a list");
