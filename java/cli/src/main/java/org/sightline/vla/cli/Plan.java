@@ -10,20 +10,20 @@ import org.sightline.vla.memory.ByteCount;
 import org.sightline.vla.memory.ElementType;
 import org.sightline.vla.memory.MemoryGroup;
 import org.sightline.vla.memory.MemoryRow;
+import org.sightline.vla.memory.StepConfig;
 import org.sightline.vla.memory.StepMemory;
-import org.sightline.vla.memory.StepSettings;
 import org.sightline.vla.memory.StepTrial;
 import org.sightline.vla.model.ModelSpec;
 import org.sightline.vla.model.ParameterSpec;
 
 /** What {@code plan} prints. {@code memory} and {@code trial} may be null. */
 final class Plan {
-  private final StepSettings settings;
+  private final StepConfig settings;
   private final Long memory;
   private final StepTrial trial;
   private final StepMemory step;
 
-  Plan(StepSettings settings, Long memory, StepTrial trial) {
+  Plan(StepConfig settings, Long memory, StepTrial trial) {
     this.settings = settings;
     this.memory = memory;
     this.trial = trial;

@@ -2,13 +2,11 @@ package org.sightline.vla.cli;
 
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.concurrent.Callable;
 import org.sightline.Checks;
 import org.sightline.Sightline;
-import org.sightline.train.Mode;
 import org.sightline.vla.finetune.JobConfig;
-import org.sightline.vla.memory.StepSettings;
+import org.sightline.vla.memory.StepConfig;
 import org.sightline.vla.memory.StepTrial;
 import org.sightline.vla.teacher.TeacherConfig;
 import org.sightline.vla.teacher.VisionTeacher;
@@ -74,32 +72,15 @@ final class PlanCommand implements Callable<Integer> {
 
   private int plan(JobConfig job) throws Exception {
     Sightline.load();
-    StepSettings settings = settings(job);
-    StepTrial trial = measure == null ? null : StepTrial.run(settings, measure, Ending.LISTENER);
+    Checks.atLeast("--text-tokens", textTokens, StepConfig.LABELLED_TOKENS + 1);
+    StepConfig step = job.step(textTokens, plain ? null : teacher(job), job.teacherCache() != null);
+    StepTrial trial = measure == null ? null : StepTrial.run(step, measure, Ending.LISTENER);
     Ending.check();
-    var plan = new Plan(settings, memory, trial);
+    var plan = new Plan(step, memory, trial);
     PrintWriter out = spec.commandLine().getOut();
     out.print(json ? Inspection.json(plan.map()) + "\n" : plan.text());
     out.flush();
     return plan.fits() ? 0 : Errors.USER;
-  }
-
-  private StepSettings settings(JobConfig job) {
-    Checks.atLeast("--text-tokens", textTokens, StepSettings.LABELLED_TOKENS + 1);
-    boolean aligned = !plain && job.modes().contains(Mode.ALIGN);
-    return new StepSettings(
-        job.model(),
-        job.training().batchSize(),
-        textTokens,
-        StepSettings.LABELLED_TOKENS,
-        job.lora().rank(),
-        job.dtype(),
-        job.training().optimizer().precision(),
-        aligned ? job.alignment().layers() : List.of(),
-        job.alignment().projectorSize(),
-        aligned ? teacher(job) : null,
-        job.teacherCache() != null,
-        job.training().gradientCheckpointing());
   }
 
   /** Where none is named that of the paper, for nano one of its size. */

@@ -16,7 +16,9 @@ import org.sightline.train.Mode;
 import org.sightline.train.checkpoint.RunIdentity;
 import org.sightline.vla.checkpoint.BaseModel;
 import org.sightline.vla.checkpoint.PathChecks;
+import org.sightline.vla.memory.StepConfig;
 import org.sightline.vla.model.OpenVlaConfig;
+import org.sightline.vla.teacher.TeacherConfig;
 import org.sightline.vla.teacher.VisionTeacher;
 
 /**
@@ -124,6 +126,30 @@ public record JobConfig(
   /** Shape of the model. */
   public OpenVlaConfig model() {
     return base.config();
+  }
+
+  /**
+   * What the memory of a step depends on.
+   *
+   * @param textTokens of the longest row
+   * @param teacher at the size it is used; null: nothing is aligned
+   * @param teacherCached whether all its features come from the cache
+   */
+  public StepConfig step(int textTokens, TeacherConfig teacher, boolean teacherCached) {
+    boolean aligned = teacher != null && modes.contains(Mode.ALIGN);
+    return new StepConfig(
+        model(),
+        training.batchSize(),
+        textTokens,
+        StepConfig.LABELLED_TOKENS,
+        lora.rank(),
+        dtype,
+        training.optimizer().precision(),
+        aligned ? alignment.layers() : List.of(),
+        alignment.projectorSize(),
+        aligned ? teacher : null,
+        teacherCached,
+        training.gradientCheckpointing());
   }
 
   /** Where a base model is kept that is drawn. */

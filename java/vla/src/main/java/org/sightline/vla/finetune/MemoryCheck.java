@@ -2,13 +2,11 @@ package org.sightline.vla.finetune;
 
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
-import java.util.List;
-import org.sightline.train.Mode;
 import org.sightline.vla.memory.ByteCount;
 import org.sightline.vla.memory.MemoryEntry;
 import org.sightline.vla.memory.MemoryGroup;
+import org.sightline.vla.memory.StepConfig;
 import org.sightline.vla.memory.StepMemory;
-import org.sightline.vla.memory.StepSettings;
 import org.sightline.vla.teacher.TeacherConfig;
 
 /**
@@ -51,22 +49,8 @@ final class MemoryCheck {
 
   /** A lower bound: the shortest prompts, the smallest teacher, no moment's temporaries. */
   private static double leastBytes(JobConfig config) {
-    boolean aligned = config.modes().contains(Mode.ALIGN);
-    StepMemory memory =
-        StepMemory.of(
-            new StepSettings(
-                config.model(),
-                config.training().batchSize(),
-                StepSettings.LABELLED_TOKENS + 1,
-                StepSettings.LABELLED_TOKENS,
-                config.lora().rank(),
-                config.dtype(),
-                config.training().optimizer().precision(),
-                aligned ? config.alignment().layers() : List.of(),
-                config.alignment().projectorSize(),
-                aligned ? TeacherConfig.nano("the smallest") : null,
-                true,
-                config.training().gradientCheckpointing()));
+    TeacherConfig smallest = TeacherConfig.nano("the smallest");
+    StepMemory memory = StepMemory.of(config.step(StepConfig.LABELLED_TOKENS + 1, smallest, true));
     return memory.entries().stream()
         .filter(entry -> entry.group() != MemoryGroup.MOMENT)
         .mapToDouble(MemoryEntry::bytes) // whose sum may pass the range of a long

@@ -19,12 +19,12 @@ import org.sightline.vla.model.VisionEncoder;
  * What is there from the first step to the last; then, by {@link SavedTensors}, what a step keeps.
  */
 final class ResidentTensors {
-  private final StepSettings settings;
+  private final StepConfig settings;
   private final OpenVlaConfig model;
   private final ElementType type;
   private final Tally tally = new Tally();
 
-  ResidentTensors(StepSettings settings) {
+  ResidentTensors(StepConfig settings) {
     this.settings = settings;
     model = settings.model();
     type = ElementType.of(settings.dtype());

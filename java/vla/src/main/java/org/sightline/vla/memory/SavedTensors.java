@@ -17,14 +17,14 @@ import org.sightline.vla.model.VisionConfig;
  * xAᵀ [rows,r] in fp32 for B's. Sums keep nothing.
  */
 final class SavedTensors {
-  private final StepSettings settings;
+  private final StepConfig settings;
   private final Tally tally;
   private final OpenVlaConfig model;
   private final ElementType type;
   private final long batch;
   private final long rank;
 
-  SavedTensors(StepSettings settings, Tally tally) {
+  SavedTensors(StepConfig settings, Tally tally) {
     this.settings = settings;
     this.tally = tally;
     model = settings.model();

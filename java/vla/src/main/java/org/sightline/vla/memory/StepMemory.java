@@ -20,7 +20,7 @@ public record StepMemory(List<MemoryEntry> entries) {
   }
 
   /** The tensors of a step with {@code settings}. */
-  public static StepMemory of(StepSettings settings) {
+  public static StepMemory of(StepConfig settings) {
     return new StepMemory(new ResidentTensors(settings).entries());
   }
 

@@ -45,7 +45,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
    * @param observer may ask to interrupt them
    * @throws IOException if the system does not tell a process's memory (it is not Linux)
    */
-  public static StepTrial run(StepSettings settings, int steps, TrainingListener observer)
+  public static StepTrial run(StepConfig settings, int steps, TrainingListener observer)
       throws IOException, TrainingDivergedException {
     if (steps < 1) {
       throw new IllegalArgumentException("measure must be at least 1, found " + steps);
@@ -65,7 +65,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
     return new StepTrial(clock.mean(), baseline, status("VmHWM"));
   }
 
-  private static FineTuneConfig config(StepSettings settings, int steps) {
+  private static FineTuneConfig config(StepConfig settings, int steps) {
     Mode mode = settings.aligned() ? Mode.ALIGN : Mode.DEFAULT;
     FineTuneConfig.Builder config =
         FineTuneConfig.builder(mode, steps + 1)
@@ -87,12 +87,12 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
   }
 
   /** A batch like any other, again and again: the run closes each. */
-  private static Iterator<VlaBatch> batches(StepSettings settings) {
+  private static Iterator<VlaBatch> batches(StepConfig settings) {
     return IntStream.iterate(0, i -> i + 1).mapToObj(i -> batch(settings, i)).iterator();
   }
 
   /** Rows of equal length: BOS, text, and labels on the last tokens. */
-  static VlaBatch batch(StepSettings settings, long seed) {
+  static VlaBatch batch(StepConfig settings, long seed) {
     OpenVlaConfig model = settings.model();
     int rows = settings.batchSize();
     int columns = settings.textTokens();
@@ -141,7 +141,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
   private static final class Features implements Teacher<VlaBatch> {
     private final Tensor values;
 
-    Features(StepSettings settings) {
+    Features(StepConfig settings) {
       Tensor drawn =
           torch.randn(
               settings.batchSize(),

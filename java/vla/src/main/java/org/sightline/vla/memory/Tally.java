@@ -37,7 +37,7 @@ final class Tally {
   }
 
   /** A and B of adapted modules, reached by the forward pass or not, as {@code active} says. */
-  static List<ParameterSpec> adapters(StepSettings settings, boolean active) {
+  static List<ParameterSpec> adapters(StepConfig settings, boolean active) {
     return ModelSpec.of(settings.model()).loraTargets().stream()
         .filter(target -> target.active() == active)
         .map((LoraTarget target) -> target.parameters(settings.rank()))
@@ -57,7 +57,7 @@ final class Tally {
   }
 
   /** Shapes of an alignment projector, by the names of its file. */
-  static List<ParameterSpec> projector(StepSettings settings) {
+  static List<ParameterSpec> projector(StepConfig settings) {
     var config =
         ProjectorConfig.of(
             settings.model().text().hiddenSize(),

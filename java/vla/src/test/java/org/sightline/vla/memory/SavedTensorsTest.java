@@ -49,7 +49,7 @@ class SavedTensorsTest {
         layers.isEmpty()
             ? List.of()
             : Arrays.stream(layers.split(" ")).map(Integer::valueOf).toList();
-    StepSettings settings = settings(nano, batchSize, dtype, aligned, checkpointing);
+    StepConfig settings = settings(nano, batchSize, dtype, aligned, checkpointing);
     long expected =
         StepMemory.of(settings).bytes(entry -> StepMemoryTest.SAVED.contains(entry.group()))
             + SCALARS
@@ -79,7 +79,7 @@ class SavedTensorsTest {
         .sum();
   }
 
-  private static long measured(StepSettings settings, Set<Integer> layers) {
+  private static long measured(StepConfig settings, Set<Integer> layers) {
     OpenVlaConfig model = settings.model();
     int[] lengths = new int[settings.batchSize()];
     Arrays.fill(lengths, settings.textTokens());
@@ -96,13 +96,13 @@ class SavedTensorsTest {
   }
 
   /** Four labelled tokens in a row, as {@link TinyModels#batch} has them. */
-  static StepSettings settings(
+  static StepConfig settings(
       OpenVlaConfig model,
       int batchSize,
       DType dtype,
       List<Integer> layers,
       boolean checkpointing) {
-    return new StepSettings(
+    return new StepConfig(
         model,
         batchSize,
         TEXT,

@@ -38,11 +38,11 @@ class StepMemoryTest {
       AdamW.Precision precision, boolean cached, boolean gradientCheckpointing) {
     OpenVlaConfig model = OpenVlaConfig.openVla7b();
     return StepMemory.of(
-        new StepSettings(
+        new StepConfig(
             model,
             8,
             30,
-            StepSettings.LABELLED_TOKENS,
+            StepConfig.LABELLED_TOKENS,
             32,
             DType.BFLOAT16,
             precision,
@@ -176,8 +176,8 @@ class StepMemoryTest {
     assertEquals(message, e.getMessage());
   }
 
-  private static StepSettings settings(OpenVlaConfig model, int textTokens, List<Integer> layers) {
-    return new StepSettings(
+  private static StepConfig settings(OpenVlaConfig model, int textTokens, List<Integer> layers) {
+    return new StepConfig(
         model,
         1,
         textTokens,

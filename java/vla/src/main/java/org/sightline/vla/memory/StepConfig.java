@@ -24,7 +24,7 @@ import org.sightline.vla.teacher.TeacherConfig;
  * @param teacherCached whether all its features come from the cache, so that it never runs
  * @param gradientCheckpointing whether a decoder block keeps its input alone
  */
-public record StepSettings(
+public record StepConfig(
     OpenVlaConfig model,
     int batchSize,
     int textTokens,
@@ -40,7 +40,7 @@ public record StepSettings(
   /** Of OpenVLA: seven action tokens and EOS. */
   public static final int LABELLED_TOKENS = 8;
 
-  public StepSettings {
+  public StepConfig {
     Objects.requireNonNull(model, "model");
     Objects.requireNonNull(dtype, "dtype");
     Objects.requireNonNull(precision, "precision");

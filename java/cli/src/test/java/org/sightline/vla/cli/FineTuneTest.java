@@ -28,7 +28,7 @@ import org.sightline.vla.finetune.ExampleFrames;
 import org.sightline.vla.tabletop.TabletopGenerator;
 
 /** The main job, in short, through the command line. */
-class FinetuneTest {
+class FineTuneTest {
   @TempDir private Path folder;
 
   @Test
