@@ -1,6 +1,6 @@
 // Not a test: GFLOP/s of the GEMM core beside a loop of independent FMAs, the machine's peak.
 // One thread is timed by its CPU clock.
-// A in the compute type, B and C in fp32.
+// A and B in the compute type, C in fp32.
 //   gemm_bench [threads]
 #include <omp.h>
 
@@ -72,15 +72,15 @@ int main(int argc, char** argv) {
                 (long long)k, gflops, percent(threads * gflops, fp32_peak));
   }
   const int64_t shapes[][3] = {{1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2048, 4096},
-                               {64, 256, 192},     {1024, 256, 192},   {1024, 32, 4096},
-                               {256, 4096, 32}};
+                               {256, 4096, 4096},  {64, 256, 192},     {1024, 256, 192},
+                               {1024, 32, 4096},   {256, 4096, 32}};
   for (const auto& s : shapes) {
     for (DType compute : {DType::kFloat32, DType::kBFloat16}) {
       for (int mode = 0; mode < 3; ++mode) {
         const int64_t m = s[0], n = s[1], k = s[2];
         const bool along_k = mode != 1;
         TestTensor a(compute, 1, m, k), c(DType::kFloat32, 1, m, n);
-        TestTensor b(DType::kFloat32, 1, along_k ? n : k, along_k ? k : n);
+        TestTensor b(compute, 1, along_k ? n : k, along_k ? k : n);
         uint32_t state = 1;
         const auto next = [&] {
           return (state = state * 1664525u + 1013904223u) / 4294967296.0 - 0.5;

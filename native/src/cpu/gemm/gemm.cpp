@@ -20,6 +20,7 @@ constexpr int64_t kTileBlocks = 3;
 // At most so many columns leave too little work to pack the rows of A for; so many rows, over all
 // of k, are still in L2 when the next block of k reads on where this one ended.
 constexpr int64_t kThin = 64, kThinRows = 48;
+constexpr int64_t kThinPanels = 2;
 constexpr int64_t kInPlaceBlocks = 2;
 
 struct Scratch {
@@ -102,14 +103,13 @@ struct Partition {
   }
 };
 
-// The rows of B that the panel at `column` is packed from, where packing reads them as they lie.
-Prefetch source_of(const GemmKernels& gemm, const KSegment& segment, int64_t column,
-                   int64_t columns, int64_t k0, MemoryRun* runs) {
-  if (segment.b.fetch || k0 >= segment.k) return {};
-  const int count = static_cast<int>(std::min<int64_t>(gemm.nr, columns));
-  const int64_t bytes = std::min(kGemmKc, segment.k - k0) * element_size(segment.b.view.dtype);
-  for (int i = 0; i < count; ++i) runs[i] = {segment.b.view.at(column + i, k0), bytes};
-  return {runs, count};
+// What is read of an operand's rows when they are packed next, if they are read as they lie.
+Prefetch source_of(const Operand& operand, int64_t row, int64_t rows, int64_t k0, int64_t k_end,
+                   MemoryRun* runs) {
+  if (operand.fetch || k0 >= k_end) return {};
+  const int64_t bytes = std::min(kGemmKc, k_end - k0) * element_size(operand.view.dtype);
+  for (int64_t i = 0; i < rows; ++i) runs[i] = {operand.view.at(row + i, k0), bytes};
+  return {runs, static_cast<int>(rows)};
 }
 
 // A block of A times B, whose columns lie along k: a panel is packed and used at once, while the
@@ -123,10 +123,10 @@ void multiply_and_pack(const GemmKernels& gemm, const KSegment& segment, const S
     const int64_t columns = std::min<int64_t>(gemm.nr, tile.columns - j);
     pack_b_block(gemm, segment.b, tile.column + j, columns, k0, k, b, scratch.fetch);
     const bool last = j + gemm.nr >= tile.columns;
+    const int64_t after = last ? 0 : j + gemm.nr;
     const Prefetch prefetch =
-        last ? source_of(gemm, segment, tile.column, tile.columns, k0 + k, next)
-             : source_of(gemm, segment, tile.column + j + gemm.nr, tile.columns - j - gemm.nr, k0,
-                         next);
+        source_of(segment.b, tile.column + after, std::min<int64_t>(gemm.nr, tile.columns - after),
+                  last ? k0 + k : k0, segment.k, next);
     gemm.multiply(rows, columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
                   tile.data + j, tile.ld, accumulate, prefetch);
   }
@@ -144,8 +144,13 @@ void multiply_blocks(const GemmKernels& gemm, DType compute, const KSegment& seg
                        tile.ld, accumulate);
     return;
   }
-  const int64_t blocks = (tile.rows + gemm.mc - 1) / gemm.mc;
+  // Of A that one panel of B multiplies a little is packed at a time, which stays in L1, and the next
+  // rows are asked for.
+  const bool thin = segment.a.along_k && segment.k > kGemmKc && tile.columns <= gemm.nr;
+  const int64_t most = thin ? kThinPanels * gemm.mr : gemm.mc;
+  const int64_t blocks = (tile.rows + most - 1) / most;
   const int64_t mc = round_up((tile.rows + blocks - 1) / blocks, gemm.mr);
+  MemoryRun next[kThinPanels * kMaxPanelWidth];
   for (int64_t row = 0; row < tile.rows; row += mc) {
     const int64_t rows = std::min(mc, tile.rows - row);
     const ALayout layout =
@@ -154,8 +159,15 @@ void multiply_blocks(const GemmKernels& gemm, DType compute, const KSegment& seg
       multiply_and_pack(gemm, segment, scratch, tile, rows, layout, k0, k, pack, accumulate);
       continue;
     }
+    const bool last = row + rows >= tile.rows;
+    const int64_t after = last ? 0 : row + rows;
+    Prefetch prefetch;
+    if (thin) {
+      prefetch = source_of(segment.a, tile.row + after, std::min(mc, tile.rows - after),
+                           last ? k0 + k : k0, segment.k, next);
+    }
     gemm.multiply(rows, tile.columns, k, layout, scratch.a, a_panel_bytes(gemm, k), b, b_stride,
-                  tile.data + row * tile.ld, tile.ld, accumulate, {});
+                  tile.data + row * tile.ld, tile.ld, accumulate, prefetch);
   }
 }
 
