@@ -29,7 +29,8 @@ final class DoctorCommand implements Callable<Integer> {
       names = "--json",
       description =
           "Print a JSON object: jdk, jvm, platform, system, sightline, commit, cpu_backend,"
-              + " cuda_backend, libtorch, threads, java_heap_bytes, javacpp_bytes (0: no limit); error if"
+              + " cuda_backend, cuda_parts,"
+              + " libtorch, threads, java_heap_bytes, javacpp_bytes (0: no limit); error if"
               + " natives cannot be loaded.")
   private boolean json;
 
@@ -82,6 +83,7 @@ final class DoctorCommand implements Callable<Integer> {
         cuda.isAvailable()
             ? String.format(Locale.ROOT, "%d × %s", cuda.deviceCount(), cuda.implementation())
             : "not available: " + cuda.unavailabilityCause());
+    CudaPart.ofMachine().forEach(part -> line(out, "  " + part.name(), "%s", part.describe()));
     line(
         out,
         "libtorch",
@@ -114,6 +116,7 @@ final class DoctorCommand implements Callable<Integer> {
     }
     facts.put("cpu_backend", Sightline.cpu());
     facts.put("cuda_backend", Sightline.cuda());
+    facts.put("cuda_parts", CudaPart.ofMachine());
     facts.put("libtorch", RunEnvironment.libtorchVersion());
     facts.put("threads", torch.get_num_threads());
     facts.put("java_heap_bytes", Runtime.getRuntime().maxMemory());
@@ -122,7 +125,7 @@ final class DoctorCommand implements Callable<Integer> {
   }
 
   private static void line(PrintWriter out, String label, String format, Object... values) {
-    out.printf(Locale.ROOT, "%-13s %s%n", label, String.format(Locale.ROOT, format, values));
+    out.printf(Locale.ROOT, "%-20s %s%n", label, String.format(Locale.ROOT, format, values));
   }
 
   private static String bytes(long count) {
