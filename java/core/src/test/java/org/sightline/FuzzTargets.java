@@ -38,14 +38,15 @@ public interface FuzzTargets {
                     target.name(),
                     () -> {
                       if (seconds > 0) {
-                        search(target, seconds);
+                        search(target, seconds, folder);
                       } else {
                         target.run();
                       }
                     }));
   }
 
-  private void search(Fuzz target, int seconds) throws IOException, InterruptedException {
+  private void search(Fuzz target, int seconds, Path temporary)
+      throws IOException, InterruptedException {
     Path found = Files.createDirectories(Path.of("target", "fuzz", target.name()));
     List<byte[]> seeds = target.corpus();
     for (int i = 0; i < seeds.size(); i++) {
@@ -56,6 +57,7 @@ public interface FuzzTargets {
         new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx2g",
+                "-Djava.io.tmpdir=" + temporary,
                 "-cp",
                 System.getProperty("java.class.path"),
                 "com.code_intelligence.jazzer.Jazzer",
