@@ -74,7 +74,7 @@ public interface FuzzTargets {
             .redirectErrorStream(true)
             .redirectOutput(log.toFile())
             .start();
-    assertTrue(process.waitFor(2L * seconds + 300, TimeUnit.SECONDS), () -> "no end: " + log);
+    assertTrue(process.waitFor(2L * seconds + 3600, TimeUnit.SECONDS), () -> "no end: " + log);
     assertEquals(0, process.exitValue(), () -> "see " + log);
   }
 
