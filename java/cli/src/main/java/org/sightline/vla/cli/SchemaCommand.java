@@ -11,6 +11,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import org.sightline.vla.finetune.JobConfig;
+import org.sightline.vla.finetune.RunFile;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -46,7 +47,7 @@ final class SchemaCommand implements Callable<Integer> {
   static Map<String, Object> properties() {
     CommandSpec finetune = CommandSpec.forAnnotatedObject(new FineTuneCommand());
     Set<String> settings = ConfigDefaults.settings(finetune);
-    Map<String, Object> defaults = JobConfig.builder(Path.of("")).build().options();
+    Map<String, Object> defaults = RunFile.settings(JobConfig.builder(Path.of("")).build());
     Map<String, Object> properties = new TreeMap<>();
     for (OptionSpec option : finetune.options()) {
       String name = ConfigDefaults.name(option);

@@ -60,8 +60,9 @@ class JobOptionsTest {
     JobConfig plain = config("--output", folder.toString());
     Set<String> settings = new HashSet<>(SchemaCommand.properties().keySet());
     settings.remove("weights"); // Must be there to be named, then nothing is random.
-    assertEquals(settings, all.options().keySet());
-    all.options().forEach((name, value) -> assertNotEquals(value, plain.options().get(name), name));
+    assertEquals(settings, RunFile.settings(all).keySet());
+    RunFile.settings(all)
+        .forEach((name, value) -> assertNotEquals(value, RunFile.settings(plain).get(name), name));
   }
 
   @Test
@@ -70,9 +71,9 @@ class JobOptionsTest {
     run.add("options", RunFile.options(all()));
     Files.writeString(folder.resolve("run.json"), run.toString());
     JobConfig again = config("--resume", folder.toString());
-    Map<String, Object> expected = all().options();
+    Map<String, Object> expected = RunFile.settings(all());
     expected.put("output", folder);
-    assertEquals(expected, again.options());
+    assertEquals(expected, RunFile.settings(again));
   }
 
   @Test

@@ -6,7 +6,6 @@ import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -15,25 +14,12 @@ import org.sightline.Sightline;
 import org.sightline.formats.file.FolderLock;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.file.Printable;
-import org.sightline.formats.safetensors.TensorDigest;
 import org.sightline.train.Mode;
-import org.sightline.train.Teacher;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.vla.checkpoint.BaseModel;
-import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
-import org.sightline.vla.data.image.ImageTransform;
-import org.sightline.vla.data.loader.VlaBatch;
-import org.sightline.vla.data.loader.VlaData;
-import org.sightline.vla.data.rlds.RldsDataset;
-import org.sightline.vla.data.text.ActionTokenizer;
-import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
-import org.sightline.vla.model.LoraPlan;
 import org.sightline.vla.model.OpenVla;
-import org.sightline.vla.teacher.VisionTeacher;
 import org.sightline.vla.teacher.cache.CachedTeacher;
-import org.sightline.vla.teacher.cache.FeatureKind;
-import org.sightline.vla.teacher.cache.FeatureStore;
 
 /**
  * Fine-tunes in each mode from the same start, on the same batches, and compares.
@@ -77,26 +63,17 @@ public final class FineTuneJob implements AutoCloseable {
   private final Start start;
   private final PrintWriter log;
   private final List<String> arguments;
-  private final HuggingFacePromptTokenizer tokenizer;
-  private VlaData data; // null until it is rendered
-  private Path teacherFile; // null until it is drawn
-  private VisionTeacher vision; // of that file
-  private Teacher<VlaBatch> teacher; // vision, or the cache before it, which then owns it
-  private OpenVla unused; // the first mode's model, until that takes it
+  private final JobInputs inputs;
   private FolderLock lock; // null until it is prepared
   private Map<String, String> contents; // null until it is prepared
 
   private FineTuneJob(
-      JobConfig config,
-      Start start,
-      PrintWriter log,
-      List<String> arguments,
-      HuggingFacePromptTokenizer tokenizer) {
+      JobConfig config, Start start, PrintWriter log, List<String> arguments, JobInputs inputs) {
     this.config = config;
     this.start = start;
     this.log = log;
     this.arguments = arguments;
-    this.tokenizer = tokenizer;
+    this.inputs = inputs;
   }
 
   /** As below, in a new folder and in silence. */
@@ -135,23 +112,7 @@ public final class FineTuneJob implements AutoCloseable {
     MemoryCheck.require(config);
     Sightline.load();
     config.device().ensureAvailable();
-    var job =
-        new FineTuneJob(config, start, log, arguments, config.base().tokenizer(config.tokenizer()));
-    try {
-      if (!config.data().data().isEmpty()) {
-        job.data = job.data(config.data().data());
-      }
-      if (config.teacher() != null) {
-        job.openTeacher(config.teacher());
-      }
-      if (!config.base().isRandom()) { // A random one is drawn into the output folder later.
-        job.unused = job.loaded();
-      }
-      return job;
-    } catch (IOException | RuntimeException | Error e) {
-      job.close();
-      throw e;
-    }
+    return new FineTuneJob(config, start, log, arguments, JobInputs.open(config));
   }
 
   /**
@@ -171,16 +132,8 @@ public final class FineTuneJob implements AutoCloseable {
       OutputFolder.clear(output, config.base().isRandom(), config.teacher() == null);
       RunFile.write(config, arguments, Map.of());
     }
-    if (config.base().isRandom()) {
-      DrawnInputs.base(config, tokenizer);
-    }
-    if (teacher == null) {
-      openTeacher(DrawnInputs.teacher(config));
-    }
-    if (data == null) {
-      data = data(List.of(DataFolder.of(DrawnInputs.data(config))));
-    }
-    contents = contents();
+    inputs.draw();
+    contents = inputs.contents();
     if (!start.resumes()) {
       RunFile.write(config, arguments, contents);
       return List.of();
@@ -196,19 +149,6 @@ public final class FineTuneJob implements AutoCloseable {
 
   private ModeRun run(Mode mode) {
     return new ModeRun(config, mode, log, lock, contents, start == Start.RESUME_CHANGED);
-  }
-
-  private Map<String, String> contents() throws IOException {
-    Map<String, String> digests = new LinkedHashMap<>();
-    try (HuggingFaceCheckpoint weights = weights()) {
-      digests.put("weights", TensorDigest.of(weights.tensors().shards()));
-    }
-    digests.put("tokenizer", tokenizer.digest());
-    digests.put("teacher", FeatureKind.identify(teacherFile, vision.config().toString()));
-    for (VlaData.Part part : data.parts()) {
-      digests.put("data " + part.dataset().name(), part.digest());
-    }
-    return digests;
   }
 
   /**
@@ -231,8 +171,8 @@ public final class FineTuneJob implements AutoCloseable {
       ModeRun run = run(mode);
       Optional<ModeResult> result = run.done();
       if (result.isEmpty()) {
-        try (OpenVla model = model()) {
-          result = run.run(model, teacher, data, List.of(observers));
+        try (OpenVla model = inputs.model()) {
+          result = run.run(model, inputs.teacher(), inputs.data(), List.of(observers));
         } catch (TrainingDivergedException e) {
           log.printf(
               Locale.ROOT,
@@ -263,13 +203,7 @@ public final class FineTuneJob implements AutoCloseable {
 
   @Override
   public void close() throws IOException {
-    if (teacher != null) {
-      teacher.close();
-    }
-    if (unused != null) {
-      unused.close();
-    }
-    tokenizer.close();
+    inputs.close();
     if (lock != null) {
       lock.close();
     }
@@ -281,78 +215,13 @@ public final class FineTuneJob implements AutoCloseable {
     if (config.randomness() != null) {
       log.println(config.randomness());
     }
-    DataReport.leftOut(log, data);
-    if (teacher instanceof CachedTeacher cache) {
+    DataReport.leftOut(log, inputs.data());
+    if (inputs.teacher() instanceof CachedTeacher cache) {
       DataReport.cache(log, cache);
     }
     log.flush();
     lock.requireHeld();
     RunReport.write(config.output(), results, config.randomness());
-  }
-
-  /** A model for one mode. */
-  private OpenVla model() throws IOException {
-    OpenVla first = unused;
-    unused = null;
-    return first == null ? loaded() : first;
-  }
-
-  private OpenVla loaded() throws IOException {
-    try (HuggingFaceCheckpoint weights = weights()) {
-      return OpenVla.of(
-          config.model(),
-          weights,
-          config.device(),
-          config.dtype(),
-          LoraPlan.all(config.lora()),
-          config.seed());
-    }
-  }
-
-  private HuggingFaceCheckpoint weights() throws IOException {
-    BaseModel base = config.base();
-    return base.isRandom() ? HuggingFaceCheckpoint.open(config.drawnBase()) : base.open();
-  }
-
-  /** Opens the teacher, and before it the cache of its features if one is wanted. */
-  private void openTeacher(Path file) throws IOException {
-    int grid = config.model().dino().grid();
-    teacherFile = file;
-    vision =
-        VisionTeacher.open(file, config.teacherPreset(), grid, config.device(), config.dtype());
-    teacher = vision;
-    Path cache = config.teacherCache();
-    if (cache != null) {
-      String identity =
-          FeatureKind.identify(
-              file, vision.config().toString(), "grid " + grid, lowerCase(config.dtype()));
-      ImageTransform images = config.data().images(config.model().dino().imageSize());
-      FeatureKind kind =
-          new FeatureKind(
-              identity, images.describe(config.seed()), (long) grid * grid, vision.width());
-      teacher = new CachedTeacher(vision, FeatureStore.open(cache, kind), config.dtype());
-    }
-  }
-
-  private VlaData data(List<DataFolder> folders) throws IOException {
-    DataConfig source = config.data();
-    List<RldsDataset> datasets = new ArrayList<>();
-    for (DataFolder folder : folders) {
-      datasets.add(source.open(folder));
-    }
-    List<String> names = datasets.stream().map(RldsDataset::name).toList();
-    if (names.stream().distinct().count() < names.size()) {
-      throw new IllegalArgumentException(
-          "data must tell datasets of one name apart, as other@DIR does, found the names " + names);
-    }
-    return VlaData.of(
-        datasets,
-        source.shares(),
-        tokenizer,
-        new ActionTokenizer(config.model().actionTokenEnd()),
-        source.images(config.model().dino().imageSize()),
-        source.evalFraction(),
-        source.training(config.training().batchSize(), config.seed()));
   }
 
   private void describe() {
@@ -363,11 +232,11 @@ public final class FineTuneJob implements AutoCloseable {
         lowerCase(config.dtype()),
         config.lora().rank(),
         config.device());
-    DataReport.describe(log, data);
+    DataReport.describe(log, inputs.data());
     log.printf(
         Locale.ROOT,
         "teacher  %s; aligned layers %s, lambda %s%n",
-        Printable.of(vision.config().weights()),
+        Printable.of(inputs.teacherName()),
         config.alignment().layers(),
         config.alignment().lambda());
     log.flush();

@@ -1,8 +1,6 @@
 package org.sightline.vla.finetune;
 
 import java.nio.file.Path;
-import java.util.Collection;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -169,65 +167,6 @@ public record JobConfig(
     }
     String what = !base.isRandom() ? "Teacher" : teacher != null ? "Model" : "Model and teacher";
     return what + " weights are random (seed " + seed + "), not pretrained.";
-  }
-
-  /**
-   * Every setting under the name of the command line's option, without dashes; those that are not
-   * set are left out. {@code run.json} has them, and {@code finetune --resume} reads them.
-   */
-  public Map<String, Object> options() {
-    Map<String, Object> options = new LinkedHashMap<>();
-    options.put("data", data.data().stream().map(DataFolder::absolute).toList());
-    options.put("camera", data.camera());
-    options.put("augment", data.augment());
-    options.put("augmentations-per-image", data.augmentationsPerImage());
-    options.put("data-threads", data.dataThreads());
-    options.put("shuffle-buffer", data.shuffleBuffer());
-    options.put("skip-corrupt", data.skipCorrupt());
-    options.put("keep-unlabelled", data.keepUnlabelled());
-    options.put("eval-fraction", data.evalFraction());
-    options.put("output", output);
-    options.put("modes", modes);
-    options.put("weights", base.weights());
-    options.put("preset", base.preset());
-    options.put("tokenizer", tokenizer);
-    options.put("teacher", teacher);
-    options.put("teacher-preset", teacherPreset);
-    options.put("teacher-cache", teacherCache);
-    options.put("device", device.toString());
-    options.put("dtype", dtype);
-    options.put("seed", seed);
-    options.put("lambda", alignment.lambda());
-    options.put("layers", alignment.layers());
-    options.put("layer-reduction", alignment.layerReduction());
-    options.put("projector-size", alignment.projectorSize());
-    options.put("train-projector", alignment.trainProjector());
-    options.put("projector-dropout", alignment.projectorDropout());
-    options.put("rank", lora.rank());
-    options.put("alpha", lora.alpha());
-    options.put("dropout", lora.dropout());
-    options.put("steps", training.steps());
-    options.put("batch-size", training.batchSize());
-    options.put("gradient-accumulation-steps", training.gradientAccumulationSteps());
-    options.put("lr", training.optimizer().learningRate());
-    options.put("clip", training.optimizer().maxGradNorm());
-    options.put("optimizer-state", training.optimizer().precision());
-    options.put("schedule", training.schedule().shape());
-    options.put("warmup", training.schedule().warmupSteps());
-    options.put("gradient-checkpointing", training.gradientCheckpointing());
-    options.put("evaluations", training.evaluations());
-    if (training.earlyStop() != null) {
-      options.put("early-stop", training.earlyStop().evaluations());
-      options.put("early-stop-metric", training.earlyStop().metric());
-      options.put("early-stop-delta", training.earlyStop().delta());
-    }
-    options.put("log-interval", training.logInterval());
-    options.put("checkpoint-interval", training.checkpointInterval());
-    options.put("keep-checkpoints", training.keepCheckpoints());
-    options
-        .values()
-        .removeIf(value -> value == null || value instanceof Collection<?> c && c.isEmpty());
-    return options;
   }
 
   /** Collects the values of a {@link JobConfig}. */

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -87,10 +88,72 @@ public final class RunFile {
     return root.json();
   }
 
+  /**
+   * Every setting under the name of the command line's option, without dashes; those that are not
+   * set are left out. {@code run.json} has them, and {@code finetune --resume} reads them.
+   */
+  public static Map<String, Object> settings(JobConfig config) {
+    DataConfig data = config.data();
+    AlignmentConfig alignment = config.alignment();
+    TrainingConfig training = config.training();
+    Map<String, Object> options = new LinkedHashMap<>();
+    options.put("data", data.data().stream().map(DataFolder::absolute).toList());
+    options.put("camera", data.camera());
+    options.put("augment", data.augment());
+    options.put("augmentations-per-image", data.augmentationsPerImage());
+    options.put("data-threads", data.dataThreads());
+    options.put("shuffle-buffer", data.shuffleBuffer());
+    options.put("skip-corrupt", data.skipCorrupt());
+    options.put("keep-unlabelled", data.keepUnlabelled());
+    options.put("eval-fraction", data.evalFraction());
+    options.put("output", config.output());
+    options.put("modes", config.modes());
+    options.put("weights", config.base().weights());
+    options.put("preset", config.base().preset());
+    options.put("tokenizer", config.tokenizer());
+    options.put("teacher", config.teacher());
+    options.put("teacher-preset", config.teacherPreset());
+    options.put("teacher-cache", config.teacherCache());
+    options.put("device", config.device().toString());
+    options.put("dtype", config.dtype());
+    options.put("seed", config.seed());
+    options.put("lambda", alignment.lambda());
+    options.put("layers", alignment.layers());
+    options.put("layer-reduction", alignment.layerReduction());
+    options.put("projector-size", alignment.projectorSize());
+    options.put("train-projector", alignment.trainProjector());
+    options.put("projector-dropout", alignment.projectorDropout());
+    options.put("rank", config.lora().rank());
+    options.put("alpha", config.lora().alpha());
+    options.put("dropout", config.lora().dropout());
+    options.put("steps", training.steps());
+    options.put("batch-size", training.batchSize());
+    options.put("gradient-accumulation-steps", training.gradientAccumulationSteps());
+    options.put("lr", training.optimizer().learningRate());
+    options.put("clip", training.optimizer().maxGradNorm());
+    options.put("optimizer-state", training.optimizer().precision());
+    options.put("schedule", training.schedule().shape());
+    options.put("warmup", training.schedule().warmupSteps());
+    options.put("gradient-checkpointing", training.gradientCheckpointing());
+    options.put("evaluations", training.evaluations());
+    if (training.earlyStop() != null) {
+      options.put("early-stop", training.earlyStop().evaluations());
+      options.put("early-stop-metric", training.earlyStop().metric());
+      options.put("early-stop-delta", training.earlyStop().delta());
+    }
+    options.put("log-interval", training.logInterval());
+    options.put("checkpoint-interval", training.checkpointInterval());
+    options.put("keep-checkpoints", training.keepCheckpoints());
+    options
+        .values()
+        .removeIf(value -> value == null || value instanceof Collection<?> c && c.isEmpty());
+    return options;
+  }
+
   /** The settings of a run as they stand there. */
   public static JsonObject options(JobConfig config) {
     JsonObject options = new JsonObject();
-    config.options().forEach((name, value) -> options.add(name, json(value)));
+    settings(config).forEach((name, value) -> options.add(name, json(value)));
     return options;
   }
 
