@@ -35,7 +35,7 @@ class NoActionTokensTest {
 
   @Test
   void theDimensionsWithoutAnActionAreNamed() {
-    ActionTokenizer actions = new ActionTokenizer(1024);
+    ActionTokenizer actions = new ActionTokenizer(1024, 256);
     long[] ids = {768, 767, 1023, 1024, 0, 900, 1087};
     double[] ones = {1, 1, 1, 1, 1, 1, 1};
     ActionStatistics scales =

@@ -144,7 +144,7 @@ public final class ExampleFrames {
               heldOut,
               step.instruction(),
               thumbnail(step.image()),
-              rounded(step.action(), statistics),
+              rounded(step.action(), statistics, data.batcher().actions().bins()),
               said(step, statistics)));
     } catch (IOException | LinkageError e) { // The JDK may lack the library that encodes JPEG.
       return Optional.empty();
@@ -170,7 +170,8 @@ public final class ExampleFrames {
       ids = model.generate(batch.pixelValues(), prompt, Step.ACTION_SIZE)[0];
     }
     List<String> said =
-        new ArrayList<>(rounded(statistics.denormalize(actions.decode(ids)), statistics));
+        new ArrayList<>(
+            rounded(statistics.denormalize(actions.decode(ids)), statistics, actions.bins()));
     for (int d = 0; d < ids.length; d++) {
       if (!actions.isAction(ids[d])) {
         said.set(d, NO_ACTION);
@@ -179,7 +180,7 @@ public final class ExampleFrames {
     return said;
   }
 
-  private static List<String> rounded(float[] action, ActionStatistics statistics) {
+  private static List<String> rounded(float[] action, ActionStatistics statistics, int bins) {
     float[] low = new float[action.length];
     float[] high = new float[action.length];
     Arrays.fill(low, -1);
@@ -190,7 +191,7 @@ public final class ExampleFrames {
     for (int d = 0; d < action.length; d++) {
       // A dimension that never changed has one token alone.
       double width = high[d] > low[d] ? high[d] - low[d] : Math.abs(action[d]);
-      int decimals = Figures.decimals(width / ActionTokenizer.BINS);
+      int decimals = Figures.decimals(width / bins);
       values.add(Figures.rounded(action[d], decimals).toPlainString());
     }
     return values;

@@ -15,7 +15,6 @@ import org.sightline.vla.data.image.ImageTransform;
 import org.sightline.vla.data.loader.VlaBatch;
 import org.sightline.vla.data.loader.VlaData;
 import org.sightline.vla.data.rlds.RldsDataset;
-import org.sightline.vla.data.text.ActionTokenizer;
 import org.sightline.vla.data.text.HuggingFacePromptTokenizer;
 import org.sightline.vla.model.LoraPlan;
 import org.sightline.vla.model.OpenVla;
@@ -161,7 +160,7 @@ final class JobInputs implements AutoCloseable {
         datasets,
         source.shares(),
         tokenizer,
-        new ActionTokenizer(config.model().actionTokenEnd()),
+        config.model().actions(),
         source.images(config.model().dino().imageSize()),
         source.evalFraction(),
         source.training(config.training().batchSize(), config.seed()));

@@ -5,7 +5,6 @@ import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.Finite;
@@ -45,13 +44,13 @@ final class ActionHead {
     Tensor logits = logits(last, supervised);
     return new TokenPredictions(
         cross_entropy_loss(logits, supervised.targets()).item_double(),
-        BatchChecks.values(mostLikely(logits).cpu()),
+        TokenChoice.MOST_LIKELY.choose(finite(logits), 0),
         BatchChecks.values(supervised.targets().cpu()));
   }
 
-  /** Ids [B] of the tokens that follow the last position. */
+  /** Logits [B,V] of the tokens that follow the last position. */
   Tensor next(Tensor last) {
-    return mostLikely(decoder.logits(last.select(1, last.size(1) - 1)));
+    return decoder.logits(last.select(1, last.size(1) - 1));
   }
 
   /** Logits [n,V] fp32 of the supervised tokens, row by row of the batch. */
@@ -72,7 +71,8 @@ final class ActionHead {
     return SupervisedTokens.of(labels, imageTokens).to(last.device());
   }
 
-  private static Tensor mostLikely(Tensor logits) {
-    return Finite.require("the model's logits", logits).argmax(new LongOptional(1), false);
+  /** Nothing that the model says means anything where this fails. */
+  static Tensor finite(Tensor logits) {
+    return Finite.require("the model's logits", logits);
   }
 }

@@ -181,6 +181,11 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * @throws IllegalArgumentException if a logit is not finite
    */
   public long[][] generate(Tensor pixelValues, Tensor inputIds, int count) {
+    return generate(pixelValues, inputIds, count, TokenChoice.MOST_LIKELY);
+  }
+
+  /** The same with tokens chosen otherwise. */
+  public long[][] generate(Tensor pixelValues, Tensor inputIds, int count, TokenChoice choice) {
     lifetime.check();
     BatchChecks.checkPrompt(pixelValues, inputIds, config);
     Checks.atLeast("count", count, 1);
@@ -192,12 +197,12 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
               KeyValueCache cache = new KeyValueCache(config.text().layers())) {
             Tensor embeddings = embed(pixelValues, inputIds);
             for (int i = 0; i < count; i++) {
-              Tensor next = head.next(decoder.forward(embeddings, cache));
-              long[] values = BatchChecks.values(next.cpu());
+              Tensor logits = ActionHead.finite(head.next(decoder.forward(embeddings, cache)));
+              long[] values = choice.choose(logits, i);
               for (int b = 0; b < batch; b++) {
                 ids[b][i] = values[b];
               }
-              embeddings = decoder.embed(next.unsqueeze(1));
+              embeddings = decoder.embed(device().move(Tensor.create(values, batch, 1)));
             }
           }
           return null;

@@ -2,6 +2,7 @@ package org.sightline.vla.model;
 
 import java.util.Locale;
 import org.sightline.Checks;
+import org.sightline.vla.data.text.ActionTokenizer;
 
 /**
  * Shape of an OpenVLA model.
@@ -18,7 +19,7 @@ import org.sightline.Checks;
  * @param text the decoder
  * @param vocabularyPadding rows at the end of the vocabulary that no token uses but the padding
  *     token ({@code pad_to_multiple_of}); the action ids end right before them
- * @param actionBins edges of the action discretisation; bin centres are one fewer
+ * @param actionBins ids of the action discretisation, see {@link ActionTokenizer}
  * @param bosToken id every sequence starts with
  * @param alignedLayer hidden state the paper aligns, in Hugging Face's count (0 = embeddings)
  */
@@ -147,6 +148,11 @@ public record OpenVlaConfig(
   /** Vocabulary without its padding: one past the last action id (32000 for OpenVLA-7B). */
   public int actionTokenEnd() {
     return text.vocabularySize() - vocabularyPadding;
+  }
+
+  /** How it writes actions. */
+  public ActionTokenizer actions() {
+    return new ActionTokenizer(actionTokenEnd(), actionBins);
   }
 
   /** First action id (31744 for OpenVLA-7B). */

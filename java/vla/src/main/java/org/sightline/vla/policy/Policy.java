@@ -2,7 +2,10 @@ package org.sightline.vla.policy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.DType;
@@ -91,6 +94,46 @@ public final class Policy implements AutoCloseable {
       Tensor ids = Tensor.create(prompt, 1, prompt.length);
       return Action.of(model.generate(values, ids, Step.ACTION_SIZE)[0], actions, statistics);
     }
+  }
+
+  /**
+   * The actions for several cameras, with action ids alone in competition as in the paper's
+   * rollouts. Each depends on its own image, instruction and seed.
+   *
+   * @param temperature of the draws; 0: the most likely tokens
+   * @param seeds of the draws, one an image
+   */
+  public List<Action> act(
+      List<RgbImage> cameras, List<String> instructions, double temperature, long[] seeds) {
+    List<long[]> prompts = instructions.stream().map(i -> Prompt.ids(tokenizer, i)).toList();
+    Map<Integer, List<Integer>> byLength = new TreeMap<>();
+    for (int i = 0; i < cameras.size(); i++) {
+      byLength.computeIfAbsent(prompts.get(i).length, length -> new ArrayList<>()).add(i);
+    }
+    Action[] chosen = new Action[cameras.size()];
+    byLength.forEach(
+        (length, rows) -> {
+          int count = rows.size();
+          float[] pixels = new float[count * images.length()];
+          long[] ids = new long[count * length];
+          for (int row = 0; row < count; row++) {
+            images.apply(cameras.get(rows.get(row)), pixels, row * images.length());
+            System.arraycopy(prompts.get(rows.get(row)), 0, ids, row * length, length);
+          }
+          var choice =
+              new ActionChoice(
+                  actions, temperature, rows.stream().mapToLong(row -> seeds[row]).toArray());
+          try (PointerScope scope = new PointerScope()) {
+            long size = images.size();
+            Tensor values = Tensor.create(pixels, count, ImageTransform.CHANNELS, size, size);
+            long[][] said =
+                model.generate(values, Tensor.create(ids, count, length), Step.ACTION_SIZE, choice);
+            for (int row = 0; row < count; row++) {
+              chosen[rows.get(row)] = Action.of(said[row], actions, statistics);
+            }
+          }
+        });
+    return List.of(chosen);
   }
 
   /** In evaluation mode. */
@@ -228,7 +271,7 @@ public final class Policy implements AutoCloseable {
         return new Policy(
             model(base, type),
             tokens,
-            new ActionTokenizer(base.config().actionTokenEnd()),
+            base.config().actions(),
             scales,
             new ImageTransform(base.config().dino().imageSize(), seen));
       } catch (IOException | RuntimeException e) {

@@ -142,7 +142,8 @@ class DataFuzzTest implements FuzzTargets {
   void actionTokens() {
     Random random = new Random(1);
     for (int i = 0; i < 10_000; i++) {
-      ActionTokenizer actions = new ActionTokenizer(257 + random.nextInt(Integer.MAX_VALUE - 257));
+      ActionTokenizer actions =
+          new ActionTokenizer(257 + random.nextInt(Integer.MAX_VALUE - 257), 256);
       long id = random.nextLong() >> random.nextInt(64);
       double value = actions.decode(id);
       double nearest = actions.decode(Math.max(actions.firstId(), Math.min(actions.lastId(), id)));

@@ -86,6 +86,24 @@ class GenerationTest {
     }
   }
 
+  /** What is chosen is what the next token follows from. */
+  @Test
+  void tokensMayBeChosenOtherwise() {
+    try (PointerScope scope = new PointerScope();
+        OpenVla model = model(false)) {
+      VlaBatch batch = TinyModels.batch(CONFIG, 3, 6, 6, 6);
+      long[][] free = model.generate(batch.pixelValues(), batch.inputIds(), COUNT);
+      TokenChoice fixedFirst =
+          (logits, position) ->
+              position == 0
+                  ? new long[] {free[0][0] == 5 ? 6 : 5, free[1][0]}
+                  : TokenChoice.MOST_LIKELY.choose(logits, position);
+      long[][] forced = model.generate(batch.pixelValues(), batch.inputIds(), COUNT, fixedFirst);
+      assertArrayEquals(free[1], forced[1]);
+      assertTrue(!Arrays.equals(free[0], 1, COUNT, forced[0], 1, COUNT));
+    }
+  }
+
   @Test
   void badPromptsAreRefused() {
     try (PointerScope scope = new PointerScope();

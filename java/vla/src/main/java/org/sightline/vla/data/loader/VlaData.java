@@ -22,7 +22,7 @@ import org.sightline.vla.data.text.PromptTokenizer;
  * <pre>{@code
  * try (PromptTokenizer tokenizer = HuggingFacePromptTokenizer.embedded()) {
  *   VlaData data = VlaData.of(
- *       RldsDataset.open(folder), tokenizer, new ActionTokenizer(1024),
+ *       RldsDataset.open(folder), tokenizer, new ActionTokenizer(1024, 256),
  *       new ImageTransform(56, Augmentation.PAPER), 0.2, 8, 42);
  *   try (BatchIterator batches = data.train().repeat()) {
  *     for (int step = 0; step < 100; step++) {

@@ -1,40 +1,32 @@
 package org.sightline.vla.data.text;
 
+import org.sightline.Checks;
+
 /**
- * Actions as words: each dimension in [-1,1] becomes one of 256 ids at the end of the text
- * vocabulary, as in OpenVLA (PAPER: arXiv 2510.25616 follows it unchanged).
+ * Actions as words: each dimension in [-1,1] becomes one of {@code bins} ids at the end of the text
+ * vocabulary, as in OpenVLA (PAPER: arXiv 2510.25616 follows it unchanged), which has 256.
  *
- * <p>256 edges {@code linspace(-1, 1, 256)} bound 255 bins of width 2/255. {@code digit =
- * digitize(x, edges)} counts the edges ≤ x, so it runs from 1 to 256, where 256 is reached by x = 1
- * alone; {@code id = vocabularySize − digit}. Decoding gives the centre of the bin, and 256 shares
- * the last one, so a round trip errs by at most 1/255.
+ * <p>The edges {@code linspace(-1, 1, bins)} bound {@code bins - 1} bins of equal width. {@code
+ * digit = digitize(x, edges)} counts the edges ≤ x, so it runs from 1 to {@code bins}, which is
+ * reached by x = 1 alone; {@code id = vocabularySize − digit}. Decoding gives the centre of the
+ * bin, and the last digit shares the last one, so a round trip errs by at most half a width.
  *
  * @param vocabularySize number of ids without the padding rows of the embedding: 32000 for OpenVLA
  *     (32064 rows − 64), 1024 for the nano preset (1088 rows − 64)
+ * @param bins number of edges, and of ids
  */
-public record ActionTokenizer(int vocabularySize) {
-  /** Number of edges, and of ids. */
-  public static final int BINS = 256;
-
-  private static final double[] EDGES = new double[BINS];
-
-  static {
-    double step = 2.0 / (BINS - 1);
-    for (int i = 0; i < BINS; i++) {
-      EDGES[i] = i == BINS - 1 ? 1.0 : i * step - 1.0;
-    }
-  }
-
+public record ActionTokenizer(int vocabularySize, int bins) {
   public ActionTokenizer {
-    if (vocabularySize <= BINS) {
+    Checks.atLeast("bins", bins, 2);
+    if (vocabularySize <= bins) {
       throw new IllegalArgumentException(
-          "vocabularySize: found " + vocabularySize + ", expected more than " + BINS);
+          "vocabularySize: found " + vocabularySize + ", expected more than " + bins);
     }
   }
 
   /** The smallest action id, that of the value 1. */
   public long firstId() {
-    return vocabularySize - BINS;
+    return vocabularySize - bins;
   }
 
   /** The largest action id, that of the value -1. */
@@ -53,16 +45,26 @@ public record ActionTokenizer(int vocabularySize) {
       throw new IllegalArgumentException("action value: found NaN, expected a number in [-1,1]");
     }
     double clipped = Math.max(-1, Math.min(1, value));
-    int digit = java.util.Arrays.binarySearch(EDGES, clipped);
-    // Found at index i: i + 1 edges are <= value. Not found: the insertion point counts them.
-    digit = digit >= 0 ? digit + 1 : -digit - 1;
+    // A guess that rounding may have put one bin aside: the edges decide.
+    int digit = (int) ((clipped + 1) / 2 * (bins - 1)) + 1;
+    while (digit < bins && edge(digit) <= clipped) {
+      digit++;
+    }
+    while (edge(digit - 1) > clipped) {
+      digit--;
+    }
     return vocabularySize - digit;
+  }
+
+  /** numpy's linspace(-1, 1, bins)[i]. */
+  private double edge(int i) {
+    return i == bins - 1 ? 1.0 : i * (2.0 / (bins - 1)) - 1.0;
   }
 
   /** The bin centre of an id; ids outside the action range give the nearest end, as in OpenVLA. */
   public double decode(long id) {
     int bin = (int) (lastId() - Math.max(firstId() + 1, Math.min(lastId(), id)));
-    return (EDGES[bin] + EDGES[bin + 1]) / 2;
+    return (edge(bin) + edge(bin + 1)) / 2;
   }
 
   /** The bin centres of several ids. */

@@ -25,7 +25,7 @@ abstract class DataStreamFixture extends TokenizerFixture {
         datasets,
         List.of(shares),
         tokenizer,
-        new ActionTokenizer(1024),
+        new ActionTokenizer(1024, 256),
         new ImageTransform(6, Augmentation.PAPER),
         0,
         options);

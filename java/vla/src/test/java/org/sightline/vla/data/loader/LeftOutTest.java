@@ -124,7 +124,13 @@ class LeftOutTest extends TokenizerFixture {
 
   private static VlaData data(RldsDataset dataset, double evalFraction) throws IOException {
     return VlaData.of(
-        dataset, tokenizer, new ActionTokenizer(1024), new ImageTransform(4), evalFraction, 1, 3);
+        dataset,
+        tokenizer,
+        new ActionTokenizer(1024, 256),
+        new ImageTransform(4),
+        evalFraction,
+        1,
+        3);
   }
 
   private static int[] sorted(EpisodeSplit split) {

@@ -68,7 +68,7 @@ class MixtureStreamTest extends DataStreamFixture {
             datasets,
             List.of(),
             tokenizer,
-            new ActionTokenizer(1024),
+            new ActionTokenizer(1024, 256),
             new ImageTransform(4),
             0,
             VlaDataLoader.Options.training(1, 0));
@@ -136,7 +136,7 @@ class MixtureStreamTest extends DataStreamFixture {
                         datasets,
                         shares,
                         tokenizer,
-                        new ActionTokenizer(1024),
+                        new ActionTokenizer(1024, 256),
                         new ImageTransform(4),
                         0,
                         VlaDataLoader.Options.training(1, 0)))

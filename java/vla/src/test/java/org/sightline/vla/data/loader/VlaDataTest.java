@@ -38,7 +38,7 @@ import org.sightline.vla.data.text.Prompt;
 import org.sightline.vla.data.text.TokenizerFixture;
 
 class VlaDataTest extends TokenizerFixture {
-  private static final ActionTokenizer ACTIONS = new ActionTokenizer(1024);
+  private static final ActionTokenizer ACTIONS = new ActionTokenizer(1024, 256);
 
   private static long[] longs(Tensor tensor) {
     long[] values = new long[(int) tensor.numel()];
@@ -332,7 +332,10 @@ class VlaDataTest extends TokenizerFixture {
                 IllegalArgumentException.class,
                 () ->
                     new VlaBatcher(
-                        tokenizer, new ActionTokenizer(257), statistics, new ImageTransform(4)))
+                        tokenizer,
+                        new ActionTokenizer(257, 256),
+                        statistics,
+                        new ImageTransform(4)))
             .getMessage());
   }
 }

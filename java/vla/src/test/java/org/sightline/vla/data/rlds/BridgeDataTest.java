@@ -166,7 +166,13 @@ class BridgeDataTest {
     try (PromptTokenizer tokenizer = HuggingFacePromptTokenizer.embedded()) {
       VlaData data =
           VlaData.of(
-              dataset, tokenizer, new ActionTokenizer(1024), new ImageTransform(56), 0.2, 16, 1);
+              dataset,
+              tokenizer,
+              new ActionTokenizer(1024, 256),
+              new ImageTransform(56),
+              0.2,
+              16,
+              1);
       assertEquals(5, data.split().eval().length);
       assertEquals(200, data.statistics().transitions());
       int batches = 0;

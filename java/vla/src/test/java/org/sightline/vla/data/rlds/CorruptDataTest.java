@@ -61,7 +61,7 @@ class CorruptDataTest extends TokenizerFixture {
         List.of(dataset),
         List.of(),
         tokenizer,
-        new ActionTokenizer(1024),
+        new ActionTokenizer(1024, 256),
         new ImageTransform(4),
         0,
         VlaDataLoader.Options.training(batchSize, 1).withShuffleBuffer(0).withThreads(threads));

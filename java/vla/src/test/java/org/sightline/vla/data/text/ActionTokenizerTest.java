@@ -10,7 +10,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class ActionTokenizerTest {
-  private final ActionTokenizer tokenizer = new ActionTokenizer(32000);
+  private final ActionTokenizer tokenizer = new ActionTokenizer(32000, 256);
 
   /** {@code 32000 - numpy.digitize(x, numpy.linspace(-1, 1, 256))}, numpy 1.24. */
   @Test
@@ -61,7 +61,11 @@ class ActionTokenizerTest {
   @Test
   void roundTripErrsByHalfABinAtMost() {
     Random random = new Random(11);
-    for (ActionTokenizer t : new ActionTokenizer[] {tokenizer, new ActionTokenizer(1024)}) {
+    for (ActionTokenizer t :
+        new ActionTokenizer[] {
+          tokenizer, new ActionTokenizer(1024, 256), new ActionTokenizer(1024, 31)
+        }) {
+      double half = 1.0 / (t.bins() - 1);
       double worst = 0;
       for (int i = 0; i < 20_000; i++) {
         double value = i == 0 ? -1 : i == 1 ? 1 : random.nextDouble() * 2 - 1;
@@ -69,13 +73,13 @@ class ActionTokenizerTest {
         assertTrue(t.isAction(id));
         worst = Math.max(worst, Math.abs(t.decode(id) - value));
       }
-      assertTrue(worst <= 1 / 255.0 + 1e-12 && worst > 0.99 / 255, "worst error " + worst);
+      assertTrue(worst <= half + 1e-12 && worst > 0.99 * half, "worst error " + worst);
     }
   }
 
   @Test
   void everyIdButTheSharedOneSurvives() {
-    ActionTokenizer nano = new ActionTokenizer(1024);
+    ActionTokenizer nano = new ActionTokenizer(1024, 256);
     assertEquals(768, nano.firstId());
     assertEquals(1023, nano.lastId());
     assertFalse(nano.isAction(767));
@@ -92,7 +96,7 @@ class ActionTokenizerTest {
 
   @Test
   void idsBesideTheActionsAreTheNearestEnd() {
-    ActionTokenizer nano = new ActionTokenizer(1024);
+    ActionTokenizer nano = new ActionTokenizer(1024, 256);
     for (long id : new long[] {Long.MIN_VALUE, -1, 0, 767, 768}) {
       assertEquals(nano.decode(769), nano.decode(id));
     }
@@ -103,6 +107,7 @@ class ActionTokenizerTest {
 
   @Test
   void refusesATinyVocabulary() {
-    assertThrows(IllegalArgumentException.class, () -> new ActionTokenizer(256));
+    assertThrows(IllegalArgumentException.class, () -> new ActionTokenizer(256, 256));
+    assertThrows(IllegalArgumentException.class, () -> new ActionTokenizer(256, 1));
   }
 }

@@ -41,7 +41,7 @@ class HuggingFacePromptTokenizerTest {
   @Test
   void staysClearOfTheActionIds() throws IOException {
     try (PromptTokenizer t = HuggingFacePromptTokenizer.embedded()) {
-      assertTrue(t.vocabularySize() <= new ActionTokenizer(1024).firstId());
+      assertTrue(t.vocabularySize() <= new ActionTokenizer(1024, 256).firstId());
       assertEquals(1, t.bosId());
       assertEquals(2, t.eosId());
       assertEquals(3, t.padId());
