@@ -1,5 +1,6 @@
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import org.sightline.train.Mode;
 import org.sightline.vla.data.image.ImageCodec;
 import org.sightline.vla.finetune.*;
@@ -10,7 +11,7 @@ public class FineTuneAndAct {
     Path output = Path.of(args[1]);
     JobConfig config =
         JobConfig.builder(output) // .base(…) and .teacher(…) name pretrained ones
-            .modes(Mode.ALIGN)
+            .modes(List.of(Mode.ALIGN))
             .data(DataConfig.of(Path.of(args[0])))
             .training(TrainingConfig.builder().steps(20).batchSize(4).build())
             .build();

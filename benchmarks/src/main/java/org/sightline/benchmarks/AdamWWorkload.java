@@ -70,15 +70,10 @@ final class AdamWWorkload extends Workload {
         arena.closing(
             new AdamW(
                 parameters,
-                new AdamW.Config(
-                    LEARNING_RATE,
-                    0.9,
-                    0.999,
-                    1e-8,
-                    WEIGHT_DECAY,
-                    MAX_GRAD_NORM,
-                    true,
-                    AdamW.Precision.MASTER)));
+                AdamW.Config.defaults()
+                    .withLearningRate(LEARNING_RATE)
+                    .withWeightDecay(WEIGHT_DECAY)
+                    .withMaxGradNorm(MAX_GRAD_NORM)));
     return adamW::step;
   }
 

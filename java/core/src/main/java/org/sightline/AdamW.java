@@ -1,5 +1,6 @@
 package org.sightline;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -44,6 +45,7 @@ public final class AdamW implements AutoCloseable {
    * @param skipNonFinite whether a step with NaN or infinity in a gradient changes nothing
    * @param precision how a bf16 parameter keeps what its 16 bits cannot
    */
+  @RecordBuilder
   public record Config(
       double learningRate,
       double beta1,
@@ -52,7 +54,8 @@ public final class AdamW implements AutoCloseable {
       double weightDecay,
       double maxGradNorm,
       boolean skipNonFinite,
-      Precision precision) {
+      Precision precision)
+      implements AdamWConfigBuilder.With {
     public Config {
       Checks.notNegative("learningRate", learningRate);
       Checks.belowOne("beta1", beta1);
@@ -69,24 +72,6 @@ public final class AdamW implements AutoCloseable {
      */
     public static Config defaults() {
       return new Config(5e-4, 0.9, 0.999, 1e-8, 1e-2, 0, true, Precision.MASTER);
-    }
-
-    /** The same with another learning rate. */
-    public Config withLearningRate(double rate) {
-      return new Config(
-          rate, beta1, beta2, epsilon, weightDecay, maxGradNorm, skipNonFinite, precision);
-    }
-
-    /** The same with gradients clipped to a norm; 0: never. */
-    public Config withMaxGradNorm(double norm) {
-      return new Config(
-          learningRate, beta1, beta2, epsilon, weightDecay, norm, skipNonFinite, precision);
-    }
-
-    /** The same with another way to keep what 16 bits cannot. */
-    public Config withPrecision(Precision kept) {
-      return new Config(
-          learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm, skipNonFinite, kept);
     }
   }
 

@@ -1,5 +1,6 @@
 package org.sightline;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.Objects;
 
 /**
@@ -11,8 +12,10 @@ import java.util.Objects;
  * @param rankStabilized whether the scale is α/√r (Kalajdzievski, arXiv 2312.03732) rather than α/r
  * @param init how A starts
  */
+@RecordBuilder
 public record LoraConfig(
-    int rank, double alpha, double dropout, boolean rankStabilized, LoraInit init) {
+    int rank, double alpha, double dropout, boolean rankStabilized, LoraInit init)
+    implements LoraConfigBuilder.With {
 
   public LoraConfig {
     Checks.atLeast("rank", rank, 1);

@@ -1,5 +1,6 @@
 package org.sightline;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.Objects;
 
 /**
@@ -14,6 +15,7 @@ import java.util.Objects;
  * @param compute operand type of the matrix products
  * @param seed of the initial weights and of the dropout masks
  */
+@RecordBuilder
 public record ProjectorConfig(
     long hiddenSize,
     long projectorSize,
@@ -21,7 +23,8 @@ public record ProjectorConfig(
     boolean trainable,
     double dropout,
     DType compute,
-    long seed) {
+    long seed)
+    implements ProjectorConfigBuilder.With {
 
   public ProjectorConfig {
     Checks.atLeast("hiddenSize", hiddenSize, 1);

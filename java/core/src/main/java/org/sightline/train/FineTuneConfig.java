@@ -1,5 +1,6 @@
 package org.sightline.train;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
@@ -16,7 +17,8 @@ import org.sightline.train.checkpoint.RunIdentity;
  * <pre>{@code
  * FineTuneConfig config =
  *     FineTuneConfig.builder(Mode.ALIGN, 2000)
- *         .alignment(List.of(16), ProjectorConfig.of(4096, 2048, 1024))
+ *         .alignedLayers(List.of(16))
+ *         .projector(ProjectorConfig.of(4096, 2048, 1024))
  *         .gradientAccumulation(4)
  *         .build();
  * }</pre>
@@ -39,6 +41,7 @@ import org.sightline.train.checkpoint.RunIdentity;
  * @param checkpointInterval steps between checkpoints, for runs that are given a {@link
  *     CheckpointStore}; 0: only at the end of a run
  */
+@RecordBuilder
 public record FineTuneConfig(
     Mode mode,
     int steps,
@@ -100,122 +103,20 @@ public record FineTuneConfig(
     return RunIdentity.of(this, FREE);
   }
 
-  /** A builder; what is not set takes the default its setter names. */
-  public static Builder builder(Mode mode, int steps) {
-    return new Builder(mode, steps);
-  }
-
-  /** Collects the settings of a {@link FineTuneConfig}. */
-  public static final class Builder {
-    private final Mode mode;
-    private final int steps;
-    private List<Integer> alignedLayers = List.of();
-    private ProjectorConfig projector;
-    private double lambda = DEFAULT_LAMBDA;
-    private LayerReduction reduction = LayerReduction.SUM;
-    private int gradientAccumulation = 1;
-    private long seed;
-    private AdamW.Config optimizer = AdamW.Config.defaults();
-    private LearningRateSchedule schedule =
-        new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0);
-    private int logInterval = 1;
-    private int evaluationInterval;
-    private boolean initialEvaluation;
-    private int checkpointInterval;
-
-    private Builder(Mode mode, int steps) {
-      this.mode = mode;
-      this.steps = steps;
-    }
-
-    /** Sets the aligned layers and their projectors' sizes; none are aligned if not called. */
-    public Builder alignment(List<Integer> layers, ProjectorConfig projector) {
-      this.alignedLayers = layers;
-      this.projector = projector;
-      return this;
-    }
-
-    /** Sets λ; 0.2 if not called. */
-    public Builder lambda(double lambda) {
-      this.lambda = lambda;
-      return this;
-    }
-
-    /** Sets how layers are reduced; {@link LayerReduction#SUM} if not called. */
-    public Builder reduction(LayerReduction reduction) {
-      this.reduction = reduction;
-      return this;
-    }
-
-    /** Sets the micro-batches per step; 1 if not called. */
-    public Builder gradientAccumulation(int gradientAccumulation) {
-      this.gradientAccumulation = gradientAccumulation;
-      return this;
-    }
-
-    /** Sets the seed; 0 if not called. */
-    public Builder seed(long seed) {
-      this.seed = seed;
-      return this;
-    }
-
-    /** Sets the optimizer; {@link AdamW.Config#defaults} if not called. */
-    public Builder optimizer(AdamW.Config optimizer) {
-      this.optimizer = optimizer;
-      return this;
-    }
-
-    /** Sets the schedule of the learning rate; constant if not called. */
-    public Builder schedule(LearningRateSchedule schedule) {
-      this.schedule = schedule;
-      return this;
-    }
-
-    /** Sets the steps per event; 1 if not called. */
-    public Builder logInterval(int logInterval) {
-      this.logInterval = logInterval;
-      return this;
-    }
-
-    /** Sets the steps between evaluations; 0, at the end alone, if not called. */
-    public Builder evaluationInterval(int evaluationInterval) {
-      this.evaluationInterval = evaluationInterval;
-      return this;
-    }
-
-    /** Sets whether an evaluation comes before the first step; false if not called. */
-    public Builder initialEvaluation(boolean initialEvaluation) {
-      this.initialEvaluation = initialEvaluation;
-      return this;
-    }
-
-    /** Sets the steps between checkpoints; 0, at the end alone, if not called. */
-    public Builder checkpointInterval(int checkpointInterval) {
-      this.checkpointInterval = checkpointInterval;
-      return this;
-    }
-
-    /**
-     * Makes the configuration.
-     *
-     * @throws IllegalArgumentException if a value is not valid
-     */
-    public FineTuneConfig build() {
-      return new FineTuneConfig(
-          mode,
-          steps,
-          lambda,
-          alignedLayers,
-          reduction,
-          projector,
-          gradientAccumulation,
-          seed,
-          optimizer,
-          schedule,
-          logInterval,
-          evaluationInterval,
-          initialEvaluation,
-          checkpointInterval);
-    }
+  /**
+   * A builder that starts without alignment, evaluations or checkpoints on the way, with every step
+   * logged, and {@link AdamW.Config#defaults} at a constant rate.
+   */
+  public static FineTuneConfigBuilder builder(Mode mode, int steps) {
+    return FineTuneConfigBuilder.builder()
+        .mode(mode)
+        .steps(steps)
+        .lambda(DEFAULT_LAMBDA)
+        .alignedLayers(List.of())
+        .reduction(LayerReduction.SUM)
+        .gradientAccumulation(1)
+        .optimizer(AdamW.Config.defaults())
+        .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0))
+        .logInterval(1);
   }
 }

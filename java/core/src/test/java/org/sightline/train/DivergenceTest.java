@@ -65,7 +65,7 @@ class DivergenceTest {
     }
   }
 
-  private static FineTuneConfig.Builder config(int steps, boolean skip) {
+  private static FineTuneConfigBuilder config(int steps, boolean skip) {
     return FineTuneConfig.builder(Mode.DEFAULT, steps)
         .optimizer(new AdamW.Config(1e-3, 0.9, 0.999, 1e-8, 0, 1, skip, AdamW.Precision.MASTER));
   }

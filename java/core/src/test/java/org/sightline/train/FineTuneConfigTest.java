@@ -35,16 +35,16 @@ class FineTuneConfigTest {
         invalid("evaluationInterval must be at least 0, found -1", b -> b.evaluationInterval(-1)),
         invalid(
             "alignedLayers must be at least 0, found -2",
-            b -> b.alignment(List.of(1, -2), projector)),
+            b -> b.alignedLayers(List.of(1, -2)).projector(projector)),
         invalid(
             "alignedLayers must be distinct, found [1, 1]",
-            b -> b.alignment(List.of(1, 1), projector)),
+            b -> b.alignedLayers(List.of(1, 1)).projector(projector)),
         invalid(
             "projector must be given for alignedLayers [1], found null",
-            b -> b.alignment(List.of(1), null)));
+            b -> b.alignedLayers(List.of(1)).projector(null)));
   }
 
-  private static Arguments invalid(String message, UnaryOperator<FineTuneConfig.Builder> change) {
+  private static Arguments invalid(String message, UnaryOperator<FineTuneConfigBuilder> change) {
     return arguments(message, change);
   }
 
@@ -52,8 +52,8 @@ class FineTuneConfigTest {
   @MethodSource("invalid")
   void refusesInvalidValues(String message, Object change) {
     @SuppressWarnings("unchecked")
-    UnaryOperator<FineTuneConfig.Builder> operator = (UnaryOperator<FineTuneConfig.Builder>) change;
-    FineTuneConfig.Builder builder = operator.apply(FineTuneConfig.builder(Mode.DEFAULT, 1));
+    UnaryOperator<FineTuneConfigBuilder> operator = (UnaryOperator<FineTuneConfigBuilder>) change;
+    FineTuneConfigBuilder builder = operator.apply(FineTuneConfig.builder(Mode.DEFAULT, 1));
     assertEquals(
         message, assertThrows(IllegalArgumentException.class, builder::build).getMessage());
   }

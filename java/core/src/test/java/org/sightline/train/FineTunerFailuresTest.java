@@ -93,7 +93,8 @@ class FineTunerFailuresTest extends FineTunerFixture {
                   policy,
                   teacher,
                   config(Mode.DEFAULT, 1)
-                      .alignment(List.of(1), ProjectorConfig.of(Toy.HIDDEN, 16, 6))
+                      .alignedLayers(List.of(1))
+                      .projector(ProjectorConfig.of(Toy.HIDDEN, 16, 6))
                       .build()));
       policy.layers.remove("middle");
       policy.layers.remove("head");

@@ -12,9 +12,10 @@ abstract class FineTunerFixture {
   static final AdamW.Config FAST =
       new AdamW.Config(1e-2, 0.9, 0.999, 1e-8, 0.01, 0, true, AdamW.Precision.MASTER);
 
-  static FineTuneConfig.Builder config(Mode mode, int steps) {
+  static FineTuneConfigBuilder config(Mode mode, int steps) {
     return FineTuneConfig.builder(mode, steps)
-        .alignment(List.of(1), Toy.PROJECTOR)
+        .alignedLayers(List.of(1))
+        .projector(Toy.PROJECTOR)
         .optimizer(FAST)
         .seed(3);
   }

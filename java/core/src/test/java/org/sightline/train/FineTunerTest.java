@@ -74,7 +74,8 @@ class FineTunerTest extends FineTunerFixture {
     double lambda = 0.7;
     FineTuneConfig config =
         FineTuneConfig.builder(Mode.ALIGN, 1)
-            .alignment(List.of(1, 2), Toy.PROJECTOR)
+            .alignedLayers(List.of(1, 2))
+            .projector(Toy.PROJECTOR)
             .lambda(lambda)
             .reduction(reduction)
             .optimizer(FAST)
@@ -224,7 +225,8 @@ class FineTunerTest extends FineTunerFixture {
       try (Toys toys =
           new Toys(
               config(Mode.ALIGN, 3)
-                  .alignment(List.of(2), train ? trainable : Toy.PROJECTOR)
+                  .alignedLayers(List.of(2))
+                  .projector(train ? trainable : Toy.PROJECTOR)
                   .build())) {
         AlignmentProjector projector = toys.state.projectors().get(2);
         List<Float> before = Values.floats(projector.parameters().get("net.1.weight"));
@@ -246,12 +248,15 @@ class FineTunerTest extends FineTunerFixture {
             new TrainingState<>(
                 policy,
                 teacher,
-                config(Mode.ALIGN, 1).alignment(List.of(2, 1), Toy.PROJECTOR).build());
+                config(Mode.ALIGN, 1)
+                    .alignedLayers(List.of(2, 1))
+                    .projector(Toy.PROJECTOR)
+                    .build());
         TrainingState<Batch> one =
             new TrainingState<>(
                 policy,
                 teacher,
-                config(Mode.ALIGN, 1).alignment(List.of(2), Toy.PROJECTOR).build())) {
+                config(Mode.ALIGN, 1).alignedLayers(List.of(2)).projector(Toy.PROJECTOR).build())) {
       List<Float> first = weight(both, 1);
       assertNotEquals(first, weight(both, 2));
       assertEquals(weight(one, 2), weight(both, 2), "in any company");

@@ -33,7 +33,10 @@ class ProjectorFileTest {
     ProjectorConfig trainable =
         new ProjectorConfig(Toy.HIDDEN, 16, Toy.FEATURES, true, 0, DType.FLOAT32, 3);
     FineTuneConfig config =
-        FineTuneConfig.builder(Mode.ALIGN, 3).alignment(List.of(2, 1), trainable).build();
+        FineTuneConfig.builder(Mode.ALIGN, 3)
+            .alignedLayers(List.of(2, 1))
+            .projector(trainable)
+            .build();
     try (ToyPolicy policy = new ToyPolicy();
         ToyTeacher teacher = new ToyTeacher();
         TrainingState<Toy.Batch> state = new TrainingState<>(policy, teacher, config)) {

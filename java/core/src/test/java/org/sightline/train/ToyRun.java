@@ -61,7 +61,8 @@ final class ToyRun {
         new ProjectorConfig(
             p.hiddenSize(), p.projectorSize(), p.teacherSize(), true, 0.1, p.compute(), p.seed());
     return FineTuneConfig.builder(Mode.ALIGN, steps)
-        .alignment(List.of(1, 2), trained)
+        .alignedLayers(List.of(1, 2))
+        .projector(trained)
         .optimizer(new AdamW.Config(1e-3, 0.9, 0.999, 1e-8, 0.01, 1, true, AdamW.Precision.MASTER))
         .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.COSINE, 10))
         .gradientAccumulation(2)

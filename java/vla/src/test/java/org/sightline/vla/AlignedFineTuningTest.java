@@ -62,9 +62,8 @@ class AlignedFineTuningTest {
       Map<String, Tensor> before = copies(model);
       var config =
           FineTuneConfig.builder(mode, STEPS)
-              .alignment(
-                  List.of(CONFIG.alignedLayer()),
-                  ProjectorConfig.of(CONFIG.text().hiddenSize(), 64, teacher.width()))
+              .alignedLayers(List.of(CONFIG.alignedLayer()))
+              .projector(ProjectorConfig.of(CONFIG.text().hiddenSize(), 64, teacher.width()))
               .lambda(2)
               .optimizer(
                   new AdamW.Config(2e-3, 0.9, 0.999, 1e-8, 0.01, 0, false, AdamW.Precision.MASTER))

@@ -4,7 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import org.sightline.train.LayerReduction;
 import org.sightline.vla.finetune.AlignmentConfig;
-import org.sightline.vla.finetune.JobConfig;
+import org.sightline.vla.finetune.JobConfigBuilder;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 
@@ -65,7 +65,7 @@ final class AlignmentOptions {
       description = "Dropout of trained projectors (0.1 in the paper's code).")
   private double projectorDropout = AlignmentConfig.DEFAULTS.projectorDropout();
 
-  void addTo(JobConfig.Builder job) {
+  void addTo(JobConfigBuilder job) {
     job.teacher(teacher)
         .teacherPreset(teacherPreset)
         .teacherCache(teacherCache)

@@ -3,6 +3,7 @@ package org.sightline.vla.cli;
 import java.io.IOException;
 import java.nio.file.Path;
 import org.sightline.vla.finetune.JobConfig;
+import org.sightline.vla.finetune.JobConfigBuilder;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -44,7 +45,7 @@ final class JobOptions {
 
   /** What was asked for, checked. */
   JobConfig config(Path output) throws IOException {
-    JobConfig.Builder job =
+    JobConfigBuilder job =
         JobConfig.builder(output)
             .base(model.base())
             .tokenizer(tokenizer)

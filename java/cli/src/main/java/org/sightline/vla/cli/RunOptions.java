@@ -3,6 +3,7 @@ package org.sightline.vla.cli;
 import java.util.Locale;
 import org.sightline.vla.finetune.TrainingConfig;
 import org.sightline.vla.finetune.TrainingConfig.EarlyStop;
+import org.sightline.vla.finetune.TrainingConfigBuilder;
 import picocli.CommandLine.Option;
 
 /** How a run is observed, ended and kept. */
@@ -46,7 +47,7 @@ final class RunOptions {
       description = "How many of the newest stay.")
   private int keepCheckpoints = DEFAULTS.keepCheckpoints();
 
-  void addTo(TrainingConfig.Builder training) {
+  void addTo(TrainingConfigBuilder training) {
     training
         .evaluations(evaluations)
         .earlyStop(

@@ -9,7 +9,9 @@ import org.sightline.LoraInit;
 import org.sightline.train.LearningRateSchedule;
 import org.sightline.train.Mode;
 import org.sightline.vla.finetune.JobConfig;
+import org.sightline.vla.finetune.JobConfigBuilder;
 import org.sightline.vla.finetune.TrainingConfig;
+import org.sightline.vla.finetune.TrainingConfigBuilder;
 import picocli.CommandLine.Option;
 
 /** Modes, adapters, steps and the optimizer. */
@@ -82,10 +84,10 @@ final class TrainingOptions {
   @Option(names = "--seed", description = "Of everything that is drawn.")
   private long seed = JobConfig.DEFAULT_SEED;
 
-  void addTo(JobConfig.Builder job, RunOptions run) {
+  void addTo(JobConfigBuilder job, RunOptions run) {
     Checks.positive("alpha", alpha);
     Checks.atLeast("warmup", warmup, 0);
-    TrainingConfig.Builder training =
+    TrainingConfigBuilder training =
         TrainingConfig.builder()
             .steps(steps)
             .batchSize(batchSize)
@@ -98,7 +100,7 @@ final class TrainingOptions {
             .schedule(new LearningRateSchedule(schedule, warmup))
             .gradientCheckpointing(gradientCheckpointing);
     run.addTo(training);
-    job.modes(modes.toArray(Mode[]::new))
+    job.modes(modes)
         .dtype(dtype)
         .seed(seed)
         .lora(new LoraConfig(rank, alpha, dropout, false, LoraInit.GAUSSIAN))

@@ -1,5 +1,6 @@
 package org.sightline.formats.peft;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.math.BigDecimal;
 import java.util.Collection;
 import java.util.Collections;
@@ -28,13 +29,15 @@ import org.sightline.formats.json.Json;
  * @param baseModel name or path of the model the adapter belongs to, or null
  * @param taskType PEFT's task type, such as {@code CAUSAL_LM}, or null
  */
+@RecordBuilder
 public record PeftConfig(
     LoraConfig lora,
     PeftTargets targets,
     Map<String, Integer> rankPattern,
     Map<String, Double> alphaPattern,
     String baseModel,
-    String taskType) {
+    String taskType)
+    implements PeftConfigBuilder.With {
 
   /** Twice what full names of OpenVLA-7B's 439 modules would have. */
   private static final int MAX_PATTERNS = 50_000;
@@ -55,7 +58,7 @@ public record PeftConfig(
     try {
       PythonRegex.compile(key);
       matches(key, "");
-      with(lora, rank, alpha);
+      lora.with().rank(rank).alpha(alpha).build();
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(name + ": " + key + ": " + e.getMessage(), e);
     }
@@ -82,34 +85,24 @@ public record PeftConfig(
         lora, PeftTargets.of(lastComponents(modules)), Map.of(), Map.of(), null, null);
   }
 
-  /** As this one, for the named base model. */
-  public PeftConfig withBaseModel(String name) {
-    return new PeftConfig(lora, targets, rankPattern, alphaPattern, name, taskType);
-  }
-
   /** The settings of one module's adapter. */
   public LoraConfig loraOf(String module) {
-    int rank = lora.rank();
-    for (Map.Entry<String, Integer> entry : rankPattern.entrySet()) {
-      if (matches(entry.getKey(), module)) {
-        rank = entry.getValue();
-        break;
-      }
-    }
-    for (Map.Entry<String, Double> entry : alphaPattern.entrySet()) {
-      if (matches(entry.getKey(), module)) {
-        return with(lora, rank, entry.getValue());
-      }
-    }
-    return with(lora, rank, lora.alpha());
+    return lora.with()
+        .rank(of(module, rankPattern, lora.rank()))
+        .alpha(of(module, alphaPattern, lora.alpha()))
+        .build();
+  }
+
+  private static <T> T of(String module, Map<String, T> pattern, T otherwise) {
+    return pattern.entrySet().stream()
+        .filter(entry -> matches(entry.getKey(), module))
+        .map(Map.Entry::getValue)
+        .findFirst()
+        .orElse(otherwise);
   }
 
   private static boolean matches(String key, String module) {
     return PythonRegex.match("(.*\\.)?(" + key + ")$", module);
-  }
-
-  private static LoraConfig with(LoraConfig lora, int rank, double alpha) {
-    return new LoraConfig(rank, alpha, lora.dropout(), lora.rankStabilized(), lora.init());
   }
 
   static List<String> lastComponents(Collection<String> modules) {

@@ -54,7 +54,8 @@ class ListenersTest {
 
   private static FineTuneConfig config(Mode mode, int steps) {
     return FineTuneConfig.builder(mode, steps)
-        .alignment(List.of(16, 2), ProjectorConfig.of(4, 4, 4))
+        .alignedLayers(List.of(16, 2))
+        .projector(ProjectorConfig.of(4, 4, 4))
         .build();
   }
 

@@ -1,5 +1,6 @@
 package org.sightline.vla.finetune;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import org.sightline.Checks;
 import org.sightline.train.FineTuneConfig;
@@ -16,17 +17,23 @@ import org.sightline.vla.model.OpenVlaConfig;
  * @param trainProjector whether the projectors are trained too (the paper keeps them frozen)
  * @param projectorDropout of trained projectors (0.1 in the paper's code)
  */
+@RecordBuilder
 public record AlignmentConfig(
     double lambda,
     List<Integer> layers,
     LayerReduction layerReduction,
     int projectorSize,
     boolean trainProjector,
-    double projectorDropout) {
+    double projectorDropout)
+    implements AlignmentConfigBuilder.With {
   /** The paper's λ and frozen projector, which is small enough for a nano model. */
   public static final AlignmentConfig DEFAULTS =
-      new AlignmentConfig(
-          FineTuneConfig.DEFAULT_LAMBDA, List.of(), LayerReduction.SUM, 256, false, 0);
+      AlignmentConfigBuilder.builder()
+          .lambda(FineTuneConfig.DEFAULT_LAMBDA)
+          .layers(List.of())
+          .layerReduction(LayerReduction.SUM)
+          .projectorSize(256)
+          .build();
 
   /**
    * Checks every value.
@@ -48,8 +55,8 @@ public record AlignmentConfig(
   }
 
   /** A builder that starts with {@link #DEFAULTS}. */
-  public static Builder builder() {
-    return new Builder();
+  public static AlignmentConfigBuilder builder() {
+    return AlignmentConfigBuilder.builder(DEFAULTS);
   }
 
   /**
@@ -65,61 +72,6 @@ public record AlignmentConfig(
                 .formatted(model.text().layers(), model.preset(), layer));
       }
     }
-    return layers.isEmpty()
-        ? new AlignmentConfig(
-            lambda,
-            List.of(model.alignedLayer()),
-            layerReduction,
-            projectorSize,
-            trainProjector,
-            projectorDropout)
-        : this;
-  }
-
-  /** Collects the values of an {@link AlignmentConfig}. */
-  public static final class Builder {
-    private double lambda = DEFAULTS.lambda;
-    private List<Integer> layers = DEFAULTS.layers;
-    private LayerReduction layerReduction = DEFAULTS.layerReduction;
-    private int projectorSize = DEFAULTS.projectorSize;
-    private boolean trainProjector = DEFAULTS.trainProjector;
-    private double projectorDropout = DEFAULTS.projectorDropout;
-
-    private Builder() {}
-
-    public Builder lambda(double weight) {
-      this.lambda = weight;
-      return this;
-    }
-
-    public Builder layers(List<Integer> aligned) {
-      this.layers = aligned;
-      return this;
-    }
-
-    public Builder layerReduction(LayerReduction reduction) {
-      this.layerReduction = reduction;
-      return this;
-    }
-
-    public Builder projectorSize(int width) {
-      this.projectorSize = width;
-      return this;
-    }
-
-    public Builder trainProjector(boolean on) {
-      this.trainProjector = on;
-      return this;
-    }
-
-    public Builder projectorDropout(double probability) {
-      this.projectorDropout = probability;
-      return this;
-    }
-
-    public AlignmentConfig build() {
-      return new AlignmentConfig(
-          lambda, layers, layerReduction, projectorSize, trainProjector, projectorDropout);
-    }
+    return layers.isEmpty() ? withLayers(List.of(model.alignedLayer())) : this;
   }
 }

@@ -1,9 +1,11 @@
 package org.sightline.vla.finetune;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.sightline.Checks;
 import org.sightline.vla.checkpoint.PathChecks;
 import org.sightline.vla.data.image.Augmentation;
@@ -24,6 +26,7 @@ import org.sightline.vla.data.rlds.RldsDataset;
  * @param keepUnlabelled whether steps without an instruction are learned from
  * @param evalFraction share of the episodes that is held out, in (0, 1)
  */
+@RecordBuilder
 public record DataConfig(
     List<DataFolder> data,
     String camera,
@@ -36,7 +39,14 @@ public record DataConfig(
     double evalFraction) {
   /** Tabletop episodes, augmented. */
   public static final DataConfig DEFAULTS =
-      new DataConfig(List.of(), "image_0", true, 0, 1, 10_000, false, false, 0.15);
+      DataConfigBuilder.builder()
+          .data(List.of())
+          .camera("image_0")
+          .augment(true)
+          .dataThreads(1)
+          .shuffleBuffer(10_000)
+          .evalFraction(0.15)
+          .build();
 
   /**
    * Checks every value.
@@ -62,12 +72,12 @@ public record DataConfig(
 
   /** Of the training splits of these RLDS folders. */
   public static DataConfig of(Path... folders) {
-    return builder().data(folders).build();
+    return builder().data(Stream.of(folders).map(DataFolder::of).toList()).build();
   }
 
   /** A builder that starts with {@link #DEFAULTS}. */
-  public static Builder builder() {
-    return new Builder();
+  public static DataConfigBuilder builder() {
+    return DataConfigBuilder.builder(DEFAULTS);
   }
 
   /** Of the folders in the samples; empty: by size. */
@@ -91,82 +101,5 @@ public record DataConfig(
         .withShuffleBuffer(shuffleBuffer)
         .withViews(augmentationsPerImage)
         .withThreads(dataThreads);
-  }
-
-  /** Collects the values of a {@link DataConfig}. */
-  public static final class Builder {
-    private List<DataFolder> data = DEFAULTS.data;
-    private String camera = DEFAULTS.camera;
-    private boolean augment = DEFAULTS.augment;
-    private int augmentationsPerImage = DEFAULTS.augmentationsPerImage;
-    private int dataThreads = DEFAULTS.dataThreads;
-    private int shuffleBuffer = DEFAULTS.shuffleBuffer;
-    private boolean skipCorrupt = DEFAULTS.skipCorrupt;
-    private boolean keepUnlabelled = DEFAULTS.keepUnlabelled;
-    private double evalFraction = DEFAULTS.evalFraction;
-
-    private Builder() {}
-
-    public Builder data(List<DataFolder> folders) {
-      this.data = folders;
-      return this;
-    }
-
-    public Builder data(Path... folders) {
-      return data(List.of(folders).stream().map(DataFolder::of).toList());
-    }
-
-    public Builder camera(String key) {
-      this.camera = key;
-      return this;
-    }
-
-    public Builder augment(boolean on) {
-      this.augment = on;
-      return this;
-    }
-
-    public Builder augmentationsPerImage(int views) {
-      this.augmentationsPerImage = views;
-      return this;
-    }
-
-    public Builder dataThreads(int threads) {
-      this.dataThreads = threads;
-      return this;
-    }
-
-    public Builder shuffleBuffer(int steps) {
-      this.shuffleBuffer = steps;
-      return this;
-    }
-
-    public Builder skipCorrupt(boolean on) {
-      this.skipCorrupt = on;
-      return this;
-    }
-
-    public Builder keepUnlabelled(boolean on) {
-      this.keepUnlabelled = on;
-      return this;
-    }
-
-    public Builder evalFraction(double share) {
-      this.evalFraction = share;
-      return this;
-    }
-
-    public DataConfig build() {
-      return new DataConfig(
-          data,
-          camera,
-          augment,
-          augmentationsPerImage,
-          dataThreads,
-          shuffleBuffer,
-          skipCorrupt,
-          keepUnlabelled,
-          evalFraction);
-    }
   }
 }

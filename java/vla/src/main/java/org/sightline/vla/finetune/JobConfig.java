@@ -1,5 +1,6 @@
 package org.sightline.vla.finetune;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -15,6 +16,7 @@ import org.sightline.train.checkpoint.RunIdentity;
 import org.sightline.vla.checkpoint.BaseModel;
 import org.sightline.vla.checkpoint.PathChecks;
 import org.sightline.vla.memory.StepConfig;
+import org.sightline.vla.memory.StepConfigBuilder;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.teacher.TeacherConfig;
 import org.sightline.vla.teacher.VisionTeacher;
@@ -38,6 +40,7 @@ import org.sightline.vla.teacher.VisionTeacher;
  * @param lora the adapters
  * @param training a mode's course
  */
+@RecordBuilder
 public record JobConfig(
     Path output,
     List<Mode> modes,
@@ -109,8 +112,18 @@ public record JobConfig(
   }
 
   /** A builder of a job that writes to {@code output}; what is not set is small, and drawn. */
-  public static Builder builder(Path output) {
-    return new Builder(output);
+  public static JobConfigBuilder builder(Path output) {
+    return JobConfigBuilder.builder()
+        .output(output)
+        .modes(List.of(Mode.DEFAULT, Mode.ALIGN))
+        .base(BaseModel.RANDOM)
+        .device(Device.CPU)
+        .dtype(DType.FLOAT32)
+        .seed(DEFAULT_SEED)
+        .data(DataConfig.DEFAULTS)
+        .alignment(AlignmentConfig.DEFAULTS)
+        .lora(DEFAULT_LORA)
+        .training(TrainingConfig.DEFAULTS);
   }
 
   /** All that makes two runs of a mode the same one. */
@@ -135,19 +148,20 @@ public record JobConfig(
    */
   public StepConfig step(int textTokens, TeacherConfig teacher, boolean teacherCached) {
     boolean aligned = teacher != null && modes.contains(Mode.ALIGN);
-    return new StepConfig(
-        model(),
-        training.batchSize(),
-        textTokens,
-        StepConfig.LABELLED_TOKENS,
-        lora.rank(),
-        dtype,
-        training.optimizer().precision(),
-        aligned ? alignment.layers() : List.of(),
-        alignment.projectorSize(),
-        aligned ? teacher : null,
-        teacherCached,
-        training.gradientCheckpointing());
+    return StepConfigBuilder.builder()
+        .model(model())
+        .batchSize(training.batchSize())
+        .textTokens(textTokens)
+        .labelledTokens(StepConfig.LABELLED_TOKENS)
+        .rank(lora.rank())
+        .dtype(dtype)
+        .precision(training.optimizer().precision())
+        .alignedLayers(aligned ? alignment.layers() : List.of())
+        .projectorSize(alignment.projectorSize())
+        .teacher(aligned ? teacher : null)
+        .teacherCached(teacherCached)
+        .gradientCheckpointing(training.gradientCheckpointing())
+        .build();
   }
 
   /** Where a base model is kept that is drawn. */
@@ -167,110 +181,5 @@ public record JobConfig(
     }
     String what = !base.isRandom() ? "Teacher" : teacher != null ? "Model" : "Model and teacher";
     return what + " weights are random (seed " + seed + "), not pretrained.";
-  }
-
-  /** Collects the values of a {@link JobConfig}. */
-  public static final class Builder {
-    private final Path output;
-    private List<Mode> modes = List.of(Mode.DEFAULT, Mode.ALIGN);
-    private BaseModel base = BaseModel.RANDOM;
-    private Path tokenizer;
-    private Path teacher;
-    private String teacherPreset;
-    private Path teacherCache;
-    private Device device = Device.CPU;
-    private DType dtype = DType.FLOAT32;
-    private long seed = DEFAULT_SEED;
-    private DataConfig data = DataConfig.DEFAULTS;
-    private AlignmentConfig alignment = AlignmentConfig.DEFAULTS;
-    private LoraConfig lora = DEFAULT_LORA;
-    private TrainingConfig training = TrainingConfig.DEFAULTS;
-
-    private Builder(Path output) {
-      this.output = output;
-    }
-
-    public Builder modes(Mode... each) {
-      this.modes = List.of(each);
-      return this;
-    }
-
-    public Builder base(BaseModel model) {
-      this.base = model;
-      return this;
-    }
-
-    public Builder tokenizer(Path path) {
-      this.tokenizer = path;
-      return this;
-    }
-
-    public Builder teacher(Path path) {
-      this.teacher = path;
-      return this;
-    }
-
-    public Builder teacherPreset(String name) {
-      this.teacherPreset = name;
-      return this;
-    }
-
-    public Builder teacherCache(Path folder) {
-      this.teacherCache = folder;
-      return this;
-    }
-
-    public Builder device(Device place) {
-      this.device = place;
-      return this;
-    }
-
-    public Builder dtype(DType type) {
-      this.dtype = type;
-      return this;
-    }
-
-    public Builder seed(long number) {
-      this.seed = number;
-      return this;
-    }
-
-    public Builder data(DataConfig config) {
-      this.data = config;
-      return this;
-    }
-
-    public Builder alignment(AlignmentConfig config) {
-      this.alignment = config;
-      return this;
-    }
-
-    public Builder lora(LoraConfig config) {
-      this.lora = config;
-      return this;
-    }
-
-    public Builder training(TrainingConfig config) {
-      this.training = config;
-      return this;
-    }
-
-    public JobConfig build() {
-      return new JobConfig(
-          output,
-          modes,
-          base,
-          tokenizer,
-          teacher,
-          teacherPreset,
-          teacherCache,
-          device,
-          dtype,
-          seed,
-          data,
-          alignment,
-          lora,
-          training);
-    }
   }
 }

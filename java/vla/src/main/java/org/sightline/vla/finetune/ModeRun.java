@@ -212,7 +212,8 @@ final class ModeRun {
             config.seed());
     TrainingConfig training = config.training();
     return FineTuneConfig.builder(mode, training.steps())
-        .alignment(config.alignment().layers(), projector)
+        .alignedLayers(config.alignment().layers())
+        .projector(projector)
         .lambda(config.alignment().lambda())
         .reduction(config.alignment().layerReduction())
         .gradientAccumulation(training.gradientAccumulationSteps())

@@ -1,5 +1,6 @@
 package org.sightline.vla.finetune;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import java.util.Objects;
 import org.sightline.AdamW;
@@ -22,6 +23,7 @@ import org.sightline.train.listener.EarlyStopping;
  * @param checkpointInterval steps between checkpoints; 0: at the end alone
  * @param keepCheckpoints how many of the newest stay
  */
+@RecordBuilder
 public record TrainingConfig(
     int steps,
     int batchSize,
@@ -36,18 +38,17 @@ public record TrainingConfig(
     int keepCheckpoints) {
   /** For a nano model. */
   public static final TrainingConfig DEFAULTS =
-      new TrainingConfig(
-          300,
-          8,
-          1,
-          AdamW.Config.defaults().withLearningRate(2e-3).withMaxGradNorm(1),
-          new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0),
-          false,
-          5,
-          null,
-          1,
-          100,
-          2);
+      TrainingConfigBuilder.builder()
+          .steps(300)
+          .batchSize(8)
+          .gradientAccumulationSteps(1)
+          .optimizer(AdamW.Config.defaults().withLearningRate(2e-3).withMaxGradNorm(1))
+          .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0))
+          .evaluations(5)
+          .logInterval(1)
+          .checkpointInterval(100)
+          .keepCheckpoints(2)
+          .build();
 
   /**
    * Ends a run that does not get better.
@@ -99,99 +100,12 @@ public record TrainingConfig(
   }
 
   /** A builder that starts with {@link #DEFAULTS}. */
-  public static Builder builder() {
-    return new Builder();
+  public static TrainingConfigBuilder builder() {
+    return TrainingConfigBuilder.builder(DEFAULTS);
   }
 
   /** Steps between evaluations, so that the last one falls on the last step. */
   int evaluationInterval() {
     return Math.max(1, (int) (((long) steps + evaluations - 1) / evaluations));
-  }
-
-  /** Collects the values of a {@link TrainingConfig}. */
-  public static final class Builder {
-    private int steps = DEFAULTS.steps;
-    private int batchSize = DEFAULTS.batchSize;
-    private int gradientAccumulationSteps = DEFAULTS.gradientAccumulationSteps;
-    private AdamW.Config optimizer = DEFAULTS.optimizer;
-    private LearningRateSchedule schedule = DEFAULTS.schedule;
-    private boolean gradientCheckpointing = DEFAULTS.gradientCheckpointing;
-    private int evaluations = DEFAULTS.evaluations;
-    private EarlyStop earlyStop = DEFAULTS.earlyStop;
-    private int logInterval = DEFAULTS.logInterval;
-    private int checkpointInterval = DEFAULTS.checkpointInterval;
-    private int keepCheckpoints = DEFAULTS.keepCheckpoints;
-
-    private Builder() {}
-
-    public Builder steps(int count) {
-      this.steps = count;
-      return this;
-    }
-
-    public Builder batchSize(int samples) {
-      this.batchSize = samples;
-      return this;
-    }
-
-    public Builder gradientAccumulationSteps(int microBatches) {
-      this.gradientAccumulationSteps = microBatches;
-      return this;
-    }
-
-    public Builder optimizer(AdamW.Config config) {
-      this.optimizer = config;
-      return this;
-    }
-
-    public Builder schedule(LearningRateSchedule rate) {
-      this.schedule = rate;
-      return this;
-    }
-
-    public Builder gradientCheckpointing(boolean on) {
-      this.gradientCheckpointing = on;
-      return this;
-    }
-
-    public Builder evaluations(int count) {
-      this.evaluations = count;
-      return this;
-    }
-
-    public Builder earlyStop(EarlyStop stop) {
-      this.earlyStop = stop;
-      return this;
-    }
-
-    public Builder logInterval(int interval) {
-      this.logInterval = interval;
-      return this;
-    }
-
-    public Builder checkpointInterval(int interval) {
-      this.checkpointInterval = interval;
-      return this;
-    }
-
-    public Builder keepCheckpoints(int count) {
-      this.keepCheckpoints = count;
-      return this;
-    }
-
-    public TrainingConfig build() {
-      return new TrainingConfig(
-          steps,
-          batchSize,
-          gradientAccumulationSteps,
-          optimizer,
-          schedule,
-          gradientCheckpointing,
-          evaluations,
-          earlyStop,
-          logInterval,
-          checkpointInterval,
-          keepCheckpoints);
-    }
   }
 }

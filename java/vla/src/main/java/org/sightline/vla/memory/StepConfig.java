@@ -1,5 +1,6 @@
 package org.sightline.vla.memory;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import java.util.Objects;
 import org.sightline.AdamW;
@@ -24,6 +25,7 @@ import org.sightline.vla.teacher.TeacherConfig;
  * @param teacherCached whether all its features come from the cache, so that it never runs
  * @param gradientCheckpointing whether a decoder block keeps its input alone
  */
+@RecordBuilder
 public record StepConfig(
     OpenVlaConfig model,
     int batchSize,

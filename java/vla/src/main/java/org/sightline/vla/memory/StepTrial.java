@@ -16,6 +16,7 @@ import org.sightline.DType;
 import org.sightline.LoraConfig;
 import org.sightline.ProjectorConfig;
 import org.sightline.train.FineTuneConfig;
+import org.sightline.train.FineTuneConfigBuilder;
 import org.sightline.train.FineTuner;
 import org.sightline.train.Mode;
 import org.sightline.train.StepEvent;
@@ -67,7 +68,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
 
   private static FineTuneConfig config(StepConfig settings, int steps) {
     Mode mode = settings.aligned() ? Mode.ALIGN : Mode.DEFAULT;
-    FineTuneConfig.Builder config =
+    FineTuneConfigBuilder config =
         FineTuneConfig.builder(mode, steps + 1)
             .seed(SEED)
             .optimizer(AdamW.Config.defaults().withPrecision(settings.precision()));
@@ -81,7 +82,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
               0,
               settings.dtype(),
               SEED);
-      config.alignment(settings.alignedLayers(), projector);
+      config.alignedLayers(settings.alignedLayers()).projector(projector);
     }
     return config.build();
   }

@@ -1,5 +1,6 @@
 package org.sightline.vla.model;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.Objects;
 import org.sightline.Checks;
 
@@ -25,6 +26,7 @@ import org.sightline.Checks;
  * @param positionGrid patches along one side of the images the position embedding was made for
  * @param resampling how it is carried over to {@code imageSize} and other sizes
  */
+@RecordBuilder
 public record VisionConfig(
     int imageSize,
     int patchSize,
@@ -41,7 +43,8 @@ public record VisionConfig(
     MlpKind mlp,
     boolean patchBias,
     int positionGrid,
-    PositionResampling resampling) {
+    PositionResampling resampling)
+    implements VisionConfigBuilder.With {
 
   /** So that counts of patches, and of numbers in one, are counts of an int. */
   private static final int MAX_SIDE = 1 << 14;
@@ -117,62 +120,9 @@ public record VisionConfig(
     return new VisionConfig(224, 14, 1152, 27, 16, 4304, 0, 0, false, false, true, 1e-6);
   }
 
-  /** The same transformer with another MLP. */
-  public VisionConfig withMlp(MlpKind kind) {
-    return with(
-        imageSize, registerTokens, classPosition, kind, patchBias, positionGrid, resampling);
-  }
-
-  /** The same transformer without a bias in the patch embedding. */
-  public VisionConfig withoutPatchBias() {
-    return with(imageSize, registerTokens, classPosition, mlp, false, positionGrid, resampling);
-  }
-
   /** The same transformer with positions made for a grid of its own, and resampled from it. */
   public VisionConfig withPositions(int grid, PositionResampling how) {
-    return with(imageSize, registerTokens, classPosition, mlp, patchBias, grid, how);
-  }
-
-  /** The same transformer with or without a position for the class token. */
-  public VisionConfig withClassPosition(boolean value) {
-    return with(imageSize, registerTokens, value, mlp, patchBias, positionGrid, resampling);
-  }
-
-  /** The same transformer with this many register tokens. */
-  public VisionConfig withRegisterTokens(int tokens) {
-    return with(imageSize, tokens, classPosition, mlp, patchBias, positionGrid, resampling);
-  }
-
-  /** The same weights, used on images of this size. */
-  public VisionConfig withImageSize(int pixels) {
-    return with(pixels, registerTokens, classPosition, mlp, patchBias, positionGrid, resampling);
-  }
-
-  private VisionConfig with(
-      int pixels,
-      int registers,
-      boolean classHasPosition,
-      MlpKind kind,
-      boolean bias,
-      int grid,
-      PositionResampling how) {
-    return new VisionConfig(
-        pixels,
-        patchSize,
-        width,
-        depth,
-        heads,
-        mlpWidth,
-        classTokens,
-        registers,
-        classHasPosition,
-        layerScale,
-        attentionPool,
-        layerNormEps,
-        kind,
-        bias,
-        grid,
-        how);
+    return with().positionGrid(grid).resampling(how).build();
   }
 
   /** Patches along one side of an image of {@code imageSize}. */

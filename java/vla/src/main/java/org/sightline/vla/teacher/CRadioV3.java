@@ -173,7 +173,7 @@ final class CRadioV3 implements Architecture {
       SafetensorsWeights files) {
     VisionConfig complete =
         vision
-            .withoutPatchBias()
+            .withPatchBias(false)
             .withPositions(
                 vision.grid(),
                 aligned ? PositionResampling.CROPPED_ALIGNED_CORNERS : PositionResampling.CROPPED)

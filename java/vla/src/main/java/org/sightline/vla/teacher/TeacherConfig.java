@@ -1,5 +1,6 @@
 package org.sightline.vla.teacher;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import org.sightline.vla.model.PositionResampling;
 import org.sightline.vla.model.VisionConfig;
@@ -15,8 +16,10 @@ import org.sightline.vla.model.VisionConfig;
  * @param weights where the weights come from, for reports: {@code "random, seed 7"} or a model's
  *     name
  */
+@RecordBuilder
 public record TeacherConfig(
-    VisionConfig vision, boolean finalNorm, List<Double> mean, List<Double> std, String weights) {
+    VisionConfig vision, boolean finalNorm, List<Double> mean, List<Double> std, String weights)
+    implements TeacherConfigBuilder.With {
 
   public TeacherConfig {
     mean = List.copyOf(mean);
@@ -65,14 +68,6 @@ public record TeacherConfig(
         : withVision(
             vision.withImageSize(
                 (int) Math.min((long) grid * vision.patchSize(), Integer.MAX_VALUE)));
-  }
-
-  TeacherConfig withVision(VisionConfig other) {
-    return new TeacherConfig(other, finalNorm, mean, std, weights);
-  }
-
-  TeacherConfig withNormalisation(List<Double> otherMean, List<Double> otherStd) {
-    return new TeacherConfig(vision, finalNorm, otherMean, otherStd, weights);
   }
 
   /**

@@ -82,8 +82,10 @@ record TeacherWeights(
     }
     return variant
         .config()
-        .withNormalisation(
-            values(TeacherModel.CONDITIONER.get(0)), values(TeacherModel.CONDITIONER.get(1)));
+        .with()
+        .mean(values(TeacherModel.CONDITIONER.get(0)))
+        .std(values(TeacherModel.CONDITIONER.get(1)))
+        .build();
   }
 
   private List<Double> values(ParameterSpec parameter) {

@@ -1,5 +1,6 @@
 package org.sightline.vla.data.loader;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
 import org.sightline.Checks;
 
@@ -22,6 +23,7 @@ public final class VlaDataLoader {
    * @param threads that read, decode and augment ahead of the caller; 0: the caller's does
    * @param readAhead how many batches the threads may be ahead
    */
+  @RecordBuilder
   public record Options(
       int batchSize,
       int shuffleBuffer,
@@ -30,7 +32,8 @@ public final class VlaDataLoader {
       boolean augmented,
       int views,
       int threads,
-      int readAhead) {
+      int readAhead)
+      implements VlaDataLoaderOptionsBuilder.With {
     /** Steps in the default shuffle buffer; at 10 kB a JPEG some 100 MB when full. */
     public static final int DEFAULT_SHUFFLE_BUFFER = 10_000;
 
@@ -54,29 +57,6 @@ public final class VlaDataLoader {
     /** In file order, every step once, as evaluation sees images. */
     public static Options evaluation(int batchSize) {
       return new Options(batchSize, 0, 0, false, false, 0, 0, DEFAULT_READ_AHEAD);
-    }
-
-    /** The same with another batch size. */
-    public Options withBatchSize(int steps) {
-      return new Options(
-          steps, shuffleBuffer, seed, dropLast, augmented, views, threads, readAhead);
-    }
-
-    /** The same with another shuffle buffer. */
-    public Options withShuffleBuffer(int steps) {
-      return new Options(batchSize, steps, seed, dropLast, augmented, views, threads, readAhead);
-    }
-
-    /** The same with another number of views. */
-    public Options withViews(int count) {
-      return new Options(
-          batchSize, shuffleBuffer, seed, dropLast, augmented, count, threads, readAhead);
-    }
-
-    /** The same with another number of threads. */
-    public Options withThreads(int count) {
-      return new Options(
-          batchSize, shuffleBuffer, seed, dropLast, augmented, views, count, readAhead);
     }
   }
 
