@@ -45,6 +45,11 @@ final class CallContext {
     return frame.context.fp32_precision(fp32Precision());
   }
 
+  /** Whether the libtorch in this process is its CUDA build. */
+  static boolean isCudaBuild() {
+    return TorchCudaStream.current(0, null) != TorchCudaStream.NO_CUDA_BUILD;
+  }
+
   /** libtorch's current stream on a CUDA device; null is the default stream. */
   static Pointer currentStream(int device) {
     CallContext frame = FRAMES.get();
@@ -54,7 +59,7 @@ final class CallContext {
           "cuda:%s: %s"
               .formatted(
                   device,
-                  failure == 1
+                  failure == TorchCudaStream.NO_CUDA_BUILD
                       ? "no CUDA build of libtorch is loaded, expected that of -Pgpu"
                       : "libtorch failed to tell its current stream"));
     }

@@ -2,8 +2,10 @@ package org.sightline;
 
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.bytedeco.pytorch.SizeTPair;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.sightline.binding.Scopes;
 
 /**
  * Where tensors are, and compute.
@@ -55,29 +57,41 @@ public record Device(String type, int index) {
 
   /** What keeps this machine from computing there; null: nothing. */
   private String obstacle() {
-    if (!type.equals("cuda")) {
-      return null;
-    }
-    Sightline.load();
-    if (!torch.cuda_is_available()) {
-      return "libtorch has no CUDA device; it needs an NVIDIA driver for CUDA 13 and libtorch's CUDA"
-          + " build (-Pgpu), \"doctor\" tells what is there";
-    }
-    int count = torch.cuda_device_count();
-    if (index >= count) {
-      return "libtorch has %d, the last is cuda:%d".formatted(count, count - 1);
-    }
-    Backend cuda = Sightline.cuda();
-    return cuda.isAvailable() ? null : cuda.unavailabilityCause();
+    return switch (type) {
+      case "cuda" -> CudaState.ofProcess().obstacle(index);
+      case "meta" -> "it has no memory, so that nothing is computed on it";
+      default -> null;
+    };
   }
 
-  /** The tensor here: itself if it is here already, else a copy. */
+  /**
+   * The tensor here: itself if it is here already, else a copy. One from the host to a GPU is
+   * queued on the current stream, by way of page-locked memory: nothing waits for it.
+   */
   public Tensor move(Tensor tensor) {
     if (type.equals("cpu") && tensor.is_cpu()) {
       return tensor;
     }
-    try (var device = new org.bytedeco.pytorch.Device(toString())) {
-      return tensor.to(device, tensor.scalar_type());
+    return Scopes.scoped(
+        () -> {
+          boolean queued = type.equals("cuda") && tensor.is_cpu();
+          Tensor source = queued ? tensor.pin_memory() : tensor;
+          var device = new org.bytedeco.pytorch.Device(toString());
+          return source.to(device, tensor.scalar_type(), queued, false, null);
+        });
+  }
+
+  /**
+   * Memory of a GPU that nobody uses, in bytes.
+   *
+   * @throws UnsupportedOperationException if it is none
+   */
+  public long freeBytes() {
+    if (!type.equals("cuda")) {
+      throw new UnsupportedOperationException("only GPUs tell their free memory, found " + this);
+    }
+    try (SizeTPair freeAndAll = torch.getMemoryInfo((byte) index)) {
+      return freeAndAll.first();
     }
   }
 

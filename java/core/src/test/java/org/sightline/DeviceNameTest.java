@@ -40,9 +40,16 @@ class DeviceNameTest extends ScopedTest {
         assertThrows(IllegalArgumentException.class, () -> Device.of("cuda:7").ensureAvailable());
     assertTrue(
         e.getMessage()
-            .matches(
-                "device must be one that works here, found cuda:7: libtorch has no CUDA device;.*"
-                    + "CUDA 13.*-Pgpu.*"),
+            .matches("device must be one that works here, found cuda:7: .*\"doctor\" lists .*"),
+        e.getMessage());
+  }
+
+  @Test
+  void withoutMemoryNothingIsComputed() {
+    var e = assertThrows(IllegalArgumentException.class, Device.META::ensureAvailable);
+    assertEquals(
+        "device must be one that works here, found meta: it has no memory, so that nothing is"
+            + " computed on it",
         e.getMessage());
   }
 

@@ -19,10 +19,14 @@ public final class TorchCudaStream {
 
   private TorchCudaStream() {}
 
+  /** What {@link #current} returns where no CUDA build of libtorch is loaded. */
+  public static final int NO_CUDA_BUILD = 1;
+
   /**
    * Writes a {@code cudaStream_t}, which may be null.
    *
-   * @return 0, or 1 if no CUDA build of libtorch is loaded, or 2 if it fails
+   * @param stream null: asks no driver, only whether there is such a libtorch
+   * @return 0, or {@link #NO_CUDA_BUILD}, or 2 if it fails
    */
   @NoException
   @Name("sightline_torch_cuda_stream")

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.Loader;
+import org.sightline.binding.SightlineConfig;
 
 /**
  * A part of what a GPU needs on this machine, as {@code doctor} lists them: found by the name of
@@ -40,7 +41,15 @@ record CudaPart(String name, String path, String version, String needs) {
     List<CudaPart> parts = new ArrayList<>(in(folders));
     String jar = "/org/bytedeco/pytorch/" + Loader.getPlatform() + "-gpu/libtorch_cuda.so";
     boolean there = CudaPart.class.getResource(jar) != null;
-    parts.add(new CudaPart("libtorch for CUDA", there ? jar : null, null, "a build with -Pgpu"));
+    parts.add(
+        new CudaPart(
+            "libtorch for CUDA",
+            there ? jar : null,
+            null,
+            "org.sightline:sightline-gpu, or -Pgpu"));
+    String own = Loader.getPlatform() + "/libsightline_cuda.so";
+    there = SightlineConfig.class.getResource(own) != null;
+    parts.add(new CudaPart("our kernels", there ? own : null, null, "a build where nvcc is"));
     return parts;
   }
 
@@ -48,7 +57,13 @@ record CudaPart(String name, String path, String version, String needs) {
     return List.of(
         of(folders, "driver", "libcuda.so.1", "NVIDIA's driver, 580 or newer (CUDA 13)"),
         of(folders, "CUDA runtime", "libcudart.so.13", "cuda-cudart-13-0"),
+        of(folders, "CUPTI", "libcupti.so.13", "cuda-cupti-13-0"),
         of(folders, "cuBLAS", "libcublas.so.13", "libcublas-13-0"),
+        of(folders, "cuFFT", "libcufft.so.12", "libcufft-13-0"),
+        of(folders, "cuRAND", "libcurand.so.10", "libcurand-13-0"),
+        of(folders, "cuSPARSE", "libcusparse.so.12", "libcusparse-13-0"),
+        of(folders, "cuSOLVER", "libcusolver.so.12", "libcusolver-13-0"),
+        of(folders, "cuFile", "libcufile.so.0", "libcufile-13-0"),
         of(folders, "cuDNN", "libcudnn.so.9", "libcudnn9-cuda-13"),
         of(folders, "NCCL", "libnccl.so.2", "libnccl2"));
   }

@@ -60,6 +60,7 @@ final class DoctorCommand implements Callable<Integer> {
       line(out, "sightline", "%s, commit %s", Sightline.version(), Sightline.commit());
     } catch (UnsatisfiedLinkError e) {
       line(out, "sightline", "native library cannot be loaded: %s", e.getMessage());
+      cudaParts(out);
       return Errors.INTERNAL;
     }
     Backend cpu = Sightline.cpu();
@@ -83,7 +84,7 @@ final class DoctorCommand implements Callable<Integer> {
         cuda.isAvailable()
             ? String.format(Locale.ROOT, "%d × %s", cuda.deviceCount(), cuda.implementation())
             : "not available: " + cuda.unavailabilityCause());
-    CudaPart.ofMachine().forEach(part -> line(out, "  " + part.name(), "%s", part.describe()));
+    cudaParts(out);
     line(
         out,
         "libtorch",
@@ -108,6 +109,7 @@ final class DoctorCommand implements Callable<Integer> {
     facts.put("platform", Loader.getPlatform());
     facts.put("system", System.getProperty("os.name") + " " + System.getProperty("os.version"));
     facts.put("commit", Sightline.commit());
+    facts.put("cuda_parts", CudaPart.ofMachine());
     try {
       facts.put("sightline", Sightline.version());
     } catch (UnsatisfiedLinkError e) {
@@ -116,12 +118,17 @@ final class DoctorCommand implements Callable<Integer> {
     }
     facts.put("cpu_backend", Sightline.cpu());
     facts.put("cuda_backend", Sightline.cuda());
-    facts.put("cuda_parts", CudaPart.ofMachine());
     facts.put("libtorch", RunEnvironment.libtorchVersion());
     facts.put("threads", torch.get_num_threads());
     facts.put("java_heap_bytes", Runtime.getRuntime().maxMemory());
     facts.put("javacpp_bytes", Pointer.maxPhysicalBytes());
     return facts;
+  }
+
+  /** Also where nothing can be loaded: one of them may be why. */
+  private static void cudaParts(PrintWriter out) {
+    CudaPart.ofMachine().forEach(part -> line(out, "  " + part.name(), "%s", part.describe()));
+    out.flush();
   }
 
   private static void line(PrintWriter out, String label, String format, Object... values) {

@@ -51,6 +51,8 @@ final class ExportCommand implements Callable<Integer> {
       description = "Folder to make; must not exist, or be empty.")
   private Path output;
 
+  @Mixin private DeviceOption device;
+
   @Option(
       names = "--max-shard-size",
       paramLabel = "SIZE",
@@ -74,7 +76,8 @@ final class ExportCommand implements Callable<Integer> {
     Sightline.load();
     try (HuggingFaceCheckpoint base =
         AdapterRun.of(adapter).base(model.weights(), model.preset()).open()) {
-      CheckpointExport.write(base, adapter, output, maxShardBytes, tensor -> Ending.check());
+      CheckpointExport.write(
+          base, adapter, output, maxShardBytes, device.device(), tensor -> Ending.check());
     }
     PrintWriter out = spec.commandLine().getOut();
     try (ShardedSafetensors written = ShardedSafetensors.open(output)) {

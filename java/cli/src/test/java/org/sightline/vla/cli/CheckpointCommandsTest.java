@@ -272,6 +272,7 @@ class CheckpointCommandsTest {
             + " least 1 byte",
         "export --output OUT/x --weights BASE --preset openvla-7b | --preset must be left out or of"
             + " the shape that",
+        "export --output OUT/x --weights BASE --device cuda:99 | --device must be one that works here",
         "finetune --output OUT/x --weights OUT   | OUT: found neither model.safetensors nor",
       })
   void unusableInputIsExitCode2(String arguments, String expected) {

@@ -123,6 +123,8 @@ class CommandLineTest {
             + " SHARE, found ",
         "finetune --output OUT --device gpu | --device must be auto, cpu, cuda or cuda:N, found",
         "finetune --output OUT --device cpu:1 | --device must be auto, cpu, cuda or cuda:N, found",
+        "finetune --output OUT --device cuda:99 | --device must be one that works here, found cuda:99: ",
+        "finetune --output OUT --device meta | --device must be one that works here, found meta: ",
         "finetune --output OUT --views -1  | --augmentations-per-image must be at least 0, found -1",
         "finetune --output OUT --data-threads -1 | --data-threads must be at least 0, found -1",
         "finetune --output OUT --shuffle-buffer -1 | --shuffle-buffer must be at least 0, found -1",

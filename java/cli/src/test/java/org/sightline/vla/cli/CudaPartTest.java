@@ -24,7 +24,13 @@ class CudaPartTest {
         List.of(
             "1, " + bare,
             "13.0.96, " + link,
+            "missing: it comes with cuda-cupti-13-0",
             "missing: it comes with libcublas-13-0",
+            "missing: it comes with libcufft-13-0",
+            "missing: it comes with libcurand-13-0",
+            "missing: it comes with libcusparse-13-0",
+            "missing: it comes with libcusolver-13-0",
+            "missing: it comes with libcufile-13-0",
             "missing: it comes with libcudnn9-cuda-13",
             "missing: it comes with libnccl2"),
         parts.stream().map(CudaPart::describe).toList());
@@ -36,6 +42,6 @@ class CudaPartTest {
     for (CudaPart part : CudaPart.ofMachine()) {
       assertTrue(told.contains("  %-18s %s\n".formatted(part.name(), part.describe())), told);
     }
-    assertEquals(6, Cli.run("doctor --json").json().getAsJsonArray("cuda_parts").size());
+    assertEquals(13, Cli.run("doctor --json").json().getAsJsonArray("cuda_parts").size());
   }
 }

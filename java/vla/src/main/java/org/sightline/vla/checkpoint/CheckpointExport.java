@@ -14,6 +14,7 @@ import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.Finite;
 import org.sightline.LoraLinear;
 import org.sightline.binding.Scopes;
@@ -46,13 +47,18 @@ public final class CheckpointExport {
 
   private final HuggingFaceCheckpoint base;
   private final PeftAdapter adapter;
+  private final Device device;
   private final Consumer<? super String> progress;
   private final Map<String, LoraTarget> targets = new LinkedHashMap<>();
 
   private CheckpointExport(
-      HuggingFaceCheckpoint base, PeftAdapter adapter, Consumer<? super String> progress) {
+      HuggingFaceCheckpoint base,
+      PeftAdapter adapter,
+      Device device,
+      Consumer<? super String> progress) {
     this.base = base;
     this.adapter = adapter;
+    this.device = device;
     this.progress = progress;
     ModelSpec.of(base.config())
         .loraTargets()
@@ -65,6 +71,7 @@ public final class CheckpointExport {
    * @param adapterFolder a PEFT folder, or null to write the base as it is
    * @param output must not exist, or be an empty folder; appears complete or not at all
    * @param maxShardBytes see {@link ShardedSafetensorsWriter#write}
+   * @param device where products are computed
    * @param progress told the name of each tensor before it is read; what it throws ends the export,
    *     of which nothing is left then
    * @throws FormatException if a file is malformed, or naming every adapter that does not fit the
@@ -76,15 +83,17 @@ public final class CheckpointExport {
       Path adapterFolder,
       Path output,
       long maxShardBytes,
+      Device device,
       Consumer<? super String> progress)
       throws IOException {
+    device.ensureAvailable();
     AtomicFolder.requireFree(output);
     if (adapterFolder == null) {
-      new CheckpointExport(base, null, progress).write(null, output, maxShardBytes);
+      new CheckpointExport(base, null, device, progress).write(null, output, maxShardBytes);
       return;
     }
     try (PeftAdapter adapter = PeftAdapter.read(adapterFolder)) {
-      var export = new CheckpointExport(base, adapter, progress);
+      var export = new CheckpointExport(base, adapter, device, progress);
       export.requireFits(adapterFolder);
       export.write(adapterFolder, output, maxShardBytes);
     }
@@ -155,7 +164,7 @@ public final class CheckpointExport {
     LoraTarget target = targets.get(module);
     // The kernel has no fp16: by way of fp32, which holds it exactly.
     boolean half = base.tensors().info(name).type() == ElementType.F16;
-    Tensor weight = half ? stored.to(ScalarType.Float) : stored;
+    Tensor weight = device.move(half ? stored.to(ScalarType.Float) : stored);
     try (LoraLinear linear =
         new LoraLinear(
             weight.view(target.outputs(), target.inputs()),

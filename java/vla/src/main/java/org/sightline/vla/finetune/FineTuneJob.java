@@ -109,9 +109,9 @@ public final class FineTuneJob implements AutoCloseable {
           "output: %s holds no %s, expected the folder of an earlier run"
               .formatted(config.output(), RunFile.NAME));
     }
-    MemoryCheck.require(config);
     Sightline.load();
     config.device().ensureAvailable();
+    MemoryCheck.require(config);
     return new FineTuneJob(config, start, log, arguments, JobInputs.open(config));
   }
 

@@ -2,6 +2,7 @@ package org.sightline.vla.finetune;
 
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
+import org.sightline.Device;
 import org.sightline.vla.memory.ByteCount;
 import org.sightline.vla.memory.MemoryEntry;
 import org.sightline.vla.memory.MemoryGroup;
@@ -10,24 +11,31 @@ import org.sightline.vla.memory.StepMemory;
 import org.sightline.vla.teacher.TeacherConfig;
 
 /**
- * Refuses a job that cannot fit into this machine: without it, Linux grants the memory and kills
- * the process when it is used, with no word of why.
+ * Refuses a job that cannot fit where it is to run. On the CPU Linux would grant the memory and
+ * kill the process when it is used, with no word of why; on a GPU minutes of loading would be lost.
  */
 final class MemoryCheck {
   private MemoryCheck() {}
 
   /**
-   * Compares with what the system has, swap included.
+   * Compares with what the device has: a machine its memory and swap, a GPU what nobody uses of it.
    *
    * @throws IllegalArgumentException if the job cannot fit
    */
   static void require(JobConfig config) {
-    if (ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system) {
-      require(config, system.getTotalMemorySize() + system.getTotalSwapSpaceSize());
+    Device device = config.device();
+    if (!device.equals(Device.CPU)) {
+      require(config, device + " (less what others use)", device.freeBytes());
+    } else if (ManagementFactory.getOperatingSystemMXBean()
+        instanceof OperatingSystemMXBean system) {
+      require(config, "this machine", system.getTotalMemorySize() + system.getTotalSwapSpaceSize());
     }
   }
 
-  static void require(JobConfig config, long available) {
+  /**
+   * @param where whose memory it is
+   */
+  static void require(JobConfig config, String where, long available) {
     double least;
     try {
       least = leastBytes(config);
@@ -36,11 +44,12 @@ final class MemoryCheck {
     }
     if (least > available) {
       throw new IllegalArgumentException(
-          ("a step needs at least %s, this machine has %s: lower batchSize, found %d (and raise"
+          ("a step needs at least %s, %s has %s: lower batchSize, found %d (and raise"
                   + " gradientAccumulationSteps), or rank, found %d, or turn gradientCheckpointing on;"
                   + " \"plan\" shows what takes it")
               .formatted(
                   ByteCount.format((long) least),
+                  where,
                   ByteCount.format(available),
                   config.training().batchSize(),
                   config.lora().rank()));

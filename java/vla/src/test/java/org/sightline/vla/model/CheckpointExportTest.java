@@ -24,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.formats.FormatException;
@@ -87,7 +88,8 @@ class CheckpointExportTest {
         OpenVla adapted = model(checkpoint, dtype, LoraPlan.of(PATTERNS));
         OpenVla bare = model(checkpoint, dtype, LoraPlan.none())) {
       TinyModels.shakeAdapters(adapted, 6);
-      CheckpointExport.write(checkpoint, adapter(adapted, PATTERNS), output, 30_000, tensor -> {});
+      CheckpointExport.write(
+          checkpoint, adapter(adapted, PATTERNS), output, 30_000, Device.CPU, tensor -> {});
       double[] expected = reference(checkpoint, adapted.adapters(), batch);
       try (HuggingFaceCheckpoint merged = HuggingFaceCheckpoint.open(output);
           OpenVla loaded = model(merged, dtype, LoraPlan.none())) {
@@ -195,7 +197,7 @@ class CheckpointExportTest {
       TinyModels.shakeAdapters(model, 6);
       Path adapter = adapter(model, PATTERNS);
       Files.writeString(adapter.resolve("dataset_statistics.json"), stats.formatted("mine", "0.5"));
-      CheckpointExport.write(checkpoint, adapter, output, 1L << 30, tensor -> {});
+      CheckpointExport.write(checkpoint, adapter, output, 1L << 30, Device.CPU, tensor -> {});
       try (HuggingFaceCheckpoint merged = HuggingFaceCheckpoint.open(output)) {
         int changed = 0;
         for (ParameterSpec spec : ModelSpec.of(TINY).parameters()) {
@@ -239,7 +241,7 @@ class CheckpointExportTest {
         .write(adapter);
     Path output = parent.resolve("merged");
     try (HuggingFaceCheckpoint checkpoint = HuggingFaceCheckpoint.open(List.of(file), TINY)) {
-      CheckpointExport.write(checkpoint, adapter, output, 1L << 30, tensor -> {});
+      CheckpointExport.write(checkpoint, adapter, output, 1L << 30, Device.CPU, tensor -> {});
     }
     try (PointerScope scope = new PointerScope();
         HuggingFaceCheckpoint merged = HuggingFaceCheckpoint.open(output)) {
@@ -276,7 +278,9 @@ class CheckpointExportTest {
       var e =
           assertThrows(
               FormatException.class,
-              () -> CheckpointExport.write(checkpoint, adapter, output, 1L << 30, tensor -> {}));
+              () ->
+                  CheckpointExport.write(
+                      checkpoint, adapter, output, 1L << 30, Device.CPU, tensor -> {}));
       assertTrue(e.getMessage().contains("2 of 3 do not fit the base model " + base));
       assertTrue(e.getMessage().contains("projector.fc4: no linear layer of that name"));
       assertTrue(
@@ -296,7 +300,7 @@ class CheckpointExportTest {
     try (HuggingFaceCheckpoint checkpoint = HuggingFaceCheckpoint.open(base)) {
       assertThrows(
           FileAlreadyExistsException.class,
-          () -> CheckpointExport.write(checkpoint, null, base, 1L << 30, tensor -> {}));
+          () -> CheckpointExport.write(checkpoint, null, base, 1L << 30, Device.CPU, tensor -> {}));
     }
     assertEquals(before, names(base));
   }

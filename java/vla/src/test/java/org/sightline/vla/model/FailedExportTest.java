@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.FailedWrites;
 import org.sightline.vla.checkpoint.CheckpointExport;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;
@@ -24,7 +25,10 @@ class FailedExportTest {
     Path output = folder.resolve("output");
     try (HuggingFaceCheckpoint model = HuggingFaceCheckpoint.open(base)) {
       FailedWrites.of(
-          folder, () -> CheckpointExport.write(model, null, output, Long.MAX_VALUE, tensor -> {}));
+          folder,
+          () ->
+              CheckpointExport.write(
+                  model, null, output, Long.MAX_VALUE, Device.CPU, tensor -> {}));
     }
     try (HuggingFaceCheckpoint written = HuggingFaceCheckpoint.open(output)) {
       assertEquals(TINY, written.config());

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.formats.safetensors.ShardedSafetensors;
@@ -155,7 +156,7 @@ class OpenVlaParityTest {
       return;
     }
     Path folder = output.resolve(adapter.getFileName());
-    CheckpointExport.write(base, adapter, folder, Long.MAX_VALUE, tensor -> {});
+    CheckpointExport.write(base, adapter, folder, Long.MAX_VALUE, Device.CPU, tensor -> {});
     try (ShardedSafetensors merged = ShardedSafetensors.open(folder)) {
       for (String name : merged.names()) {
         boolean adapted = names.contains("merged." + name);

@@ -24,6 +24,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.Sightline;
@@ -206,7 +207,8 @@ class PythonReadsOurFilesTest {
               inputs.tensor("attention_mask"),
               inputs.tensor("labels"),
               torch.zeros(2, 7));
-      CheckpointExport.write(base, null, folder.resolve("model"), SHARD_BYTES, tensor -> {});
+      CheckpointExport.write(
+          base, null, folder.resolve("model"), SHARD_BYTES, Device.CPU, tensor -> {});
       try (OpenVla model = OpenVla.of(base.config(), base, DType.FLOAT32, LoraPlan.none(), 0)) {
         Map<String, Tensor> named = new LinkedHashMap<>();
         named.put("pixel_values", batch.pixelValues());
@@ -249,7 +251,12 @@ class PythonReadsOurFilesTest {
       write("adapters/" + name + "/expected.json", settings);
     }
     CheckpointExport.write(
-        base, target, folder.resolve("merged").resolve(name), SHARD_BYTES, tensor -> {});
+        base,
+        target,
+        folder.resolve("merged").resolve(name),
+        SHARD_BYTES,
+        Device.CPU,
+        tensor -> {});
   }
 
   private static Tensor half(Tensor tensor) {
