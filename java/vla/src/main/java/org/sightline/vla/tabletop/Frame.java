@@ -4,19 +4,19 @@ package org.sightline.vla.tabletop;
 record Frame(Vec3 origin, Vec3 u, Vec3 v, Vec3 w) {
   /** Turned about the vertical by {@code yaw} radians. */
   static Frame yaw(Vec3 origin, double yaw) {
-    double c = Math.cos(yaw);
-    double s = Math.sin(yaw);
+    double c = StrictMath.cos(yaw);
+    double s = StrictMath.sin(yaw);
     return new Frame(origin, new Vec3(c, s, 0), new Vec3(-s, c, 0), Vec3.UP);
   }
 
   /** Roll about x, then pitch about y, then yaw about z, in radians. */
   static Frame euler(Vec3 origin, double roll, double pitch, double yaw) {
-    double cr = Math.cos(roll);
-    double sr = Math.sin(roll);
-    double cp = Math.cos(pitch);
-    double sp = Math.sin(pitch);
-    double cy = Math.cos(yaw);
-    double sy = Math.sin(yaw);
+    double cr = StrictMath.cos(roll);
+    double sr = StrictMath.sin(roll);
+    double cp = StrictMath.cos(pitch);
+    double sp = StrictMath.sin(pitch);
+    double cy = StrictMath.cos(yaw);
+    double sy = StrictMath.sin(yaw);
     return new Frame(
         origin,
         new Vec3(cy * cp, sy * cp, -sp),

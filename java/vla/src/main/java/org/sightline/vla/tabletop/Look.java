@@ -14,7 +14,7 @@ import java.util.Random;
  * @param target point it looks at
  * @param fieldOfView vertical angle in radians
  */
-record Look(
+public record Look(
     TableTexture table,
     Vec3 wall,
     Vec3 light,
@@ -33,38 +33,94 @@ record Look(
   };
   private static final int[] WALLS = {0xb8bfc6, 0xc9c1b2, 0x8fa3b5, 0xa7b59c, 0xb49f97, 0x6f7680};
 
-  /** Draws a look. */
-  static Look sample(Random random) {
-    int choice = random.nextInt(TABLES.length);
-    TableTexture table =
-        new TableTexture(
-            TableTexture.Pattern.values()[choice / 3],
-            Material.linear(TABLES[choice][0]),
-            Material.linear(TABLES[choice][1]),
-            random.nextInt());
+  private static final Vec3 TARGET = new Vec3(0.283, 0, 0.04);
+  private static final double DISTANCE = 0.62;
+  private static final double HEIGHT = 0.52;
+  private static final double FIELD_OF_VIEW = Math.toRadians(24);
+
+  /** How many tables there are. */
+  public static int tables() {
+    return TABLES.length;
+  }
+
+  /** One of the tables; its irregularities are drawn by {@code seed}. */
+  public static TableTexture table(int index, int seed) {
+    return new TableTexture(
+        TableTexture.Pattern.values()[index / 3],
+        Material.linear(TABLES[index][0]),
+        Material.linear(TABLES[index][1]),
+        seed);
+  }
+
+  /** A table in even light, seen by a camera that is always at the same place. */
+  public static Look fixed(TableTexture table) {
+    return new Look(
+        table,
+        Material.linear(WALLS[0]),
+        new Vec3(0.3, -0.35, 1).normalized(),
+        new Vec3(0.9, 0.9, 0.9),
+        new Vec3(0.34, 0.36, 0.40),
+        TARGET.plus(new Vec3(DISTANCE, 0, HEIGHT)),
+        TARGET,
+        FIELD_OF_VIEW);
+  }
+
+  /** Draws table, wall, light and the camera's place around its usual one. */
+  public static Look sample(Random random) {
+    TableTexture table = table(random.nextInt(TABLES.length), random.nextInt());
     double azimuth = random.nextDouble() * 2 * Math.PI;
     double elevation = Math.toRadians(48 + 27 * random.nextDouble());
     Vec3 light =
         new Vec3(
-            Math.cos(azimuth) * Math.cos(elevation),
-            Math.sin(azimuth) * Math.cos(elevation),
-            Math.sin(elevation));
+            StrictMath.cos(azimuth) * StrictMath.cos(elevation),
+            StrictMath.sin(azimuth) * StrictMath.cos(elevation),
+            StrictMath.sin(elevation));
     double warmth = random.nextDouble() - 0.4;
     Vec3 tint = new Vec3(1 + 0.10 * warmth, 1, 1 - 0.16 * warmth);
     double brightness = 0.75 + 0.3 * random.nextDouble();
-    double turn = jitter(random, 0.16);
-    double distance = 0.62 * (1 + jitter(random, 0.05));
-    double height = 0.52 * (1 + jitter(random, 0.07));
-    Vec3 target = new Vec3(0.280 + jitter(random, 0.010), jitter(random, 0.010), 0.045);
+    double turn = jitter(random, 0.12);
+    double distance = DISTANCE * (1 + jitter(random, 0.05));
+    double height = HEIGHT * (1 + jitter(random, 0.07));
+    Vec3 target = TARGET.plus(new Vec3(jitter(random, 0.010), jitter(random, 0.010), 0));
+    Vec3 offset =
+        new Vec3(distance * StrictMath.cos(turn), distance * StrictMath.sin(turn), height);
     return new Look(
         table,
         Material.linear(WALLS[random.nextInt(WALLS.length)]),
         light,
         tint.times(brightness),
         new Vec3(0.34, 0.36, 0.40).times(0.85 + 0.3 * random.nextDouble()),
-        target.plus(new Vec3(distance * Math.cos(turn), distance * Math.sin(turn), height)),
+        target.plus(offset),
         target,
-        Math.toRadians(33 + jitter(random, 1.0)));
+        FIELD_OF_VIEW + Math.toRadians(jitter(random, 1.0)));
+  }
+
+  /** The same but for the table. */
+  public Look withTable(TableTexture other) {
+    return new Look(other, wall, light, lightColour, ambient, eye, target, fieldOfView);
+  }
+
+  /** Where a point of the scene is in a picture: x and y in pixels from the upper left corner. */
+  public double[] project(Vec3 point, int size) {
+    return Camera.of(this, size).project(point);
+  }
+
+  /** Ambient light that a surface gets. */
+  Vec3 ambientOn(Vec3 normal) {
+    return ambient.times(0.75 + 0.25 * normal.z());
+  }
+
+  /** What an unshaded surface of a colour sends in a direction of view. */
+  Vec3 directOn(Vec3 normal, Vec3 direction, Vec3 colour, double gloss) {
+    Vec3 halfway = light.minus(direction).normalized();
+    double alignment = Math.max(0, normal.dot(halfway));
+    double power = alignment * alignment;
+    power *= power;
+    power *= power;
+    power *= power; // alignment^16
+    Vec3 diffuse = colour.times(Math.max(0, normal.dot(light)));
+    double highlight = 0.5 * gloss * power * power;
+    return lightColour.times(diffuse.plus(new Vec3(highlight, highlight, highlight)));
   }
 
   private static double jitter(Random random, double range) {

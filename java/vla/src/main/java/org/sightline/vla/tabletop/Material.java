@@ -5,12 +5,33 @@ package org.sightline.vla.tabletop;
  *
  * @param colour linear RGB, 0 to 1
  * @param gloss strength of the highlight, 0 to 1
- * @param stripes width in metres of alternating light and dark stripes; 0 for none
+ * @param pattern on the colour, or null
  */
-record Material(Vec3 colour, double gloss, double stripes) {
+record Material(Vec3 colour, double gloss, Pattern pattern) {
+  /** A surface of several colours. */
+  @FunctionalInterface
+  interface Pattern {
+    /** Linear RGB at a point of the scene, in metres. */
+    Vec3 colour(Vec3 point);
+  }
+
   /** A plain surface; the colour is given as displayed, 0xRRGGBB. */
   static Material of(int rgb, double gloss) {
-    return new Material(linear(rgb), gloss, 0);
+    return new Material(linear(rgb), gloss, null);
+  }
+
+  /** Light and dark stripes of a width in metres. */
+  static Material striped(int rgb, double width) {
+    Vec3 light = linear(rgb);
+    Vec3 dark = light.times(0.62);
+    return new Material(
+        light,
+        0,
+        p -> Math.floorMod((int) Math.floor((p.x() + p.y()) / width), 2) == 0 ? light : dark);
+  }
+
+  Vec3 colour(Vec3 point) {
+    return pattern == null ? colour : pattern.colour(point);
   }
 
   /** Displayed values are square roots of linear ones: gamma 2, which IEEE computes exactly. */

@@ -1,7 +1,7 @@
 package org.sightline.vla.tabletop;
 
 /** Colours that an instruction can name; well apart from each other. */
-enum Palette {
+public enum Palette {
   RED(0xd02b2b),
   ORANGE(0xf08a24),
   YELLOW(0xf2cf3a),
@@ -23,7 +23,7 @@ enum Palette {
     return rgb;
   }
 
-  String word() {
+  public String word() {
     return name().toLowerCase(java.util.Locale.ROOT);
   }
 }

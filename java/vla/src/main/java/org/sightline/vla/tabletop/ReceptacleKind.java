@@ -1,13 +1,21 @@
 package org.sightline.vla.tabletop;
 
 import java.util.List;
+import org.sightline.vla.data.image.RgbImage;
 
 /** Things to put objects on or in, all lengths in metres. */
-enum ReceptacleKind {
-  PLATE("plate", "on", 0.070, 0.006),
-  BOWL("bowl", "in", 0.068, 0.006),
-  TRAY("tray", "on", 0.065, 0.006),
-  CLOTH("cloth", "on", 0.070, 0.003);
+public enum ReceptacleKind {
+  PLATE("plate", "on", 0.060, 0.006),
+  BOWL("bowl", "in", 0.058, 0.006),
+  TRAY("tray", "on", 0.056, 0.006),
+  CLOTH("cloth", "on", 0.060, 0.003),
+  BOARD("board", "on", 0.050, 0.006);
+
+  /** What scenes may draw that show no pictures. */
+  static final List<ReceptacleKind> DISHES = List.of(PLATE, BOWL, TRAY, CLOTH);
+
+  /** Half the side of a board. */
+  public static final double BOARD_HALF = 0.042;
 
   private final String word;
   private final String preposition;
@@ -22,17 +30,17 @@ enum ReceptacleKind {
   }
 
   /** Its name in an instruction. */
-  String word() {
+  public String word() {
     return word;
   }
 
   /** "on" or "in". */
-  String preposition() {
+  public String preposition() {
     return preposition;
   }
 
   /** An object whose centre is nearer than this to the receptacle's rests on it. */
-  double radius() {
+  public double radius() {
     return radius;
   }
 
@@ -41,38 +49,55 @@ enum ReceptacleKind {
     return surface;
   }
 
-  /** Its solids; {@code pose} has its origin on the table below the centre. */
-  List<Solid> solids(Frame pose, Palette colour) {
+  /**
+   * Its solids.
+   *
+   * @param pose has its origin on the table below the centre
+   * @param face picture on a board; null: none
+   */
+  List<Solid> solids(Frame pose, Palette colour, RgbImage face) {
     Material paint = Material.of(colour.rgb(), 0.4);
     return switch (this) {
       case PLATE ->
           List.of(
-              new CappedCone(paint, pose.at(0, 0, 0.001), pose.at(0, 0, 0.006), 0.040, 0.048),
+              new CappedCone(paint, pose.at(0, 0, 0.001), pose.at(0, 0, 0.006), 0.036, 0.042),
               new CappedCone(
-                  paint, pose.at(0, 0, 0.005), pose.at(0, 0, 0.014), 0.048, 0.076, true));
+                  paint, pose.at(0, 0, 0.005), pose.at(0, 0, 0.013), 0.042, 0.065, true));
       case BOWL ->
           List.of(
-              new CappedCone(paint, pose.at(0, 0, 0.001), pose.at(0, 0, 0.006), 0.034, 0.036),
-              new CappedCone(paint, pose.at(0, 0, 0.006), pose.at(0, 0, 0.022), 0.036, 0.058, true),
+              new CappedCone(paint, pose.at(0, 0, 0.001), pose.at(0, 0, 0.006), 0.030, 0.032),
+              new CappedCone(paint, pose.at(0, 0, 0.006), pose.at(0, 0, 0.020), 0.032, 0.050, true),
               new CappedCone(
-                  paint, pose.at(0, 0, 0.022), pose.at(0, 0, 0.042), 0.058, 0.068, true));
+                  paint, pose.at(0, 0, 0.020), pose.at(0, 0, 0.037), 0.050, 0.058, true));
       case TRAY -> {
         Material rim = Material.of(colour.rgb(), 0.2);
         yield List.of(
-            new OrientedBox(paint, pose.moved(0, 0, 0.003), 0.062, 0.062, 0.003),
-            new OrientedBox(rim, pose.moved(0.064, 0, 0.008), 0.003, 0.067, 0.008),
-            new OrientedBox(rim, pose.moved(-0.064, 0, 0.008), 0.003, 0.067, 0.008),
-            new OrientedBox(rim, pose.moved(0, 0.064, 0.008), 0.067, 0.003, 0.008),
-            new OrientedBox(rim, pose.moved(0, -0.064, 0.008), 0.067, 0.003, 0.008));
+            new OrientedBox(paint, pose.moved(0, 0, 0.003), 0.053, 0.053, 0.003),
+            new OrientedBox(rim, pose.moved(0.055, 0, 0.008), 0.003, 0.058, 0.008),
+            new OrientedBox(rim, pose.moved(-0.055, 0, 0.008), 0.003, 0.058, 0.008),
+            new OrientedBox(rim, pose.moved(0, 0.055, 0.008), 0.058, 0.003, 0.008),
+            new OrientedBox(rim, pose.moved(0, -0.055, 0.008), 0.058, 0.003, 0.008));
       }
       case CLOTH ->
           List.of(
               new OrientedBox(
-                  new Material(Material.linear(colour.rgb()), 0, 0.022),
+                  Material.striped(colour.rgb(), 0.022),
                   pose.moved(0, 0, 0.0015),
-                  0.070,
-                  0.070,
+                  0.060,
+                  0.060,
                   0.0015));
+      case BOARD -> {
+        Frame centre = pose.moved(0, 0, 0.003);
+        yield List.of(
+            new OrientedBox(
+                face == null
+                    ? paint
+                    : new Material(paint.colour(), 0, new Decal(face, centre, BOARD_HALF)),
+                centre,
+                BOARD_HALF,
+                BOARD_HALF,
+                0.003));
+      }
     };
   }
 }

@@ -5,77 +5,127 @@ import org.sightline.vla.data.image.RgbImage;
 
 /**
  * A small ray caster: solids on a table, one light with shadows, ambient light with contact
- * darkening, highlights. One ray a pixel, and four more where neighbouring pixels differ. Pure
- * arithmetic with no drawing toolkit behind it, so pictures do not depend on the desktop.
+ * darkening, highlights. One ray a pixel, and four more at the edges of solids and shadows. Pure
+ * arithmetic with no drawing toolkit behind it, so pictures do not depend on the desktop. What the
+ * solids cannot change is in the {@link Backdrop}, and {@link Tiles} say which solids can matter to
+ * a pixel.
  */
 final class Renderer {
-  private static final double FAR = 100;
-  private static final double FLOOR = -0.6;
-  private static final double[] TABLE_MIN = {-0.22, -0.52};
-  private static final double[] TABLE_MAX = {0.62, 0.52};
-
-  /** Squared linear colour distance of neighbours above which a pixel is refined. */
-  private static final double EDGE = 0.01;
+  private static final double[] SUB_X = {0.125, 0.625, 0.375, 0.875};
 
   private final Look look;
-  private final List<SolidGroup> groups;
-  private final Vec3 forward;
-  private final Vec3 right;
-  private final Vec3 up;
+  private final Backdrop backdrop;
+  private final Camera camera;
+  private final SolidGroup[] groups;
+  private final Tiles tiles;
+  private final ContactShade contact;
   private final Solid.Ray ray = new Solid.Ray();
   private final Solid.Hit hit = new Solid.Hit();
 
-  private Renderer(Look look, List<SolidGroup> groups) {
-    this.look = look;
-    this.groups = groups;
-    forward = look.target().minus(look.eye()).normalized();
-    right = forward.cross(Vec3.UP).normalized();
-    up = right.cross(forward);
+  // Of each pixel's middle: linear colour, the solid seen, whether light reached it.
+  private final int size;
+  private final double[] colours;
+  private final Solid[] solids;
+  private final boolean[] light;
+  private final int[] beside = new int[4];
+
+  // The same of the last point looked at; no solid is table or wall.
+  private double red;
+  private double green;
+  private double blue;
+  private Solid seen;
+  private int entity;
+  private boolean lit;
+
+  private Renderer(Backdrop backdrop, List<SolidGroup> groups) {
+    this.backdrop = backdrop;
+    this.look = backdrop.look();
+    this.camera = backdrop.camera();
+    this.groups = groups.toArray(SolidGroup[]::new);
+    this.tiles = new Tiles(backdrop, this.groups);
+    this.size = camera.size();
+    this.colours = new double[3 * size * size];
+    this.solids = new Solid[size * size];
+    this.light = new boolean[size * size];
+    this.contact = new ContactShade(camera, this.groups);
   }
 
-  /** Renders a square picture of {@code size} pixels. */
-  static RgbImage render(Look look, List<SolidGroup> groups, int size) {
-    return new Renderer(look, groups).render(size);
+  /** Renders the solids before a backdrop, in its size. */
+  static View render(Backdrop backdrop, List<SolidGroup> groups) {
+    return new Renderer(backdrop, groups).render();
   }
 
-  private RgbImage render(int size) {
-    Vec3[] first = new Vec3[size * size];
-    for (int i = 0; i < first.length; i++) {
-      first[i] = sample(i % size + 0.5, i / size + 0.5, size);
+  private View render() {
+    byte[] entities = new byte[size * size];
+    for (int i = 0; i < size * size; i++) {
+      look(i % size + 0.5, i / size + 0.5, i);
+      shade(i);
+      colours[3 * i] = red;
+      colours[3 * i + 1] = green;
+      colours[3 * i + 2] = blue;
+      solids[i] = seen;
+      light[i] = lit;
+      entities[i] = (byte) entity;
     }
     byte[] pixels = new byte[size * size * 3];
-    for (int y = 0; y < size; y++) {
-      for (int x = 0; x < size; x++) {
-        Vec3 colour = first[y * size + x];
-        if (isEdge(first, x, y, size)) {
-          Vec3 sum = colour;
-          for (int k = 0; k < 4; k++) {
-            // A rotated grid: four distinct rows and columns within the pixel.
-            double dx = new double[] {0.125, 0.625, 0.375, 0.875}[k];
-            sum = sum.plus(sample(x + dx, y + 0.125 + 0.25 * k, size));
-          }
-          colour = sum.times(0.2);
+    for (int i = 0; i < size * size; i++) {
+      double r = colours[3 * i];
+      double g = colours[3 * i + 1];
+      double b = colours[3 * i + 2];
+      if (isEdge(i)) {
+        for (int k = 0; k < 4; k++) {
+          // A rotated grid: four distinct rows and columns within the pixel.
+          refine(i % size + SUB_X[k], i / size + 0.125 + 0.25 * k, i);
+          r += red;
+          g += green;
+          b += blue;
         }
-        int at = (y * size + x) * 3;
-        pixels[at] = display(colour.x());
-        pixels[at + 1] = display(colour.y());
-        pixels[at + 2] = display(colour.z());
+        r *= 0.2;
+        g *= 0.2;
+        b *= 0.2;
+      }
+      pixels[3 * i] = display(r);
+      pixels[3 * i + 1] = display(g);
+      pixels[3 * i + 2] = display(b);
+    }
+    return new View(new RgbImage(size, size, pixels), entities);
+  }
+
+  /** Whether a neighbour shows another solid, or the edge of a shadow on the table. */
+  private boolean isEdge(int i) {
+    for (int j : neighbours(i)) {
+      if (solids[i] != solids[j] || solids[i] == null && light[i] != light[j]) {
+        return true;
       }
     }
-    return new RgbImage(size, size, pixels);
+    return false;
   }
 
-  private static boolean isEdge(Vec3[] image, int x, int y, int size) {
-    Vec3 here = image[y * size + x];
-    return (x > 0 && differ(here, image[y * size + x - 1]))
-        || (x < size - 1 && differ(here, image[y * size + x + 1]))
-        || (y > 0 && differ(here, image[(y - 1) * size + x]))
-        || (y < size - 1 && differ(here, image[(y + 1) * size + x]));
+  /** The pixels beside, above and below, or the pixel itself at a side of the picture. */
+  private int[] neighbours(int i) {
+    beside[0] = i % size > 0 ? i - 1 : i;
+    beside[1] = i % size < size - 1 ? i + 1 : i;
+    beside[2] = i >= size ? i - size : i;
+    beside[3] = i < size * (size - 1) ? i + size : i;
+    return beside;
   }
 
-  private static boolean differ(Vec3 a, Vec3 b) {
-    Vec3 difference = a.minus(b);
-    return difference.dot(difference) > EDGE;
+  /** Sees through a point of a pixel; a solid that a neighbour shows has that one's colour. */
+  private void refine(double px, double py, int pixel) {
+    look(px, py, pixel);
+    if (seen != null) {
+      int same = solids[pixel] == seen ? pixel : -1;
+      for (int j : neighbours(pixel)) {
+        same = same < 0 && solids[j] == seen ? j : same;
+      }
+      if (same >= 0) {
+        red = colours[3 * same];
+        green = colours[3 * same + 1];
+        blue = colours[3 * same + 2];
+        return;
+      }
+    }
+    shade(pixel);
   }
 
   /** Gamma 2, with a soft shoulder instead of a hard clip. */
@@ -84,95 +134,89 @@ final class Renderer {
     return (byte) Math.min(255, (int) (255 * Math.sqrt(compressed) + 0.5));
   }
 
-  /** The linear colour seen through a point of the picture. */
-  private Vec3 sample(double px, double py, int size) {
-    double half = Math.tan(look.fieldOfView() / 2);
-    double sx = (2 * px / size - 1) * half;
-    double sy = (1 - 2 * py / size) * half;
-    Vec3 direction = forward.plus(right.times(sx)).plus(up.times(sy)).normalized();
-    cast(look.eye(), direction, FAR);
-    double toTable = -look.eye().z() / direction.z();
-    if (toTable > 0 && toTable < hit.t) {
-      Vec3 point = look.eye().plus(direction.times(toTable));
-      if (onTable(point)) {
-        return shade(point, Vec3.UP, direction, look.table().colour(point.x(), point.y()), 0.12);
+  /** What is seen through a point of a pixel. */
+  private void look(double px, double py, int pixel) {
+    camera.aim(ray, px, py);
+    hit.reset(backdrop.distance(ray));
+    for (int group : tiles.seen(tiles.of(pixel))) {
+      groups[group].intersect(ray, hit);
+    }
+    seen = hit.solid;
+    entity = seen == null ? 0 : hit.entity;
+  }
+
+  /** Its colour. */
+  private void shade(int pixel) {
+    if (seen != null) {
+      solid();
+    } else if (hit.t < Backdrop.NO_TABLE) {
+      table(pixel);
+    } else {
+      lit = true;
+      set(backdrop.wall(ray));
+    }
+  }
+
+  private void set(Vec3 colour) {
+    red = colour.x();
+    green = colour.y();
+    blue = colour.z();
+  }
+
+  /** The backdrop's colour, darker where solids are near or before the light. */
+  private void table(int pixel) {
+    double x = ray.ox + hit.t * ray.dx;
+    double y = ray.oy + hit.t * ray.dy;
+    lit = true;
+    int[] between = tiles.shading(tiles.of(pixel));
+    if (between.length > 0) {
+      ray.set(x, y, 1e-4, look.light());
+      hit.reset(Solid.FAR);
+      for (int group : between) {
+        if (groups[group].intersect(ray, hit)) {
+          lit = false;
+          break;
+        }
       }
     }
-    if (hit.solid == null) {
-      return background(direction);
-    }
-    Vec3 point = look.eye().plus(direction.times(hit.t));
+    double open = contact.openness(pixel);
+    double direct = lit ? 1 : 0;
+    red = backdrop.ambient(pixel, 0) * open + backdrop.direct(pixel, 0) * direct;
+    green = backdrop.ambient(pixel, 1) * open + backdrop.direct(pixel, 1) * direct;
+    blue = backdrop.ambient(pixel, 2) * open + backdrop.direct(pixel, 2) * direct;
+  }
+
+  private void solid() {
+    Vec3 normal = hit.normal();
+    Vec3 direction = new Vec3(ray.dx, ray.dy, ray.dz);
+    Vec3 point =
+        new Vec3(ray.ox + hit.t * ray.dx, ray.oy + hit.t * ray.dy, ray.oz + hit.t * ray.dz);
     Material material = hit.solid.material;
-    Vec3 colour = material.colour();
-    if (material.stripes() > 0) {
-      double across = (point.x() + point.y()) / material.stripes();
-      colour = Math.floorMod((int) Math.floor(across), 2) == 0 ? colour : colour.times(0.62);
-    }
-    return shade(point, hit.normal, direction, colour, material.gloss());
-  }
-
-  private static boolean onTable(Vec3 p) {
-    return p.x() > TABLE_MIN[0]
-        && p.x() < TABLE_MAX[0]
-        && p.y() > TABLE_MIN[1]
-        && p.y() < TABLE_MAX[1];
-  }
-
-  /** Wall, or floor below it, darker with distance from the light. */
-  private Vec3 background(Vec3 direction) {
-    double toFloor = (FLOOR - look.eye().z()) / direction.z();
-    if (toFloor > 0) {
-      double x = look.eye().x() + toFloor * direction.x();
-      if (x > -0.9) {
-        return look.wall().times(0.16);
-      }
-    }
-    return look.wall().times(0.55 + 0.5 * Math.max(-0.5, direction.z()));
-  }
-
-  private void cast(Vec3 origin, Vec3 direction, double far) {
-    ray.set(origin, direction);
-    hit.reset(far);
+    double covered = 0;
     for (SolidGroup group : groups) {
-      group.intersect(ray, hit);
+      covered +=
+          group.occlusion(point.x(), point.y(), point.z(), normal.x(), normal.y(), normal.z());
     }
-  }
-
-  private Vec3 shade(Vec3 point, Vec3 normal, Vec3 direction, Vec3 colour, double gloss) {
-    double openness = 1 - occlusion(point, normal);
-    Vec3 result = look.ambient().times(openness * (0.75 + 0.25 * normal.z()));
-    double lambert = normal.dot(look.light());
-    double highlight = 0;
-    if (lambert > 0) {
-      cast(point.plus(normal.times(1e-4)), look.light(), FAR);
-      if (hit.solid == null) {
-        result = result.plus(look.lightColour().times(lambert));
-        Vec3 halfway = look.light().minus(direction).normalized();
-        double alignment = Math.max(0, normal.dot(halfway));
-        double power = alignment * alignment;
-        power *= power;
-        power *= power;
-        power *= power; // alignment^16
-        highlight = gloss * power * power;
+    lit = normal.dot(look.light()) > 0;
+    if (lit) {
+      ray.set(
+          point.x() + 1e-4 * normal.x(),
+          point.y() + 1e-4 * normal.y(),
+          point.z() + 1e-4 * normal.z(),
+          look.light());
+      hit.reset(Solid.FAR);
+      for (SolidGroup group : groups) {
+        if (group.intersect(ray, hit)) {
+          lit = false;
+          break;
+        }
       }
     }
-    return result.times(colour).plus(look.lightColour().times(0.5 * highlight));
-  }
-
-  /** How much of the sky the groups' bounding spheres hide from a point, softly. */
-  private double occlusion(Vec3 point, Vec3 normal) {
-    double sum = 0;
-    for (SolidGroup group : groups) {
-      double x = group.centre.x() - point.x();
-      double y = group.centre.y() - point.y();
-      double z = group.centre.z() - point.z();
-      double distance2 = x * x + y * y + z * z;
-      double r2 = group.radius * group.radius;
-      if (distance2 > r2 && distance2 < 16 * r2) {
-        double cosine = (x * normal.x() + y * normal.y() + z * normal.z()) / Math.sqrt(distance2);
-        sum += Math.max(0, cosine) * r2 / distance2;
-      }
+    Vec3 colour = material.colour(point);
+    Vec3 result = look.ambientOn(normal).times(colour).times(ContactShade.openness(covered));
+    if (lit) {
+      result = result.plus(look.directOn(normal, direction, colour, material.gloss()));
     }
-    return Math.min(0.6, 0.7 * sum);
+    set(result);
   }
 }

@@ -4,55 +4,88 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import org.sightline.vla.data.image.RgbImage;
 
 /**
- * The start of an episode: objects and receptacles on the table, which object is to go where, where
- * the gripper is, and how it all looks. Metres and radians in the robot's frame: x away from its
- * base, y to its left, z up from the table.
+ * The start of an episode and what will happen in it besides the robot's actions. Metres and
+ * radians in the robot's frame: x away from its base, y to its left, z up from the table; the
+ * camera looks back at the robot, so that y grows to the right of the picture.
+ *
+ * @param instruction the task in words, e.g. "put carrot on blue plate"
+ * @param items things that can be picked up
+ * @param receptacles what things can be put on or in
+ * @param item index of the one that is to be moved
+ * @param receptacle index of where to
+ * @param gripper where the gripper starts, open
+ * @param look table, light and camera
+ * @param overlay disturbs the sight; null: nothing does
+ * @param jump moves the item that is to be moved; null: nothing does
  */
-public final class Scene {
-  private static final double[] X_RANGE = {0.185, 0.395};
-  private static final double[] Y_RANGE = {-0.155, 0.155};
+public record Scene(
+    String instruction,
+    List<Item> items,
+    List<Receptacle> receptacles,
+    int item,
+    int receptacle,
+    Gripper gripper,
+    Look look,
+    Overlay overlay,
+    Jump jump) {
+  private static final double[] X_RANGE = {0.190, 0.375};
+  private static final double[] Y_RANGE = {-0.130, 0.130};
   private static final int RECEPTACLES = 2;
-  private static final double RECEPTACLE_RADIUS = 0.078;
-  private static final double ITEM_RADIUS = 0.036;
-  private static final double CLEARANCE = 0.010;
+  private static final double RECEPTACLE_RADIUS = 0.064;
+  private static final double ITEM_RADIUS = 0.038;
+  private static final double CLEARANCE = 0.008;
 
   /** An object at a place; {@code yaw} turns its long axis from x towards y. */
-  record Item(ObjectKind kind, Palette colour, double x, double y, double yaw) {
-    String label() {
+  public record Item(ObjectKind kind, Palette colour, double x, double y, double yaw) {
+    /** Its name in an instruction. */
+    public String label() {
       return kind.coloured() ? colour.word() + " " + kind.word() : kind.word();
+    }
+
+    /** The same thing elsewhere. */
+    public Item at(double newX, double newY, double newYaw) {
+      return new Item(kind, colour, newX, newY, newYaw);
     }
   }
 
-  /** A receptacle at a place. */
-  record Receptacle(ReceptacleKind kind, Palette colour, double x, double y, double yaw) {}
+  /**
+   * A receptacle at a place.
+   *
+   * @param face picture on a {@link ReceptacleKind#BOARD}; null: none
+   */
+  public record Receptacle(
+      ReceptacleKind kind, Palette colour, double x, double y, double yaw, RgbImage face) {
+    public Receptacle(ReceptacleKind kind, Palette colour, double x, double y, double yaw) {
+      this(kind, colour, x, y, yaw, null);
+    }
+  }
 
-  private final List<Item> items;
-  private final List<Receptacle> receptacles;
-  private final int item;
-  private final int receptacle;
-  private final Vec3 gripper;
-  private final Look look;
+  /** A pose of the gripper: where it grasps, and its roll, pitch and yaw. */
+  public record Gripper(Vec3 position, double roll, double pitch, double yaw) {
+    /** The wrist leans with the arm. */
+    public static Gripper at(Vec3 position, double yaw) {
+      return new Gripper(
+          position,
+          TabletopEnvironment.restRoll(position),
+          TabletopEnvironment.restPitch(position),
+          yaw);
+    }
+  }
 
-  private Scene(
-      List<Item> items,
-      List<Receptacle> receptacles,
-      int item,
-      int receptacle,
-      Vec3 gripper,
-      Look look) {
-    this.items = List.copyOf(items);
-    this.receptacles = List.copyOf(receptacles);
-    this.item = item;
-    this.receptacle = receptacle;
-    this.gripper = gripper;
-    this.look = look;
+  /** Before the step of this number, from 0, the item is moved to a place. */
+  public record Jump(int step, double x, double y) {}
+
+  public Scene {
+    items = List.copyOf(items);
+    receptacles = List.copyOf(receptacles);
   }
 
   /**
-   * Draws a scene: two or three different objects, two receptacles of different kind or colour,
-   * none touching. The same seed gives the same scene.
+   * Draws a scene: two or three different objects, two dishes of different kind or colour, none
+   * touching. The same seed gives the same scene.
    */
   public static Scene sample(long seed) {
     Random random = new Random(seed);
@@ -62,12 +95,12 @@ public final class Scene {
     Collections.shuffle(kinds, random);
     int count = 2 + random.nextInt(2);
     List<double[]> places = layout(random, count);
-    ReceptacleKind first = pick(random, ReceptacleKind.values());
+    ReceptacleKind first = pick(random, ReceptacleKind.DISHES);
     List<Receptacle> receptacles = new ArrayList<>();
     for (int i = 0; i < RECEPTACLES; i++) {
       // Half the scenes have two of a kind: then the instruction's colour decides.
       ReceptacleKind kind =
-          i == 0 || random.nextBoolean() ? first : pick(random, ReceptacleKind.values());
+          i == 0 || random.nextBoolean() ? first : pick(random, ReceptacleKind.DISHES);
       double yaw = (random.nextDouble() - 0.5) * 0.7;
       double[] place = places.get(i);
       receptacles.add(new Receptacle(kind, colours.get(i), place[0], place[1], yaw));
@@ -78,55 +111,97 @@ public final class Scene {
       double[] place = places.get(RECEPTACLES + i);
       items.add(new Item(kinds.get(i), colours.get(RECEPTACLES + i), place[0], place[1], yaw));
     }
-    Vec3 gripper =
+    Gripper gripper = startingGripper(random);
+    int item = random.nextInt(count);
+    int receptacle = random.nextInt(RECEPTACLES);
+    return new Scene(
+        instruction(items.get(item), receptacles, receptacle),
+        items,
+        receptacles,
+        item,
+        receptacle,
+        gripper,
+        Look.sample(random),
+        null,
+        null);
+  }
+
+  /** Where the gripper is before an episode: never quite at the same place. */
+  public static Gripper startingGripper(Random random) {
+    Vec3 position =
         new Vec3(
             0.22 + 0.05 * random.nextDouble(),
             0.08 * (random.nextDouble() - 0.5),
-            0.17 + 0.03 * random.nextDouble());
-    int item = random.nextInt(count);
-    int receptacle = random.nextInt(RECEPTACLES);
-    return new Scene(items, receptacles, item, receptacle, gripper, Look.sample(random));
+            0.13 + 0.03 * random.nextDouble());
+    return Gripper.at(position, 0.4 * (random.nextDouble() - 0.5));
   }
 
-  /** The task in words, e.g. "put carrot on blue plate". */
-  public String instruction() {
-    Receptacle to = target();
-    boolean ambiguous = receptacles.get(0).kind() == receptacles.get(1).kind();
-    return "put "
-        + items.get(item).label()
-        + " "
-        + to.kind().preposition()
-        + " "
-        + (ambiguous ? to.colour().word() + " " : "")
-        + to.kind().word();
+  /** "put carrot on blue plate": the colour where there are several plates. */
+  public static String instruction(Item item, List<Receptacle> receptacles, int receptacle) {
+    Receptacle to = receptacles.get(receptacle);
+    boolean ambiguous = receptacles.stream().filter(r -> r.kind() == to.kind()).count() > 1;
+    return "put %s %s %s%s"
+        .formatted(
+            item.label(),
+            to.kind().preposition(),
+            ambiguous ? to.colour().word() + " " : "",
+            to.kind().word());
   }
 
-  List<Item> items() {
-    return items;
-  }
-
-  List<Receptacle> receptacles() {
-    return receptacles;
-  }
-
-  int item() {
-    return item;
-  }
-
-  Receptacle target() {
+  /** Where the item is to go. */
+  public Receptacle target() {
     return receptacles.get(receptacle);
   }
 
-  Vec3 gripper() {
-    return gripper;
+  /** The same, told otherwise. */
+  public Scene withInstruction(String text) {
+    return new Scene(text, items, receptacles, item, receptacle, gripper, look, overlay, jump);
   }
 
-  Look look() {
-    return look;
+  /** The same with other items, of which one is to be moved. */
+  public Scene withItems(List<Item> others, int moved) {
+    return new Scene(
+        instruction, others, receptacles, moved, receptacle, gripper, look, overlay, jump);
   }
 
-  private static <T> T pick(Random random, T[] values) {
-    return values[random.nextInt(values.length)];
+  /** The same with other receptacles, one of them the target. */
+  public Scene withReceptacles(List<Receptacle> others, int target) {
+    return new Scene(instruction, items, others, item, target, gripper, look, overlay, jump);
+  }
+
+  /** The same with the gripper elsewhere. */
+  public Scene withGripper(Gripper start) {
+    return new Scene(instruction, items, receptacles, item, receptacle, start, look, overlay, jump);
+  }
+
+  /** The same on another table. */
+  public Scene withTable(TableTexture table) {
+    return new Scene(
+        instruction,
+        items,
+        receptacles,
+        item,
+        receptacle,
+        gripper,
+        look.withTable(table),
+        overlay,
+        jump);
+  }
+
+  /** The same, its sight disturbed. */
+  public Scene withOverlay(Overlay disturbance) {
+    return new Scene(
+        instruction, items, receptacles, item, receptacle, gripper, look, disturbance, jump);
+  }
+
+  /** The same with an item that moves of itself. */
+  public Scene withJump(Jump event) {
+    return new Scene(
+        instruction, items, receptacles, item, receptacle, gripper, look, overlay, event);
+  }
+
+  private static <T> T pick(Random random, List<T> values) {
+    return values.get(random.nextInt(values.size()));
   }
 
   /** Centres of discs that keep clear of each other: the receptacles first, then the items. */
@@ -153,7 +228,7 @@ public final class Scene {
       double x = X_RANGE[0] + random.nextDouble() * (X_RANGE[1] - X_RANGE[0]);
       double y = Y_RANGE[0] + random.nextDouble() * (Y_RANGE[1] - Y_RANGE[0]);
       if (taken.stream()
-          .allMatch(t -> Math.hypot(t[0] - x, t[1] - y) > t[2] + radius + CLEARANCE)) {
+          .allMatch(t -> StrictMath.hypot(t[0] - x, t[1] - y) > t[2] + radius + CLEARANCE)) {
         return new double[] {x, y, radius};
       }
     }

@@ -17,15 +17,17 @@ final class SceneModel {
   static List<SolidGroup> groups(TabletopEnvironment state) {
     List<SolidGroup> groups = new ArrayList<>();
     Scene scene = state.scene();
-    for (Scene.Receptacle r : scene.receptacles()) {
+    for (int i = 0; i < scene.receptacles().size(); i++) {
+      Scene.Receptacle r = scene.receptacles().get(i);
       Frame frame = Frame.yaw(new Vec3(r.x(), r.y(), 0), r.yaw());
-      groups.add(new SolidGroup(r.kind().solids(frame, r.colour())));
+      int entity = View.receptacle(scene, i);
+      groups.add(new SolidGroup(entity, r.kind().solids(frame, r.colour(), r.face())));
     }
     for (int i = 0; i < scene.items().size(); i++) {
       TabletopEnvironment.Pose pose = state.item(i);
       Frame frame = Frame.yaw(new Vec3(pose.x(), pose.y(), pose.z()), pose.yaw());
       Scene.Item item = scene.items().get(i);
-      groups.add(new SolidGroup(item.kind().solids(frame, item.colour())));
+      groups.add(new SolidGroup(View.item(i), item.kind().solids(frame, item.colour())));
     }
     addArm(state, groups);
     return groups;
@@ -42,7 +44,7 @@ final class SceneModel {
     Vec3 wrist = tip.at(0, 0, 0.125);
     hand.add(new CappedCone(ARM, tip.at(0, 0, 0.068), wrist, 0.021, 0.018));
     hand.add(sphere(JOINT, wrist, 0.024));
-    groups.add(new SolidGroup(hand));
+    groups.add(part(hand.toArray(Solid[]::new)));
 
     Vec3 reach = wrist.minus(SHOULDER);
     double distance = Math.min(reach.length(), UPPER_ARM + FOREARM - 1e-6);
@@ -53,12 +55,15 @@ final class SceneModel {
     Vec3 direction = reach.normalized();
     Vec3 upward = Vec3.UP.minus(direction.times(direction.z())).normalized();
     Vec3 elbow = SHOULDER.plus(direction.times(along)).plus(upward.times(above));
-    groups.add(new SolidGroup(List.of(new CappedCone(ARM, wrist, elbow, 0.017, 0.022))));
-    groups.add(new SolidGroup(List.of(sphere(JOINT, elbow, 0.030))));
-    groups.add(new SolidGroup(List.of(new CappedCone(ARM, elbow, SHOULDER, 0.024, 0.030))));
-    groups.add(new SolidGroup(List.of(sphere(JOINT, SHOULDER, 0.042))));
-    groups.add(
-        new SolidGroup(List.of(new CappedCone(ARM, new Vec3(0, 0, 0), SHOULDER, 0.060, 0.042))));
+    groups.add(part(new CappedCone(ARM, wrist, elbow, 0.017, 0.022)));
+    groups.add(part(sphere(JOINT, elbow, 0.030)));
+    groups.add(part(new CappedCone(ARM, elbow, SHOULDER, 0.024, 0.030)));
+    groups.add(part(sphere(JOINT, SHOULDER, 0.042)));
+    groups.add(part(new CappedCone(ARM, new Vec3(0, 0, 0), SHOULDER, 0.060, 0.042)));
+  }
+
+  private static SolidGroup part(Solid... solids) {
+    return new SolidGroup(View.ROBOT, List.of(solids));
   }
 
   private static Solid sphere(Material material, Vec3 centre, double radius) {

@@ -5,6 +5,9 @@ package org.sightline.vla.tabletop;
  * them most rays, see {@link SolidGroup}.
  */
 abstract sealed class Solid permits Ellipsoid, OrientedBox, CappedCone {
+  /** Farther than anything. */
+  static final double FAR = 100;
+
   final Material material;
   final Vec3 centre;
   final double radius;
@@ -28,9 +31,22 @@ abstract sealed class Solid permits Ellipsoid, OrientedBox, CappedCone {
     double dz;
 
     void set(Vec3 origin, Vec3 direction) {
+      set(origin, direction.x(), direction.y(), direction.z());
+    }
+
+    void set(Vec3 origin, double x, double y, double z) {
       ox = origin.x();
       oy = origin.y();
       oz = origin.z();
+      dx = x;
+      dy = y;
+      dz = z;
+    }
+
+    void set(double x, double y, double z, Vec3 direction) {
+      ox = x;
+      oy = y;
+      oz = z;
       dx = direction.x();
       dy = direction.y();
       dz = direction.z();
@@ -53,12 +69,18 @@ abstract sealed class Solid permits Ellipsoid, OrientedBox, CappedCone {
     static final double NEAR = 1e-5;
 
     double t;
-    Vec3 normal;
     Solid solid;
+
+    // Its normal, of any length, towards the viewer.
+    private double nx;
+    private double ny;
+    private double nz;
+
+    /** Of the group that it belongs to, which sets it. */
+    int entity;
 
     void reset(double far) {
       t = far;
-      normal = null;
       solid = null;
     }
 
@@ -67,12 +89,18 @@ abstract sealed class Solid permits Ellipsoid, OrientedBox, CappedCone {
     }
 
     /** Takes a nearer hit; the normal is turned against the ray and need not have unit length. */
-    void offer(Solid by, Ray ray, double distance, double nx, double ny, double nz) {
-      double facing = nx * ray.dx + ny * ray.dy + nz * ray.dz;
-      double scale = (facing > 0 ? -1 : 1) / Math.sqrt(nx * nx + ny * ny + nz * nz);
+    void offer(Solid by, Ray ray, double distance, double x, double y, double z) {
+      double side = x * ray.dx + y * ray.dy + z * ray.dz > 0 ? -1 : 1;
       t = distance;
-      normal = new Vec3(nx * scale, ny * scale, nz * scale);
+      nx = side * x;
+      ny = side * y;
+      nz = side * z;
       solid = by;
+    }
+
+    /** The normal's unit vector. */
+    Vec3 normal() {
+      return new Vec3(nx, ny, nz).normalized();
     }
   }
 }

@@ -4,11 +4,19 @@ import java.util.List;
 
 /** Solids that lie together, in one bounding sphere: most rays miss all of them with one test. */
 final class SolidGroup {
+  /** It darkens what is nearer to its centre than so many of its radii. */
+  private static final double REACH = 4;
+
   final Vec3 centre;
   final double radius;
+
+  /** What it is a part of, as in {@link View#entities}. */
+  final int entity;
+
   private final Solid[] solids;
 
-  SolidGroup(List<Solid> members) {
+  SolidGroup(int entity, List<Solid> members) {
+    this.entity = entity;
     solids = members.toArray(Solid[]::new);
     Vec3 sum = new Vec3(0, 0, 0);
     for (Solid solid : solids) {
@@ -22,15 +30,35 @@ final class SolidGroup {
     radius = reach;
   }
 
-  /** Records the nearest hit closer than the one in {@code hit}, if there is one. */
-  void intersect(Solid.Ray ray, Solid.Hit hit) {
-    if (ray.misses(centre, radius, hit.t)) {
-      return;
+  /** How much of the sky the bounding sphere hides from a point with a normal, softly. */
+  double occlusion(double px, double py, double pz, double nx, double ny, double nz) {
+    double x = centre.x() - px;
+    double y = centre.y() - py;
+    double z = centre.z() - pz;
+    double towards = x * nx + y * ny + z * nz;
+    double distance2 = x * x + y * y + z * z;
+    double r2 = radius * radius;
+    if (towards <= 0 || distance2 <= r2 || distance2 >= REACH * REACH * r2) {
+      return 0;
     }
+    return towards * r2 / (distance2 * Math.sqrt(distance2));
+  }
+
+  /** Records the nearest hit closer than the one in {@code hit}; whether there is one. */
+  boolean intersect(Solid.Ray ray, Solid.Hit hit) {
+    if (ray.misses(centre, radius, hit.t)) {
+      return false;
+    }
+    double before = hit.t;
     for (Solid solid : solids) {
       if (!ray.misses(solid.centre, solid.radius, hit.t)) {
         solid.solve(ray, hit);
       }
     }
+    if (hit.t < before) {
+      hit.entity = entity;
+      return true;
+    }
+    return false;
   }
 }

@@ -1,9 +1,16 @@
 package org.sightline.vla.tabletop;
 
-/** The table's surface: a pattern and two colours. */
-record TableTexture(Pattern pattern, Vec3 light, Vec3 dark, int seed) {
+/**
+ * The table's surface.
+ *
+ * @param pattern of it
+ * @param light linear RGB of one of its colours
+ * @param dark of the other
+ * @param seed of what is irregular in it
+ */
+public record TableTexture(Pattern pattern, Vec3 light, Vec3 dark, int seed) {
   /** The kinds of table. */
-  enum Pattern {
+  public enum Pattern {
     WOOD,
     MARBLE,
     GRANITE,
@@ -17,7 +24,7 @@ record TableTexture(Pattern pattern, Vec3 light, Vec3 dark, int seed) {
         switch (pattern) {
           case WOOD -> wood(x, y);
           case MARBLE -> {
-            double vein = Math.abs(Math.sin(14 * (x + 0.6 * y) + 5 * fractal(9 * x, 9 * y)));
+            double vein = Math.abs(StrictMath.sin(14 * (x + 0.6 * y) + 5 * fractal(9 * x, 9 * y)));
             yield 0.75 * (1 - Math.sqrt(vein)) + 0.15 * fractal(20 * x, 20 * y);
           }
           case GRANITE -> 0.8 * fractal(60 * x, 60 * y) + 0.2 * noise(15 * x, 15 * y);

@@ -7,9 +7,9 @@ import org.sightline.vla.data.rlds.Step;
 
 /**
  * A kinematic robot at a table. An action moves the gripper by a clipped delta and opens or closes
- * it; fingers that close around an object hold it, and an object let go drops onto what is below.
- * There is no dynamics and no collision: the point is data that can be learnt from image and
- * instruction, made in seconds anywhere.
+ * it within the step; fingers that close around an object hold it, and an object let go drops onto
+ * what is below. There is no dynamics and no collision: the point is data that can be learnt from
+ * image and instruction, made in seconds anywhere.
  *
  * <p>An action is 7 floats as in BridgeData: Δx, Δy, Δz in metres, Δroll, Δpitch, Δyaw in radians,
  * gripper (0 close, 1 open), at 5 Hz. Deterministic; not thread-safe.
@@ -24,16 +24,13 @@ public final class TabletopEnvironment {
   /** Opening of the gripper in metres when it is fully open. */
   static final double MAX_OPENING = 0.08;
 
-  /** Share of the full opening that the fingers move in a step. */
-  private static final double FINGER_SPEED = 0.5;
-
   /** How precisely the gripper must be placed to grasp: metres, then radians. */
-  private static final double GRASP_DISTANCE = 0.012;
+  private static final double GRASP_DISTANCE = 0.025;
 
-  private static final double GRASP_ANGLE = 0.25;
+  private static final double GRASP_ANGLE = 0.5;
 
   /** Where an object is now: its centre and yaw. */
-  record Pose(double x, double y, double z, double yaw) {}
+  public record Pose(double x, double y, double z, double yaw) {}
 
   private final Scene scene;
   private final List<Pose> items = new ArrayList<>();
@@ -43,18 +40,37 @@ public final class TabletopEnvironment {
   private double yaw;
   private double opening = 1;
   private int held = -1;
+  private int steps;
+  private Backdrop backdrop; // of the last picture
 
   /** The start of a scene, gripper open. */
   public TabletopEnvironment(Scene scene) {
     this.scene = scene;
-    this.position = scene.gripper();
-    this.roll = restRoll(position);
-    this.pitch = restPitch(position);
+    this.position = scene.gripper().position();
+    this.roll = scene.gripper().roll();
+    this.pitch = scene.gripper().pitch();
+    this.yaw = scene.gripper().yaw();
     for (Scene.Item item : scene.items()) {
       items.add(
           new Pose(
               item.x(), item.y(), item.kind().halfHeight(), item.kind().canonicalYaw(item.yaw())));
     }
+  }
+
+  /** The same moment, which then goes its own way. */
+  public TabletopEnvironment copy() {
+    TabletopEnvironment copy = new TabletopEnvironment(scene);
+    copy.items.clear();
+    copy.items.addAll(items);
+    copy.position = position;
+    copy.roll = roll;
+    copy.pitch = pitch;
+    copy.yaw = yaw;
+    copy.opening = opening;
+    copy.held = held;
+    copy.steps = steps;
+    copy.backdrop = backdrop;
+    return copy;
   }
 
   /** The scene it started from. */
@@ -77,7 +93,16 @@ public final class TabletopEnvironment {
 
   /** The camera image, square. */
   public RgbImage render(int size) {
-    return Renderer.render(scene.look(), SceneModel.groups(this), size);
+    return view(size).image();
+  }
+
+  /** The camera image, square, and what is where in it. */
+  public View view(int size) {
+    if (backdrop == null || backdrop.camera().size() != size) {
+      backdrop = new Backdrop(scene.look(), size);
+    }
+    View view = Renderer.render(backdrop, SceneModel.groups(this));
+    return scene.overlay() == null ? view : scene.overlay().on(view);
   }
 
   /**
@@ -96,12 +121,20 @@ public final class TabletopEnvironment {
             "action[" + i + "]: found " + action[i] + ", expected a finite number");
       }
     }
+    Scene.Jump jump = scene.jump();
+    if (jump != null && jump.step() == steps) {
+      Pose pose = items.get(scene.item());
+      double z = scene.items().get(scene.item()).kind().halfHeight();
+      items.set(scene.item(), new Pose(jump.x(), jump.y(), z, pose.yaw()));
+      held = held == scene.item() ? -1 : held;
+    }
+    steps++;
     double before = yaw;
     position =
         new Vec3(
             position.x() + clip(action[0], MAX_MOVE),
             position.y() + clip(action[1], MAX_MOVE),
-            Math.max(0.008, position.z() + clip(action[2], MAX_MOVE)));
+            Math.max(lowest(), position.z() + clip(action[2], MAX_MOVE)));
     roll += clip(action[3], MAX_TURN);
     pitch += clip(action[4], MAX_TURN);
     yaw += clip(action[5], MAX_TURN);
@@ -124,10 +157,16 @@ public final class TabletopEnvironment {
 
   /** Whether the instructed object rests on the instructed receptacle. */
   boolean isPlaced() {
-    return held != scene.item() && supporting(items.get(scene.item())) == scene.target();
+    return restsOn() == scene.receptacle();
   }
 
-  Vec3 position() {
+  /** Index of the receptacle that the instructed object rests on; -1: held, or on none. */
+  public int restsOn() {
+    return held == scene.item() ? -1 : supporting(items.get(scene.item()));
+  }
+
+  /** Where the gripper grasps, in metres. */
+  public Vec3 position() {
     return position;
   }
 
@@ -147,11 +186,13 @@ public final class TabletopEnvironment {
     return opening;
   }
 
-  int held() {
+  /** Index of the item in the hand; -1: none. */
+  public int held() {
     return held;
   }
 
-  Pose item(int index) {
+  /** Where an item is now. */
+  public Pose item(int index) {
     return items.get(index);
   }
 
@@ -165,12 +206,17 @@ public final class TabletopEnvironment {
     return 0.8 * (position.x() - 0.29);
   }
 
+  /** The table stops the gripper, or what it holds. */
+  private double lowest() {
+    return held < 0 ? 0.008 : scene.items().get(held).kind().halfHeight();
+  }
+
   private void open() {
-    opening = Math.min(1, opening + FINGER_SPEED);
-    if (held >= 0 && opening > width(held) + 1e-9) {
+    opening = 1;
+    if (held >= 0) {
       Pose pose = items.get(held);
-      Scene.Receptacle below = supporting(pose);
-      double surface = below == null ? 0 : below.kind().surface();
+      int below = supporting(pose);
+      double surface = below < 0 ? 0 : scene.receptacles().get(below).kind().surface();
       double z = surface + scene.items().get(held).kind().halfHeight();
       items.set(held, new Pose(pose.x(), pose.y(), z, pose.yaw()));
       held = -1;
@@ -178,13 +224,10 @@ public final class TabletopEnvironment {
   }
 
   private void close() {
-    double closed = Math.max(0, opening - FINGER_SPEED);
-    int between = held >= 0 ? held : graspable();
-    if (between >= 0 && closed <= width(between)) {
-      held = between;
-      closed = Math.min(opening, width(between));
+    if (held < 0 && opening == 1) {
+      held = graspable();
     }
-    opening = closed;
+    opening = held < 0 ? 0 : width(held);
   }
 
   /** The object between the fingers, or -1. */
@@ -193,7 +236,7 @@ public final class TabletopEnvironment {
       Pose pose = items.get(i);
       ObjectKind kind = scene.items().get(i).kind();
       boolean near =
-          Math.hypot(pose.x() - position.x(), pose.y() - position.y()) < GRASP_DISTANCE
+          StrictMath.hypot(pose.x() - position.x(), pose.y() - position.y()) < GRASP_DISTANCE
               && Math.abs(pose.z() - position.z()) < GRASP_DISTANCE;
       if (near && Math.abs(kind.canonicalYaw(pose.yaw() - yaw)) < GRASP_ANGLE) {
         return i;
@@ -206,14 +249,19 @@ public final class TabletopEnvironment {
     return scene.items().get(item).kind().width() / MAX_OPENING;
   }
 
-  private Scene.Receptacle supporting(Pose pose) {
-    for (Scene.Receptacle receptacle : scene.receptacles()) {
-      double distance = Math.hypot(pose.x() - receptacle.x(), pose.y() - receptacle.y());
-      if (distance < receptacle.kind().radius()) {
-        return receptacle;
+  /** The nearest receptacle among those whose radius reaches so far; -1: the table. */
+  private int supporting(Pose pose) {
+    int nearest = -1;
+    double least = Double.POSITIVE_INFINITY;
+    for (int i = 0; i < scene.receptacles().size(); i++) {
+      Scene.Receptacle receptacle = scene.receptacles().get(i);
+      double distance = StrictMath.hypot(pose.x() - receptacle.x(), pose.y() - receptacle.y());
+      if (distance < Math.min(least, receptacle.kind().radius())) {
+        nearest = i;
+        least = distance;
       }
     }
-    return null;
+    return nearest;
   }
 
   private static double clip(double value, double limit) {

@@ -1,7 +1,7 @@
 package org.sightline.vla.tabletop;
 
 /** A point, direction or linear RGB colour. */
-record Vec3(double x, double y, double z) {
+public record Vec3(double x, double y, double z) {
   static final Vec3 UP = new Vec3(0, 0, 1);
 
   Vec3 plus(Vec3 o) {

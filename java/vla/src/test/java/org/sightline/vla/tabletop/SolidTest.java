@@ -64,18 +64,18 @@ class SolidTest {
     for (boolean open : new boolean[] {true, false}) {
       Solid.Hit hit = cast(new CappedCone(GREY, a, b, 0.04, 0.06, open), ray);
       assertEquals(open ? 1 : 0.95, hit.t, 1e-12);
-      assertEquals(1, hit.normal.z(), 1e-12);
+      assertEquals(1, hit.normal().z(), 1e-12);
     }
     // Slanted into the bowl: the far wall from inside, its normal turned to the viewer.
     Vec3 direction = new Vec3(1, 0, -0.6).normalized();
     ray.set(new Vec3(-0.05, 0, 0.08), direction);
     Solid.Hit hit = cast(new CappedCone(GREY, a, b, 0.04, 0.06, true), ray);
-    assertTrue(hit.normal.x() < 0 && hit.normal.dot(direction) < 0);
+    assertTrue(hit.normal().x() < 0 && hit.normal().dot(direction) < 0);
   }
 
   private static void check(Solid solid, Predicate<Vec3> inside) {
     Random random = new Random(42);
-    SolidGroup group = new SolidGroup(List.of(solid));
+    SolidGroup group = new SolidGroup(0, List.of(solid));
     int hits = 0;
     for (int i = 0; i < 400; i++) {
       Vec3 origin = direction(random).times(0.5).plus(solid.centre);
@@ -99,11 +99,12 @@ class SolidTest {
       }
       hits++;
       assertEquals(t, hit.t, 2 * MARCH);
-      assertEquals(1, hit.normal.length(), 1e-9);
-      assertTrue(hit.normal.dot(direction) <= 0, "the normal faces the viewer");
+      assertEquals(1, hit.normal().length(), 1e-9);
+      assertTrue(hit.normal().dot(direction) <= 0, "the normal faces the viewer");
       Vec3 point = origin.plus(direction.times(hit.t));
-      assertTrue(inside.test(point.minus(hit.normal.times(5e-5))), "behind the surface is inside");
-      assertTrue(!inside.test(point.plus(hit.normal.times(5e-5))), "before it is outside");
+      assertTrue(
+          inside.test(point.minus(hit.normal().times(5e-5))), "behind the surface is inside");
+      assertTrue(!inside.test(point.plus(hit.normal().times(5e-5))), "before it is outside");
     }
     assertTrue(hits > 150, "only " + hits + " hits compared");
   }
@@ -130,7 +131,7 @@ class SolidTest {
   private static Solid.Hit cast(Solid solid, Solid.Ray ray) {
     Solid.Hit hit = new Solid.Hit();
     hit.reset(10);
-    new SolidGroup(List.of(solid)).intersect(ray, hit);
+    new SolidGroup(0, List.of(solid)).intersect(ray, hit);
     return hit;
   }
 

@@ -33,7 +33,7 @@ class TabletopGeneratorTest {
   @Test
   void writesADatasetThatReadsBack() throws IOException {
     List<Integer> progress = new ArrayList<>();
-    TabletopGenerator.generate(folder, SMALL, progress::add);
+    TabletopGenerator.generate(folder, SMALL, Scene::sample, progress::add);
     assertEquals(List.of(1, 2, 3, 4), progress);
     RldsDataset dataset = RldsDataset.open(folder);
     assertEquals("sightline_tabletop", dataset.name());
