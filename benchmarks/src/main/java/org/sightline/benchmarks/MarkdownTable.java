@@ -5,13 +5,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 
-/** Renders a {@link Report} for reading. */
+/** Renders a {@link RatioReport} for reading. */
 final class MarkdownTable {
   private final StringBuilder out = new StringBuilder();
 
   private MarkdownTable() {}
 
-  static String render(Report report) {
+  static String render(RatioReport report) {
     MarkdownTable table = new MarkdownTable();
     table.facts(report);
     table.ratios(report.rows());
@@ -19,7 +19,7 @@ final class MarkdownTable {
     return table.out.toString();
   }
 
-  private void facts(Report report) {
+  private void facts(RatioReport report) {
     line("# Sightline beside libtorch and the floor");
     line("");
     line("Written by `benchmarks/run.sh`; the numbers are in the JSON file of the same name.");
@@ -33,14 +33,14 @@ final class MarkdownTable {
     line("");
   }
 
-  private void ratios(List<Report.Row> rows) {
+  private void ratios(List<RatioReport.Row> rows) {
     line("## Ratios");
     line("");
     line(
         "| task | caches | Sightline | rate | libtorch / Sightline | floor / Sightline | rounds |");
     line("|---|---|---|---|---|---|---|");
-    for (Report.Row row : rows) {
-      Optional<Report.Timing> ours = best(row, Workload.Role.SIGHTLINE);
+    for (RatioReport.Row row : rows) {
+      Optional<RatioReport.Timing> ours = best(row, Workload.Role.SIGHTLINE);
       row(
           row.workload(),
           row.caches(),
@@ -53,7 +53,7 @@ final class MarkdownTable {
     line("");
   }
 
-  private void settings(Report report) {
+  private void settings(RatioReport report) {
     if (report.settings().isEmpty()) {
       return;
     }
@@ -65,7 +65,7 @@ final class MarkdownTable {
     line("");
     line("| task | setting | libtorch | floor |");
     line("|---|---|---|---|");
-    for (Report.Row row : report.settings()) {
+    for (RatioReport.Row row : report.settings()) {
       row(
           row.workload(),
           row.setting(),
@@ -79,13 +79,13 @@ final class MarkdownTable {
   }
 
   /** The fastest contender of a role. */
-  static Optional<Report.Timing> best(Report.Row row, Workload.Role role) {
+  static Optional<RatioReport.Timing> best(RatioReport.Row row, Workload.Role role) {
     return row.timings().stream()
         .filter(timing -> timing.role() == role)
         .min(Comparator.comparingDouble(timing -> timing.nanos().median()));
   }
 
-  private static String ratio(Optional<Report.Timing> rival) {
+  private static String ratio(Optional<RatioReport.Timing> rival) {
     return rival
         .filter(timing -> timing.ratio() != null)
         .map(
@@ -100,7 +100,7 @@ final class MarkdownTable {
         .orElse("–");
   }
 
-  private static String rate(Report.Row row, Report.Timing timing) {
+  private static String rate(RatioReport.Row row, RatioReport.Timing timing) {
     double nanos = timing.nanos().median();
     if (row.flops() > 0) {
       return String.format(Locale.ROOT, "%.1f GFLOP/s", row.flops() / nanos);

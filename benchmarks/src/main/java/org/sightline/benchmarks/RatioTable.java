@@ -61,8 +61,10 @@ public final class RatioTable implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    List<Plan.Entry> plan =
-        Plan.standard().stream().filter(entry -> filter.matcher(entry.toString()).find()).toList();
+    List<RatioPlan.Entry> plan =
+        RatioPlan.standard().stream()
+            .filter(entry -> filter.matcher(entry.toString()).find())
+            .toList();
     if (plan.isEmpty()) {
       throw new IllegalArgumentException(
           "--rows must match at least one row, none matches \"" + filter + "\"; see --list");
@@ -75,7 +77,7 @@ public final class RatioTable implements Callable<Integer> {
       throw new IllegalArgumentException("--seconds must be above 0, found " + seconds);
     }
     requireWritable();
-    Report report = measure(plan);
+    RatioReport report = measure(plan);
     requireKnownCore(report);
     String file = fileName(report);
     Path json = directory.resolve(file + ".json");
@@ -102,7 +104,7 @@ public final class RatioTable implements Callable<Integer> {
   }
 
   /** A ratio to a floor is worth as much as what is known of the floor. */
-  private static void requireKnownCore(Report report) {
+  private static void requireKnownCore(RatioReport report) {
     String core = report.environment().get("OpenBLAS core");
     if (core == null || core.equals("unknown")) {
       throw new IllegalStateException(
@@ -111,7 +113,7 @@ public final class RatioTable implements Callable<Integer> {
   }
 
   /** Virtual machines of one name differ in their instructions. */
-  private String fileName(Report report) {
+  private String fileName(RatioReport report) {
     if (name != null) {
       return name;
     }
@@ -124,15 +126,15 @@ public final class RatioTable implements Callable<Integer> {
         report.environment().get("Sightline CPU path"));
   }
 
-  private Report measure(List<Plan.Entry> plan) throws IOException, InterruptedException {
-    List<String> groups = plan.stream().map(Plan.Entry::group).distinct().toList();
+  private RatioReport measure(List<RatioPlan.Entry> plan) throws IOException, InterruptedException {
+    List<String> groups = plan.stream().map(RatioPlan.Entry::group).distinct().toList();
     Map<String, String> chosen = new LinkedHashMap<>();
-    List<Report.Row> settings = new ArrayList<>();
+    List<RatioReport.Row> settings = new ArrayList<>();
     double share = 1;
     if (setting == null) {
       settings = compareSettings(groups);
       for (String group : groups) {
-        chosen.put(group, best(settings, Plan.probe(group)));
+        chosen.put(group, best(settings, RatioPlan.probe(group)));
       }
       share -= PROBE_SHARE;
     } else {
@@ -140,31 +142,32 @@ public final class RatioTable implements Callable<Integer> {
       groups.forEach(group -> chosen.put(group, name));
     }
 
-    double unit = share * seconds / plan.stream().mapToDouble(Plan.Entry::weight).sum();
-    Map<String, Report.Row> measured = new LinkedHashMap<>();
+    double unit = share * seconds / plan.stream().mapToDouble(RatioPlan.Entry::weight).sum();
+    Map<String, RatioReport.Row> measured = new LinkedHashMap<>();
     Map<String, String> environment = new TreeMap<>();
     for (ThreadSetting each : ThreadSetting.ALL) {
-      List<Plan.Entry> entries =
+      List<RatioPlan.Entry> entries =
           plan.stream().filter(entry -> chosen.get(entry.group()).equals(each.name())).toList();
       if (!entries.isEmpty()) {
         System.err.println("== " + each.name());
-        Report.Part part = work(each, entries, unit, false);
+        RatioReport.Measured part = work(each, entries, unit, false);
         environment.putAll(part.environment());
         for (int i = 0; i < entries.size(); i++) {
           measured.put(entries.get(i).toString(), part.rows().get(i));
         }
       }
     }
-    List<Report.Row> rows = plan.stream().map(entry -> measured.get(entry.toString())).toList();
-    return new Report(Machine.describe(), environment, settings, chosen, rows);
+    List<RatioReport.Row> rows =
+        plan.stream().map(entry -> measured.get(entry.toString())).toList();
+    return new RatioReport(Machine.describe(), environment, settings, chosen, rows);
   }
 
-  private List<Report.Row> compareSettings(List<String> groups)
+  private List<RatioReport.Row> compareSettings(List<String> groups)
       throws IOException, InterruptedException {
-    List<Plan.Entry> probes = groups.stream().map(Plan::probe).toList();
-    double weights = probes.stream().mapToDouble(Plan.Entry::weight).sum();
+    List<RatioPlan.Entry> probes = groups.stream().map(RatioPlan::probe).toList();
+    double weights = probes.stream().mapToDouble(RatioPlan.Entry::weight).sum();
     double unit = PROBE_SHARE * seconds / (weights * ThreadSetting.ALL.size());
-    List<Report.Row> rows = new ArrayList<>();
+    List<RatioReport.Row> rows = new ArrayList<>();
     for (ThreadSetting each : ThreadSetting.ALL) {
       System.err.println("== libtorch alone, " + each.name());
       rows.addAll(work(each, probes, unit, true).rows());
@@ -173,7 +176,7 @@ public final class RatioTable implements Callable<Integer> {
   }
 
   /** The setting with the least product of libtorch's time and the floor's. */
-  private static String best(List<Report.Row> settings, Plan.Entry probe) {
+  private static String best(List<RatioReport.Row> settings, RatioPlan.Entry probe) {
     return settings.stream()
         .filter(row -> row.workload().equals(probe.id().toString()))
         .min(
@@ -186,8 +189,8 @@ public final class RatioTable implements Callable<Integer> {
         .setting();
   }
 
-  private static Report.Part work(
-      ThreadSetting setting, List<Plan.Entry> entries, double unit, boolean rivalsOnly)
+  private static RatioReport.Measured work(
+      ThreadSetting setting, List<RatioPlan.Entry> entries, double unit, boolean rivalsOnly)
       throws IOException, InterruptedException {
     Path result = Files.createTempFile("sightline-rows", ".json");
     try {
@@ -211,7 +214,7 @@ public final class RatioTable implements Callable<Integer> {
         throw new IllegalStateException(
             "measuring under " + setting.name() + " ended with status " + status + ", see above");
       }
-      return new Gson().fromJson(Files.readString(result), Report.Part.class);
+      return new Gson().fromJson(Files.readString(result), RatioReport.Measured.class);
     } finally {
       Files.deleteIfExists(result);
     }

@@ -41,28 +41,33 @@ final class Worker implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     RivalKernels.requireTheirOwn(System.getenv());
-    Report.Part part =
-        measure(entries.stream().map(Plan.Entry::parse).toList(), setting, seconds, rivalsOnly);
+    RatioReport.Measured part =
+        measure(
+            entries.stream().map(RatioPlan.Entry::parse).toList(), setting, seconds, rivalsOnly);
     Files.writeString(output, new Gson().toJson(part));
     return 0;
   }
 
   /** Measures in this very process; its environment must be that of {@code setting}. */
-  static Report.Part measure(
-      List<Plan.Entry> entries, String setting, double seconds, boolean rivalsOnly) {
-    List<Report.Row> rows = new ArrayList<>();
-    for (Plan.Entry entry : entries) {
+  static RatioReport.Measured measure(
+      List<RatioPlan.Entry> entries, String setting, double seconds, boolean rivalsOnly) {
+    List<RatioReport.Row> rows = new ArrayList<>();
+    for (RatioPlan.Entry entry : entries) {
       try (Workload workload = entry.id().open(rivalsOnly)) {
-        Report.Row row = row(entry, workload, setting, seconds * entry.weight(), rivalsOnly);
+        RatioReport.Row row = row(entry, workload, setting, seconds * entry.weight(), rivalsOnly);
         rows.add(row);
         System.err.println(progress(row));
       }
     }
-    return new Report.Part(environment(rivalsOnly), rows);
+    return new RatioReport.Measured(environment(rivalsOnly), rows);
   }
 
-  private static Report.Row row(
-      Plan.Entry entry, Workload workload, String setting, double seconds, boolean rivalsOnly) {
+  private static RatioReport.Row row(
+      RatioPlan.Entry entry,
+      Workload workload,
+      String setting,
+      double seconds,
+      boolean rivalsOnly) {
     Double disagreement = null;
     if (!rivalsOnly) {
       // The time of a wrong result is worth nothing.
@@ -79,17 +84,17 @@ final class Worker implements Callable<Integer> {
     }
     Interleaver.Samples samples =
         new Interleaver(System::nanoTime).measure(workload, seconds, entry.warm());
-    List<Report.Timing> timings = new ArrayList<>();
+    List<RatioReport.Timing> timings = new ArrayList<>();
     for (int i = 0; i < samples.contenders().size(); i++) {
       Workload.Contender contender = samples.contenders().get(i);
       timings.add(
-          new Report.Timing(
+          new RatioReport.Timing(
               contender.name(),
               contender.role(),
               samples.time(i),
               rivalsOnly ? null : samples.ratio(i, 0)));
     }
-    return new Report.Row(
+    return new RatioReport.Row(
         entry.id().toString(),
         entry.warm() ? "warm" : "cold",
         setting,
@@ -100,12 +105,12 @@ final class Worker implements Callable<Integer> {
         timings);
   }
 
-  private static String progress(Report.Row row) {
+  private static String progress(RatioReport.Row row) {
     StringBuilder line = new StringBuilder(row.workload());
     if (row.caches().equals("cold")) {
       line.append(" (cold)");
     }
-    for (Report.Timing timing : row.timings()) {
+    for (RatioReport.Timing timing : row.timings()) {
       line.append(
           String.format(
               Locale.ROOT, "  %s %.3f ms", timing.contender(), timing.nanos().median() / 1e6));

@@ -49,8 +49,8 @@ record WorkloadId(String kind, String shape, String rows, String dtype) {
         }
         yield new AdamWWorkload(AdamWShape.of(shape), rivalsOnly);
       }
-      case "native-call" -> new NativeCallWorkload(rivalsOnly);
-      case "descriptor" -> new DescriptorWorkload(rivalsOnly);
+      case "native-call" -> SmallCallsWorkload.crossing(rivalsOnly);
+      case "descriptor" -> SmallCallsWorkload.describing(rivalsOnly);
       default ->
           throw new IllegalArgumentException(
               "kind must be alignment, alignment-call, lora-forward, lora-backward, adamw,"

@@ -28,10 +28,6 @@ class JmhClassesTest {
     run.addAll(run(new LoraForwardBenchmark(), "tiny.qkv/3/fp32"));
     run.addAll(run(new LoraBackwardBenchmark(), "tiny.qkv/3/fp32"));
     run.addAll(run(new AdamWBenchmark(), "tiny/-/fp32"));
-    NativeCallBenchmark nativeCall = new NativeCallBenchmark();
-    nativeCall.open();
-    run.addAll(runMethods(nativeCall));
-    nativeCall.close();
     assertEquals(known(), new TreeSet<>(run), "benchmarks that JMH knows, and those run here");
   }
 

@@ -100,10 +100,10 @@ class MeasuringTest {
 
   @Test
   void everyRowOfTheStandardTableParses() {
-    List<Plan.Entry> plan = Plan.standard();
-    assertEquals(plan.size(), plan.stream().map(Plan.Entry::toString).distinct().count());
-    for (Plan.Entry entry : plan) {
-      assertEquals(entry, Plan.Entry.parse(entry.toString()));
+    List<RatioPlan.Entry> plan = RatioPlan.standard();
+    assertEquals(plan.size(), plan.stream().map(RatioPlan.Entry::toString).distinct().count());
+    for (RatioPlan.Entry entry : plan) {
+      assertEquals(entry, RatioPlan.Entry.parse(entry.toString()));
       assertTrue(
           List.of("nano fp32", "nano bf16", "openvla-7b fp32", "openvla-7b bf16")
               .contains(entry.group()),

@@ -25,17 +25,17 @@ class RatioTableTest {
             "--output=" + directory,
             "--name=test");
     assertEquals(0, status);
-    Report report =
-        new Gson().fromJson(Files.readString(directory.resolve("test.json")), Report.class);
+    RatioReport report =
+        new Gson().fromJson(Files.readString(directory.resolve("test.json")), RatioReport.class);
     assertEquals(Map.of("nano fp32", "OMP_WAIT_POLICY=PASSIVE"), report.chosen());
     assertTrue(report.machine().containsKey("commit"), report.machine().toString());
     assertTrue(report.environment().get("libtorch").matches("\\d+\\.\\d+\\.\\d+"), "libtorch");
     assertTrue(report.environment().get("OpenBLAS core").matches("\\w+"), "OpenBLAS core");
     assertEquals(1, report.rows().size());
-    Report.Row row = report.rows().get(0);
+    RatioReport.Row row = report.rows().get(0);
     assertEquals(3, row.timings().size());
     assertTrue(row.rounds() >= 5, "rounds " + row.rounds());
-    for (Report.Timing timing : row.timings()) {
+    for (RatioReport.Timing timing : row.timings()) {
       assertTrue(timing.nanos().median() > 1000, timing.toString());
       assertTrue(timing.ratio().median() > 0, timing.toString());
     }
@@ -60,8 +60,8 @@ class RatioTableTest {
   @Test
   void tableShowsTheFastestRival() {
     Quartiles ours = new Quartiles(1e6, 2e6, 3e6);
-    Report.Row row =
-        new Report.Row(
+    RatioReport.Row row =
+        new RatioReport.Row(
             "adamw/nano/-/fp32",
             "warm",
             "as shipped",
@@ -70,19 +70,20 @@ class RatioTableTest {
             28e6,
             1e-7,
             List.of(
-                new Report.Timing("sightline", Workload.Role.SIGHTLINE, ours, ours),
+                new RatioReport.Timing("sightline", Workload.Role.SIGHTLINE, ours, ours),
                 rival("slow", Workload.Role.EAGER, 9e6, 4.5),
                 rival("fast", Workload.Role.EAGER, 5e6, 2.5),
                 rival("copy", Workload.Role.FLOOR, 1e6, 0.5)));
-    Report report = new Report(Map.of(), Map.of(), List.of(), Map.of(), List.of(row));
+    RatioReport report = new RatioReport(Map.of(), Map.of(), List.of(), Map.of(), List.of(row));
     String line =
         "| adamw/nano/-/fp32 | warm | 2.00 ms | 14.0 GB/s | 2.50 [2.50, 2.50] fast"
             + " | 0.50 [0.50, 0.50] copy | 9 |";
     assertTrue(MarkdownTable.render(report).contains(line), MarkdownTable.render(report));
   }
 
-  private static Report.Timing rival(String name, Workload.Role role, double nanos, double ratio) {
-    return new Report.Timing(
+  private static RatioReport.Timing rival(
+      String name, Workload.Role role, double nanos, double ratio) {
+    return new RatioReport.Timing(
         name, role, new Quartiles(nanos, nanos, nanos), new Quartiles(ratio, ratio, ratio));
   }
 }

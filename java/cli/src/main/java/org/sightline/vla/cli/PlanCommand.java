@@ -76,7 +76,7 @@ final class PlanCommand implements Callable<Integer> {
     StepConfig step = job.step(textTokens, plain ? null : teacher(job), job.teacherCache() != null);
     StepTrial trial = measure == null ? null : StepTrial.run(step, measure, Ending.LISTENER);
     Ending.check();
-    var plan = new Plan(step, memory, trial);
+    var plan = new MemoryPlan(step, memory, trial);
     PrintWriter out = spec.commandLine().getOut();
     out.print(json ? Inspection.json(plan.map()) + "\n" : plan.text());
     out.flush();

@@ -17,13 +17,13 @@ import org.sightline.vla.model.ModelSpec;
 import org.sightline.vla.model.ParameterSpec;
 
 /** What {@code plan} prints. {@code memory} and {@code trial} may be null. */
-final class Plan {
+final class MemoryPlan {
   private final StepConfig settings;
   private final Long memory;
   private final StepTrial trial;
   private final StepMemory step;
 
-  Plan(StepConfig settings, Long memory, StepTrial trial) {
+  MemoryPlan(StepConfig settings, Long memory, StepTrial trial) {
     this.settings = settings;
     this.memory = memory;
     this.trial = trial;

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** Which comparisons the table holds. */
-final class Plan {
+final class RatioPlan {
   /**
    * One row to measure.
    *
@@ -33,7 +33,7 @@ final class Plan {
     }
   }
 
-  private Plan() {}
+  private RatioPlan() {}
 
   /** The standard table. */
   static List<Entry> standard() {

@@ -12,7 +12,7 @@ import java.util.Map;
  * @param chosen the thread setting in which each group of rows ran
  * @param rows the comparisons
  */
-record Report(
+record RatioReport(
     Map<String, String> machine,
     Map<String, String> environment,
     List<Row> settings,
@@ -50,5 +50,5 @@ record Report(
   record Timing(String contender, Workload.Role role, Quartiles nanos, Quartiles ratio) {}
 
   /** What a measuring process hands back. */
-  record Part(Map<String, String> environment, List<Row> rows) {}
+  record Measured(Map<String, String> environment, List<Row> rows) {}
 }
