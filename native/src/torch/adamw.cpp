@@ -53,8 +53,8 @@ void create(StableValue* values, uint64_t, uint64_t) {
   optimizer->params = stack.tensors();
   optimizer->exp_avg = stack.tensors();
   optimizer->exp_avg_sq = stack.tensors();
-  optimizer->master = stack.optional_tensors();
-  optimizer->remainder = stack.optional_tensors();
+  optimizer->master = stack.tensors();
+  optimizer->remainder = stack.tensors();
   const std::vector<int64_t> groups = stack.integers();
   const size_t count = optimizer->params.size();
   check_count("exp_avg", optimizer->exp_avg.size(), count, "of params");

@@ -1,4 +1,6 @@
 // torch.ops.sightline.lora_*: sl_lora_* on torch's tensors.
+#include <span>
+
 #include "torch/operators.h"
 #include "torch/values.h"
 
@@ -68,12 +70,54 @@ void check_count(const char* name, size_t found, size_t expected) {
          std::to_string(expected) + ", one for each item of a");
 }
 
+// A tensor argument of an operator; without a member it is x.
+struct Argument {
+  const char* name;
+  Tensor Linear::*member = nullptr;
+};
+
+constexpr Argument kForward[] = {{"x"},
+                                 {"weight", &Linear::weight},
+                                 {"bias", &Linear::bias},
+                                 {"a", &Linear::a},
+                                 {"b", &Linear::b}};
+constexpr Argument kBackward[] = {{"dy", &Linear::dy},         {"x"},
+                                  {"weight", &Linear::weight}, {"a", &Linear::a},
+                                  {"b", &Linear::b},           {"s", &Linear::s}};
+constexpr Argument kDelta[] = {{"y", &Linear::y}, {"x"}, {"a", &Linear::a}, {"b", &Linear::b}};
+
+// An operator's arguments up to its seeds: of a list of linears, or of one, which is a list of one.
 struct Call {
   Tensor x;
   std::vector<Linear> linears;
   std::vector<double> scales;
   std::vector<int64_t> seeds;
   double dropout = 0;
+
+  Call(Stack& stack, std::span<const Argument> arguments) {
+    std::vector<std::vector<Tensor>> columns;
+    size_t count = 0;
+    for (const Argument& argument : arguments) {
+      std::vector<Tensor>& column = columns.emplace_back();
+      if (argument.member == nullptr) {
+        x = stack.tensor().with_contiguous_rows();
+      } else {
+        column = stack.tensors();
+      }
+      if (argument.member == &Linear::a) count = column.size();
+    }
+    scales = stack.numbers();
+    dropout = stack.number();
+    seeds = stack.takes_lists() ? stack.seeds() : std::vector<int64_t>{stack.seed()};
+    linears = std::vector<Linear>(count);
+    for (size_t c = 0; c < columns.size(); ++c) {
+      if (arguments[c].member == nullptr) continue;
+      check_count(arguments[c].name, columns[c].size(), count);
+      for (size_t i = 0; i < count; ++i) linears[i].*arguments[c].member = std::move(columns[c][i]);
+    }
+    check_count("scale", scales.size(), count);
+    check_count("seed", seeds.size(), count);
+  }
 
   std::vector<sl_lora_linear> c_structs() {
     std::vector<sl_lora_linear> structs;
@@ -106,6 +150,7 @@ struct Call {
   // dx, or an empty tensor.
   Tensor backward(bool input_gradient, bool adapter_gradients) {
     for (Linear& linear : linears) {
+      linear.dy = std::move(linear.dy).with_contiguous_rows();
       const auto gradient = [&](const Tensor& of) {
         return Tensor::empty(adapter_gradients ? of.shape() : std::vector<int64_t>{0}, of.dtype(),
                              x);
@@ -123,136 +168,45 @@ struct Call {
   }
 };
 
-void read_numbers(Stack& stack, Call& call) {
-  call.scales = {stack.number()};
-  call.dropout = stack.number();
-  call.seeds = {stack.seed()};
-}
-
-template <bool kTensorSeed>
-void linear_forward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, kTensorSeed ? "TTtTTffT" : "TTtTTffi");
-  Call call;
-  call.x = stack.tensor().with_contiguous_rows();
-  Linear& linear = call.linears.emplace_back();
-  linear.weight = stack.tensor();
-  linear.bias = stack.optional_tensor();
-  linear.a = stack.tensor();
-  linear.b = stack.tensor();
-  read_numbers(stack, call);
-  call.forward();
-  stack.result(std::move(linear.y));
-  stack.result(std::move(linear.s));
-}
-
-template <bool kTensorSeed>
-void linear_backward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, kTensorSeed ? "TTtTTTffTbb" : "TTtTTTffibb");
-  Call call;
-  Linear& linear = call.linears.emplace_back();
-  linear.dy = stack.tensor().with_contiguous_rows();
-  call.x = stack.tensor().with_contiguous_rows();
-  linear.weight = stack.optional_tensor();
-  linear.a = stack.tensor();
-  linear.b = stack.tensor();
-  linear.s = stack.tensor();
-  read_numbers(stack, call);
-  const bool input_gradient = stack.boolean(), adapter_gradients = stack.boolean();
-  Tensor dx = call.backward(input_gradient, adapter_gradients);
-  stack.result(std::move(dx));
-  stack.result(std::move(linear.da));
-  stack.result(std::move(linear.db));
-}
-
-std::vector<Tensor> column(std::vector<Linear>& linears, Tensor Linear::*member) {
+// As the arguments came: a list, or the one.
+void give(Stack& stack, Call& call, Tensor Linear::*member) {
   std::vector<Tensor> tensors;
-  for (Linear& linear : linears) tensors.push_back(std::move(linear.*member));
-  return tensors;
+  for (Linear& linear : call.linears) tensors.push_back(std::move(linear.*member));
+  if (stack.takes_lists()) {
+    stack.result(std::move(tensors));
+  } else {
+    stack.result(std::move(tensors[0]));
+  }
 }
 
-template <bool kTensorSeed>
-void linears_forward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, kTensorSeed ? "TLlLLFfT" : "TLlLLFfI");
-  Call call;
-  call.x = stack.tensor().with_contiguous_rows();
-  std::vector<Tensor> weights = stack.tensors(), biases = stack.optional_tensors();
-  std::vector<Tensor> as = stack.tensors(), bs = stack.tensors();
-  call.scales = stack.numbers();
-  call.dropout = stack.number();
-  call.seeds = stack.seeds();
-  const size_t count = as.size();
-  check_count("weight", weights.size(), count);
-  check_count("bias", biases.size(), count);
-  check_count("b", bs.size(), count);
-  check_count("scale", call.scales.size(), count);
-  check_count("seed", call.seeds.size(), count);
-  call.linears = std::vector<Linear>(count);
-  for (size_t i = 0; i < count; ++i) {
-    call.linears[i].weight = std::move(weights[i]);
-    call.linears[i].bias = std::move(biases[i]);
-    call.linears[i].a = std::move(as[i]);
-    call.linears[i].b = std::move(bs[i]);
-  }
+void forward(Stack& stack) {
+  Call call(stack, kForward);
   call.forward();
-  stack.result(column(call.linears, &Linear::y));
-  stack.result(column(call.linears, &Linear::s));
+  give(stack, call, &Linear::y);
+  give(stack, call, &Linear::s);
 }
 
-template <bool kTensorSeed>
-void linears_backward(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, kTensorSeed ? "LTLLLLFfTbb" : "LTLLLLFfIbb");
-  Call call;
-  std::vector<Tensor> dys = stack.tensors();
-  call.x = stack.tensor().with_contiguous_rows();
-  std::vector<Tensor> weights = stack.tensors(), as = stack.tensors(), bs = stack.tensors();
-  std::vector<Tensor> ss = stack.tensors();
-  call.scales = stack.numbers();
-  call.dropout = stack.number();
-  call.seeds = stack.seeds();
+void backward(Stack& stack) {
+  Call call(stack, kBackward);
   const bool input_gradient = stack.boolean(), adapter_gradients = stack.boolean();
-  const size_t count = as.size();
-  check_count("dy", dys.size(), count);
-  check_count("weight", weights.size(), count);
-  check_count("b", bs.size(), count);
-  check_count("s", ss.size(), count);
-  check_count("scale", call.scales.size(), count);
-  check_count("seed", call.seeds.size(), count);
-  call.linears = std::vector<Linear>(count);
-  for (size_t i = 0; i < count; ++i) {
-    call.linears[i].dy = std::move(dys[i]).with_contiguous_rows();
-    call.linears[i].weight = std::move(weights[i]);
-    call.linears[i].a = std::move(as[i]);
-    call.linears[i].b = std::move(bs[i]);
-    call.linears[i].s = std::move(ss[i]);
-  }
-  Tensor dx = call.backward(input_gradient, adapter_gradients);
-  stack.result(std::move(dx));
-  stack.result(column(call.linears, &Linear::da));
-  stack.result(column(call.linears, &Linear::db));
+  stack.result(call.backward(input_gradient, adapter_gradients));
+  give(stack, call, &Linear::da);
+  give(stack, call, &Linear::db);
 }
 
-// In place or on a copy of y.
-void delta_with(StableValue* values, const char* types, bool in_place) {
-  Stack stack(values, types);
-  Call call;
-  Linear& linear = call.linears.emplace_back();
-  linear.y = stack.tensor();
-  if (!in_place) linear.y = linear.y.copy();
-  call.x = stack.tensor().with_contiguous_rows();
-  linear.a = stack.tensor();
-  linear.b = stack.tensor();
-  read_numbers(stack, call);
-  call.forward();  // without a weight: adds to y
-  if (!in_place) stack.result(std::move(linear.y));
-  stack.result(std::move(linear.s));
+// Without a weight: adds to y, or to a copy of it.
+void delta(Stack& stack) {
+  Call call(stack, kDelta);
+  call.linears[0].y = call.linears[0].y.copy();
+  call.forward();
+  give(stack, call, &Linear::y);
+  give(stack, call, &Linear::s);
 }
 
-template <bool kTensorSeed>
-void delta(StableValue* values, uint64_t, uint64_t) {
-  delta_with(values, kTensorSeed ? "TTTTffT" : "TTTTffi", false);
-}
-void delta_in_place(StableValue* values, uint64_t, uint64_t) {
-  delta_with(values, "TTTTffi", true);
+void delta_in_place(Stack& stack) {
+  Call call(stack, kDelta);
+  call.forward();
+  give(stack, call, &Linear::s);
 }
 
 }  // namespace
@@ -260,30 +214,33 @@ void delta_in_place(StableValue* values, uint64_t, uint64_t) {
 // A seed of dropout is a number or, in the overload tensor_seed, a tensor of int64 on the CPU: a
 // graph of torch draws it with randint, where a number would be that of the graph's making.
 // clang-format off
-#define SIGHTLINE_WITH_SEEDS(name, kernel, before, number, after)             \
-  {name "(" before number after, name, kernel<false>, false},                 \
-  {name ".tensor_seed(" before ", Tensor seed" after, name ".tensor_seed", kernel<true>, false}
+#define SIGHTLINE_KERNEL(function, types) \
+  [](StableValue* values, uint64_t, uint64_t) { Stack stack(values, types); function(stack); }
+#define SIGHTLINE_WITH_SEEDS(name, function, types, seed, flags, before, number, after)            \
+  {name "(" before number after, name, SIGHTLINE_KERNEL(function, types seed flags), false},       \
+  {name ".tensor_seed(" before ", Tensor seed" after, name ".tensor_seed",                         \
+   SIGHTLINE_KERNEL(function, types "T" flags), false}
 // clang-format on
 
 const Operator kLoraOperators[] = {
     // s [M,r] fp32 is for the backward pass.
-    SIGHTLINE_WITH_SEEDS("lora_linear", linear_forward,
+    SIGHTLINE_WITH_SEEDS("lora_linear", forward, "TTtTTff", "i", "",
                          "Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, "
                          "float dropout",
                          "=0.0, int seed=0", ") -> (Tensor y, Tensor s)"),
     // weight None: the backward of lora_delta. What is not asked for is an empty tensor.
-    SIGHTLINE_WITH_SEEDS("lora_linear_backward", linear_backward,
+    SIGHTLINE_WITH_SEEDS("lora_linear_backward", backward, "TTtTTTff", "i", "bb",
                          "Tensor dy, Tensor x, Tensor? weight, Tensor a, Tensor b, Tensor s, "
                          "float scale, float dropout",
                          "=0.0, int seed=0",
                          ", bool input_gradient=True, bool adapter_gradients=True) -> "
                          "(Tensor dx, Tensor da, Tensor db)"),
     // Linears that share their input in one call: q, k, v; gate, up. seed: one for each.
-    SIGHTLINE_WITH_SEEDS("lora_linears", linears_forward,
+    SIGHTLINE_WITH_SEEDS("lora_linears", forward, "TLlLLFf", "I", "",
                          "Tensor x, Tensor[] weight, Tensor?[] bias, Tensor[] a, Tensor[] b, "
                          "float[] scale, float dropout",
                          ", int[] seed", ") -> (Tensor[] y, Tensor[] s)"),
-    SIGHTLINE_WITH_SEEDS("lora_linears_backward", linears_backward,
+    SIGHTLINE_WITH_SEEDS("lora_linears_backward", backward, "LTLLLLFf", "I", "bb",
                          "Tensor[] dy, Tensor x, Tensor[] weight, Tensor[] a, Tensor[] b, "
                          "Tensor[] s, float[] scale, float dropout",
                          ", int[] seed",
@@ -292,13 +249,14 @@ const Operator kLoraOperators[] = {
     // y += scale (drop(x) A^T) B^T, for a base product computed elsewhere.
     {"lora_delta_(Tensor(a!) y, Tensor x, Tensor a, Tensor b, float scale, float dropout=0.0, "
      "int seed=0) -> Tensor",
-     "lora_delta_", delta_in_place, false},
-    SIGHTLINE_WITH_SEEDS("lora_delta", delta,
+     "lora_delta_", SIGHTLINE_KERNEL(delta_in_place, "TTTTffi"), false},
+    SIGHTLINE_WITH_SEEDS("lora_delta", delta, "TTTTff", "i", "",
                          "Tensor y, Tensor x, Tensor a, Tensor b, float scale, float dropout",
                          "=0.0, int seed=0", ") -> (Tensor y, Tensor s)"),
     {nullptr, nullptr, nullptr, false},
 };
 
 #undef SIGHTLINE_WITH_SEEDS
+#undef SIGHTLINE_KERNEL
 
 }  // namespace sightline::torch_ops

@@ -237,8 +237,20 @@ StableValue Stack::next(char type) {
 
 Tensor Stack::tensor() { return take_tensor(next('T')); }
 Tensor Stack::optional_tensor() { return take_optional(next('t')); }
-std::vector<Tensor> Stack::tensors() { return take_list(next('L'), take_tensor); }
-std::vector<Tensor> Stack::optional_tensors() { return take_list(next('l'), take_optional); }
+
+std::vector<Tensor> Stack::tensors() {
+  switch (const char type = types_[taken_]; type) {
+    case 'L':
+      return take_list(next(type), take_tensor);
+    case 'l':
+      return take_list(next(type), take_optional);
+    default:
+      std::vector<Tensor> one;
+      one.push_back(type == 't' ? optional_tensor() : tensor());
+      return one;
+  }
+}
+
 int64_t Stack::integer() { return static_cast<int64_t>(next('i')); }
 std::vector<int64_t> Stack::integers() { return take_list(next('I'), from_bits<int64_t>); }
 std::vector<int64_t> Stack::seeds() {
@@ -256,7 +268,11 @@ int64_t Stack::seed() {
 }
 
 double Stack::number() { return from_bits<double>(next('f')); }
-std::vector<double> Stack::numbers() { return take_list(next('F'), from_bits<double>); }
+std::vector<double> Stack::numbers() {
+  if (types_[taken_] == 'f') return {number()};
+  return take_list(next('F'), from_bits<double>);
+}
+bool Stack::takes_lists() const { return std::strpbrk(types_, "LlIF") != nullptr; }
 bool Stack::boolean() { return (next('b') & 0xff) != 0; }
 
 void Stack::result(Tensor value) { values_[given_++] = bits_of(value.release()); }

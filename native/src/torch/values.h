@@ -82,16 +82,19 @@ class Stack {
 
   Tensor tensor();
   Tensor optional_tensor();  // empty for None
+  // Of a list, or of one tensor, which makes a list of one; empty for None.
   std::vector<Tensor> tensors();
-  std::vector<Tensor> optional_tensors();
   int64_t integer();
   std::vector<int64_t> integers();
   // Of dropout: what 'i' or 'I' holds, or a 'T' of int64 on the CPU.
   int64_t seed();
   std::vector<int64_t> seeds();
   double number();
-  std::vector<double> numbers();
+  std::vector<double> numbers();  // of a list, or of one number
   bool boolean();
+
+  // Whether any argument is a list.
+  bool takes_lists() const;
 
   // Results, in order, after every argument has been taken.
   void result(Tensor value);
