@@ -35,13 +35,15 @@ sl_status capabilities(sl_capability* out) {
   std::memset(out, 0, sizeof *out);
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
-    return unavailable(out, "no CUDA driver (libcuda.so.1 was not found)");
+    return unavailable(out,
+                       "no CUDA driver (libcuda.so.1 was not found); NVIDIA's driver brings it");
   }
   constexpr int kRuntime = CUDART_VERSION;
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaErrorInsufficientDriver) {
-    return unavailable(out, "the CUDA driver supports CUDA %d.%d, this build needs %d.%d",
+    return unavailable(out,
+                       "the CUDA driver supports CUDA %d.%d, this build needs %d.%d; update it",
                        driver / 1000, driver % 1000 / 10, kRuntime / 1000, kRuntime % 1000 / 10);
   }
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {

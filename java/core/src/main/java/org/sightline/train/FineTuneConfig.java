@@ -40,6 +40,7 @@ import org.sightline.train.checkpoint.RunIdentity;
  * @param initialEvaluation whether there is one before the first step too
  * @param checkpointInterval steps between checkpoints, for runs that are given a {@link
  *     CheckpointStore}; 0: only at the end of a run
+ * @param outOfMemory what becomes of a step that memory does not suffice for
  */
 @RecordBuilder
 public record FineTuneConfig(
@@ -56,7 +57,8 @@ public record FineTuneConfig(
     int logInterval,
     int evaluationInterval,
     boolean initialEvaluation,
-    int checkpointInterval) {
+    int checkpointInterval,
+    OutOfMemory outOfMemory) {
   /** What a run may go on with otherwise: how long it is, what is told of it, and its course. */
   private static final Set<String> FREE =
       Set.of(
@@ -65,6 +67,7 @@ public record FineTuneConfig(
           "evaluationInterval",
           "initialEvaluation",
           "checkpointInterval",
+          "outOfMemory",
           "optimizer.learningRate",
           "optimizer.maxGradNorm");
 
@@ -76,6 +79,7 @@ public record FineTuneConfig(
     Objects.requireNonNull(reduction, "reduction");
     Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(schedule, "schedule");
+    Objects.requireNonNull(outOfMemory, "outOfMemory");
     alignedLayers = List.copyOf(alignedLayers);
     Checks.atLeast("steps", steps, 1);
     Checks.atLeast("gradientAccumulation", gradientAccumulation, 1);
@@ -117,6 +121,7 @@ public record FineTuneConfig(
         .gradientAccumulation(1)
         .optimizer(AdamW.Config.defaults())
         .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0))
-        .logInterval(1);
+        .logInterval(1)
+        .outOfMemory(OutOfMemory.FAIL);
   }
 }

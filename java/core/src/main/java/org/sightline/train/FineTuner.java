@@ -91,6 +91,7 @@ public final class FineTuner<B> {
    * @throws TrainingDivergedException if the run no longer learns: its steps are mostly skipped, or
    *     a loss or trained tensor is not finite
    * @throws TrainingMemoryException if memory does not suffice
+   * @throws DeviceLostException if the GPU no longer computes
    */
   public static <B> FineTuneResult fit(
       TrainingState<B> state,
@@ -146,6 +147,7 @@ public final class FineTuner<B> {
       } else if (!state.step(batches)) {
         end = End.OUT_OF_DATA;
       }
+      state.takeWarnings().forEach(text -> tell(listener -> listener.warning(text)));
       boolean last = end != null || state.progress().steps() == config.steps();
       int pending = state.pendingSteps();
       if (pending > 0 && (last || pending == config.logInterval())) {
@@ -219,7 +221,11 @@ public final class FineTuner<B> {
   }
 
   private <T extends Throwable> T failed(T cause) {
-    state.zeroGradients();
+    try {
+      state.zeroGradients();
+    } catch (RuntimeException e) { // The device is gone.
+      cause.addSuppressed(e);
+    }
     tell(listener -> listener.failure(cause));
     return cause;
   }

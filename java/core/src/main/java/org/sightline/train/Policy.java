@@ -1,5 +1,6 @@
 package org.sightline.train;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
@@ -30,6 +31,32 @@ public interface Policy<B> extends AutoCloseable {
   /** Number of samples in a batch, for the throughput reported and to weigh batches; 0: unknown. */
   default long batchSize(B batch) {
     return 0;
+  }
+
+  /**
+   * Of what the batch's action loss and metrics are means, to weigh parts of it by: labelled tokens
+   * for instance; samples if not overridden.
+   */
+  default long labels(B batch) {
+    return batchSize(batch);
+  }
+
+  /**
+   * A batch in two parts of about half its samples, new and the caller's to close; empty if it has
+   * one sample, or the policy cannot part it. One that can tells {@link #batchSize}.
+   */
+  default List<B> halves(B batch) {
+    return List.of();
+  }
+
+  /**
+   * Makes forward passes keep less for their backward passes from now on, at the same gradients to
+   * the bit, by gradient checkpointing for instance.
+   *
+   * @return whether that changed anything
+   */
+  default boolean saveMemory() {
+    return false;
   }
 
   @Override

@@ -21,7 +21,6 @@ public final class TrainingMemoryException extends RuntimeException {
     if (failure instanceof RuntimeException other && !isOutOfMemory(other)) {
       return other;
     }
-    String found = failure.getMessage() == null ? failure.toString() : failure.getMessage();
     return new TrainingMemoryException(
         ("out of memory in step %s%s: lower the batch size, and raise the gradient"
                 + " accumulation (now %s) by the same factor to train on as many samples a step; or"
@@ -30,14 +29,23 @@ public final class TrainingMemoryException extends RuntimeException {
                 step,
                 samples > 0 ? ", batches of " + samples + " samples" : "",
                 config.gradientAccumulation(),
-                found.lines().findFirst().orElse(found)),
+                firstLine(failure)),
         failure);
+  }
+
+  static String firstLine(Throwable failure) {
+    String found = failure.getMessage() == null ? failure.toString() : failure.getMessage();
+    return found.lines().findFirst().orElse(found);
   }
 
   /** Whether libtorch, a GPU or Java says that memory ran out. */
   public static boolean isOutOfMemory(Throwable failure) {
     String message = String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT);
-    return message.contains("out of memory")
+    return failure instanceof OutOfMemoryError
+        || message.contains("out of memory")
+        || message.contains("out of device memory") // Ours, from a backward pass.
+        || message.contains("could not be allocated")
+        || message.contains("status_alloc_failed") // cuBLAS's and cuDNN's.
         || message.contains("not enough memory")
         || message.contains("can't allocate memory")
         || message.contains("bad_alloc");

@@ -6,6 +6,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.OptionalLong;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -58,8 +59,8 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
   private final BatchPass<B> pass;
   private final AdamW optimizer;
   private final StepInterval interval = new StepInterval();
+  private final GradientAccumulation<B> accumulation;
   private Progress progress = Progress.begin(0);
-  private long largestBatch;
 
   /**
    * Prepares a fine-tuning; nothing is trained yet. Policy and teacher stay the caller's to close,
@@ -98,6 +99,9 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
       trained.addAll(alignment.trainedParameters());
     }
     this.pass = new BatchPass<>(policy, teacher, alignment, config.lambda());
+    this.accumulation =
+        new GradientAccumulation<>(
+            config, pass, interval.stepMeans(), this::zeroGradients, this::randomParts);
     this.optimizer = new AdamW(trained, config.optimizer());
     // Spares the vision encoder's backward pass; undone in close.
     locked.forEach(parameter -> parameter.set_requires_grad(false));
@@ -131,7 +135,6 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
     zeroGradients();
     interval.close();
     progress = Progress.begin(progress.stepsDone());
-    largestBatch = 0;
   }
 
   /**
@@ -142,16 +145,9 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
    */
   public boolean step(Iterator<? extends B> batches) {
     long start = System.nanoTime();
-    long samples = 0;
-    for (int micro = 0; micro < config.gradientAccumulation(); micro++) {
-      if (!batches.hasNext()) {
-        zeroGradients();
-        interval.stepMeans().close();
-        return false;
-      }
-      long batch = pass.run(batches, config.mode() == Mode.ALIGN, true, interval.stepMeans());
-      largestBatch = Math.max(largestBatch, batch);
-      samples += batch;
+    OptionalLong samples = accumulation.run(batches, progress.stepsDone() + 1);
+    if (samples.isEmpty()) {
+      return false;
     }
     double learningRate =
         config.optimizer().learningRate()
@@ -160,8 +156,13 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
     Tensor report = optimizer.stepAsync(1.0 / config.gradientAccumulation());
     double elapsed = (System.nanoTime() - start) * 1e-9;
     progress = progress.stepped(elapsed);
-    interval.completeStep(report, learningRate, samples, elapsed);
+    interval.completeStep(report, learningRate, samples.getAsLong(), elapsed);
     return true;
+  }
+
+  /** What listeners should be warned of since the last call. */
+  List<String> takeWarnings() {
+    return accumulation.takeWarnings();
   }
 
   /** Steps since the last event. */
@@ -191,7 +192,14 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
     try (NoGradGuard noGrad = new NoGradGuard();
         ScalarMeans means = new ScalarMeans()) {
       while (batches.hasNext()) {
-        pass.run(batches, alignment != null, false, means);
+        try (PointerScope scope = new PointerScope()) {
+          B batch = batches.next();
+          try {
+            pass.evaluate(batch, alignment != null, means);
+          } finally {
+            BatchPass.close(batch);
+          }
+        }
         count++;
       }
       if (count == 0) {
@@ -237,12 +245,22 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
     List<Checkpointable> parts = new ArrayList<>();
     parts.add(this);
     parts.add(interval);
+    parts.add(accumulation);
     parts.add(new TensorsPart("parameters", policy::trainableParameters));
     if (config.mode() == Mode.ALIGN && config.projector().trainable()) {
       parts.add(new TensorsPart("projectors", () -> ProjectorFile.tensors(projectors())));
-      parts.add(new RandomPositions("projector-dropout", alignment.dropouts()));
     }
     parts.add(new OptimizerPart(optimizer));
+    parts.addAll(randomParts());
+    return parts;
+  }
+
+  /** Where random numbers come from. */
+  private List<Checkpointable> randomParts() {
+    List<Checkpointable> parts = new ArrayList<>();
+    if (config.mode() == Mode.ALIGN && config.projector().trainable()) {
+      parts.add(new RandomPositions("projector-dropout", alignment.dropouts()));
+    }
     parts.add(new RandomPart());
     if (policy instanceof Checkpointable more) {
       parts.add(more);
@@ -252,7 +270,11 @@ public final class TrainingState<B> implements Checkpointable, AutoCloseable {
 
   /** What to throw for a failure of the run: itself, or an error that says what to lower. */
   RuntimeException explain(Throwable failure) {
-    return TrainingMemoryException.of(failure, progress.stepsDone() + 1, largestBatch, config);
+    if (DeviceLostException.isLost(failure)) {
+      return new DeviceLostException(progress.stepsDone() + 1, failure);
+    }
+    return TrainingMemoryException.of(
+        failure, progress.stepsDone() + 1, accumulation.largestBatch(), config);
   }
 
   void zeroGradients() {

@@ -124,6 +124,7 @@ class KilledRunTest {
             "run",
             "interval",
             "parameters",
+            "accumulation",
             "projectors",
             "projector-dropout",
             "optimizer",

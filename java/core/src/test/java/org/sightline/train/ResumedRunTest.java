@@ -29,7 +29,7 @@ class ResumedRunTest {
   @TempDir Path folder;
 
   /** Interrupts its run at a step, and hears what is told. */
-  private static final class Interrupter implements TrainingListener {
+  private static class Interrupter implements TrainingListener {
     final List<String> heard = new ArrayList<>();
     int at = -1;
     int asked;
@@ -272,5 +272,32 @@ class ResumedRunTest {
       assertEquals(first.cosine(), second.cosine());
       assertEquals(first.actionLoss(), second.actionLoss());
     }
+  }
+
+  /** Its checkpoint is as it was, and nothing more is asked of the GPU. */
+  @Test
+  void aLostGpuLeavesTheLastCheckpoint() throws Exception {
+    run(folder.resolve("whole"), 8, new Interrupter());
+    var lost =
+        new Interrupter() {
+          @Override
+          public void step(StepEvent event) {
+            if (event.step() == 6) {
+              throw new RuntimeException(
+                  "CUDA error: uncorrectable ECC error encountered\nframe 0");
+            }
+          }
+        };
+    Path parts = folder.resolve("parts");
+    var e = assertThrows(DeviceLostException.class, () -> run(parts, 8, lost));
+    assertEquals(
+        "the GPU was lost in step 7 (CUDA error: uncorrectable ECC error encountered): look at"
+            + " nvidia-smi and the system's log; in a new process the run goes on from its last"
+            + " checkpoint",
+        e.getMessage());
+    Interrupter resumed = new Interrupter();
+    run(parts, 8, resumed);
+    assertEquals("resume 4", resumed.heard.get(0));
+    assertSameBytes("adapter.safetensors");
   }
 }

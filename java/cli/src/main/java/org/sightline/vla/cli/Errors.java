@@ -14,6 +14,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.file.Printable;
+import org.sightline.train.DeviceLostException;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;
 import picocli.CommandLine;
@@ -133,6 +134,8 @@ final class Errors {
         || error instanceof TrainingDivergedException
         || TrainingMemoryException.isOutOfMemory(error)
         || error instanceof TrainingMemoryException
+        || error instanceof DeviceLostException
+        || DeviceLostException.isLost(error)
         || error instanceof OutOfMemoryError;
   }
 

@@ -8,6 +8,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.sightline.formats.file.Printable;
+import org.sightline.train.DeviceLostException;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.listener.ProgressBar;
 import org.sightline.vla.finetune.FineTuneJob;
@@ -37,7 +38,7 @@ import picocli.CommandLine.Spec;
 final class FineTuneCommand implements Callable<Integer> {
   private static final List<String> BESIDE_RESUME =
       List.of(
-          ("--resume --accept-changes --steps --lr --clip --device --json --stacktrace"
+          ("--resume --accept-changes --steps --lr --clip --oom --device --json --stacktrace"
                   + " --data --weights --teacher --tokenizer --teacher-cache") // Files may move.
               .split(" "));
 
@@ -105,6 +106,10 @@ final class FineTuneCommand implements Callable<Integer> {
         return Ending.INTERRUPTED;
       }
       plot(job, results.get(), told);
+    } catch (DeviceLostException e) {
+      told.println("To go on: " + resumption());
+      told.flush();
+      throw e;
     } catch (TrainingDivergedException e) {
       told.printf(Locale.ROOT, "To go on: %s --lr RATE%n", resumption());
       told.flush();

@@ -8,6 +8,7 @@ import org.sightline.LoraConfig;
 import org.sightline.LoraInit;
 import org.sightline.train.LearningRateSchedule;
 import org.sightline.train.Mode;
+import org.sightline.train.OutOfMemory;
 import org.sightline.vla.finetune.JobConfig;
 import org.sightline.vla.finetune.JobConfigBuilder;
 import org.sightline.vla.finetune.TrainingConfig;
@@ -81,6 +82,16 @@ final class TrainingOptions {
       description = "Compute the decoder's blocks again in the backward pass: less memory, slower.")
   private boolean gradientCheckpointing;
 
+  @Option(
+      names = "--oom",
+      defaultValue = "fail",
+      description = {
+        "What becomes of a step that memory does not suffice for: ${COMPLETION-CANDIDATES}.",
+        "retry runs it again with gradient checkpointing, then with micro-batches in halves: the"
+            + " same gradients."
+      })
+  private OutOfMemory oom;
+
   @Option(names = "--seed", description = "Of everything that is drawn.")
   private long seed = JobConfig.DEFAULT_SEED;
 
@@ -98,7 +109,8 @@ final class TrainingOptions {
                     .withMaxGradNorm(clip)
                     .withPrecision(optimizerState))
             .schedule(new LearningRateSchedule(schedule, warmup))
-            .gradientCheckpointing(gradientCheckpointing);
+            .gradientCheckpointing(gradientCheckpointing)
+            .oom(oom);
     run.addTo(training);
     job.modes(modes)
         .dtype(dtype)

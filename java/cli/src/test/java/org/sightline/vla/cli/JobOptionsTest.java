@@ -32,7 +32,7 @@ class JobOptionsTest {
           + " --batch-size 2 --gradient-accumulation-steps 3 --lr 0.01 --clip 0.5"
           + " --optimizer-state remainder --schedule cosine --warmup 2 --gradient-checkpointing"
           + " --evaluations 3 --early-stop 1 --early-stop-metric action_l1 --early-stop-delta 0.01"
-          + " --log-interval 2 --checkpoint-interval 4 --keep-checkpoints 5";
+          + " --log-interval 2 --checkpoint-interval 4 --keep-checkpoints 5 --oom retry";
 
   @TempDir private Path folder;
 

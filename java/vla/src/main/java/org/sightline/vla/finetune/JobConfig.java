@@ -76,7 +76,8 @@ public record JobConfig(
           "training.optimizer.maxGradNorm",
           "training.logInterval",
           "training.checkpointInterval",
-          "training.keepCheckpoints");
+          "training.keepCheckpoints",
+          "training.oom");
 
   /**
    * Checks every value, and that they go together.

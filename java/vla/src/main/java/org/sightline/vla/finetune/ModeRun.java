@@ -224,6 +224,7 @@ final class ModeRun {
         .evaluationInterval(training.evaluationInterval())
         .initialEvaluation(true)
         .checkpointInterval(training.checkpointInterval())
+        .outOfMemory(training.oom())
         .build();
   }
 

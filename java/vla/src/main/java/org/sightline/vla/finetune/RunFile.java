@@ -144,6 +144,7 @@ public final class RunFile {
     options.put("log-interval", training.logInterval());
     options.put("checkpoint-interval", training.checkpointInterval());
     options.put("keep-checkpoints", training.keepCheckpoints());
+    options.put("oom", training.oom());
     options
         .values()
         .removeIf(value -> value == null || value instanceof Collection<?> c && c.isEmpty());

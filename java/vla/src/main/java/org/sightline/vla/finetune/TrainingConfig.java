@@ -6,6 +6,7 @@ import java.util.Objects;
 import org.sightline.AdamW;
 import org.sightline.Checks;
 import org.sightline.train.LearningRateSchedule;
+import org.sightline.train.OutOfMemory;
 import org.sightline.train.listener.EarlyStopping;
 
 /**
@@ -22,6 +23,7 @@ import org.sightline.train.listener.EarlyStopping;
  * @param logInterval steps per row of the logs
  * @param checkpointInterval steps between checkpoints; 0: at the end alone
  * @param keepCheckpoints how many of the newest stay
+ * @param oom what becomes of a step that memory does not suffice for
  */
 @RecordBuilder
 public record TrainingConfig(
@@ -35,7 +37,8 @@ public record TrainingConfig(
     EarlyStop earlyStop,
     int logInterval,
     int checkpointInterval,
-    int keepCheckpoints) {
+    int keepCheckpoints,
+    OutOfMemory oom) {
   /** For a nano model. */
   public static final TrainingConfig DEFAULTS =
       TrainingConfigBuilder.builder()
@@ -48,6 +51,7 @@ public record TrainingConfig(
           .logInterval(1)
           .checkpointInterval(100)
           .keepCheckpoints(2)
+          .oom(OutOfMemory.FAIL)
           .build();
 
   /**
@@ -93,6 +97,7 @@ public record TrainingConfig(
     Checks.atLeast("gradientAccumulationSteps", gradientAccumulationSteps, 1);
     Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(schedule, "schedule");
+    Objects.requireNonNull(oom, "oom");
     Checks.atLeast("evaluations", evaluations, 1);
     Checks.atLeast("logInterval", logInterval, 1);
     Checks.atLeast("checkpointInterval", checkpointInterval, 0);

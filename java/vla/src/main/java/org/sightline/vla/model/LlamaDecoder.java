@@ -47,9 +47,15 @@ final class LlamaDecoder {
             ModelSpec.LANGUAGE_MODEL + ".lm_head", hidden, config.vocabularySize(), false);
   }
 
-  /** Whether a block keeps its input alone for the backward pass and runs again in it. */
-  void setGradientCheckpointing(boolean on) {
+  /**
+   * Whether a block keeps its input alone for the backward pass and runs again in it.
+   *
+   * @return whether it was otherwise before
+   */
+  boolean setGradientCheckpointing(boolean on) {
+    boolean before = gradientCheckpointing;
     gradientCheckpointing = on;
+    return before != on;
   }
 
   /** Token embeddings [B,T,D] of ids [B,T]. */

@@ -3,6 +3,7 @@ package org.sightline.vla.model;
 import static org.bytedeco.pytorch.global.torch.cat;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.bytedeco.javacpp.PointerScope;
@@ -304,6 +305,25 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   @Override
   public long batchSize(VlaBatch batch) {
     return batch.size();
+  }
+
+  @Override
+  public long labels(VlaBatch batch) {
+    return SupervisedTokens.count(batch.labels());
+  }
+
+  @Override
+  public List<VlaBatch> halves(VlaBatch batch) {
+    long half = batch.size() / 2;
+    return half == 0
+        ? List.of()
+        : List.of(batch.rows(0, half), batch.rows(half, batch.size() - half));
+  }
+
+  @Override
+  public boolean saveMemory() {
+    lifetime.check();
+    return decoder.setGradientCheckpointing(true);
   }
 
   @Override

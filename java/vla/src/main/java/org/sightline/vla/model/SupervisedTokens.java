@@ -1,5 +1,6 @@
 package org.sightline.vla.model;
 
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -28,8 +29,7 @@ record SupervisedTokens(Tensor rows, Tensor targets) {
    */
   static SupervisedTokens of(Tensor labels, long imageTokens) {
     long sequence = labels.size(1) + imageTokens;
-    Tensor shifted = labels.narrow(1, 1, labels.size(1) - 1);
-    Tensor where = shifted.ne(new Scalar(IGNORED)).nonzero(); // [n,2]: row, t − 1
+    Tensor where = supervised(labels).nonzero(); // [n,2]: row, t − 1
     if (where.size(0) == 0) {
       throw new IllegalArgumentException(
           "labels must supervise at least one token after the first, found none (all -100)");
@@ -39,6 +39,17 @@ record SupervisedTokens(Tensor rows, Tensor targets) {
     Tensor rows = batchRow.mul(new Scalar(sequence)).add(column).add(new Scalar(imageTokens));
     Tensor flat = batchRow.mul(new Scalar(labels.size(1))).add(column).add(new Scalar(1L));
     return new SupervisedTokens(rows, labels.reshape(-1).index_select(0, flat));
+  }
+
+  /** How many there are. */
+  static long count(Tensor labels) {
+    try (PointerScope scope = new PointerScope()) {
+      return supervised(labels).sum().item_long();
+    }
+  }
+
+  private static Tensor supervised(Tensor labels) {
+    return labels.narrow(1, 1, labels.size(1) - 1).ne(new Scalar(IGNORED));
   }
 
   SupervisedTokens to(Device device) {

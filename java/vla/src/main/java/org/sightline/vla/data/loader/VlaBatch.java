@@ -2,6 +2,7 @@ package org.sightline.vla.data.loader;
 
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.binding.Scopes;
 import org.sightline.vla.data.image.ImageKey;
 
 /**
@@ -36,6 +37,19 @@ public record VlaBatch(
 
   public long size() {
     return inputIds.size(0);
+  }
+
+  /** Rows of it, sharing its memory, the caller's to close. */
+  public VlaBatch rows(long first, long count) {
+    List<ImageKey> keys =
+        images.isEmpty() ? images : images.subList((int) first, (int) (first + count));
+    return new VlaBatch(
+        Scopes.own(pixelValues.narrow(0, first, count)),
+        Scopes.own(inputIds.narrow(0, first, count)),
+        Scopes.own(attentionMask.narrow(0, first, count)),
+        Scopes.own(labels.narrow(0, first, count)),
+        Scopes.own(actions.narrow(0, first, count)),
+        keys);
   }
 
   @Override
