@@ -41,12 +41,17 @@ PARAMETERS = ("ln_weight", "ln_bias", "w1", "b1", "w2", "b2", "w3", "b3")
 
 
 class Projector(c.Structure):
-    _fields_ = [(name, c.POINTER(Tensor)) for name in PARAMETERS]
+    # norm_weight, norm_bias, then weight and bias of each of four layers
+    _fields_ = [(name, c.POINTER(Tensor)) for name in PARAMETERS + ("w4", "b4")]
 
 
-class Config(c.Structure):
-    _fields_ = [("compute", DType), ("trainable", c.c_int32), ("ln_eps", c.c_double),
-                ("dropout", c.c_double)]
+class Description(c.Structure):
+    _fields_ = [("size", c.c_uint32), ("layers", c.c_int32), ("norm", c.c_int32),
+                ("activation", c.c_int32), ("norm_eps", c.c_double), ("dropout", c.c_double),
+                ("compute", DType), ("trainable", c.c_int32)]
+
+
+LAYER_NORM, SILU = 1, 1
 
 
 class LossArgs(c.Structure):
@@ -151,10 +156,11 @@ class Alignment:
     def __init__(self, weights, compute, trainable=False, dropout=0.0, eps=1e-5):
         keep = []
         code, bits = _DTYPES[compute]
-        config = Config(DType(code, bits, 1), int(trainable), eps, dropout)
+        desc = Description(c.sizeof(Description), 3, LAYER_NORM, SILU, eps, dropout,
+                           DType(code, bits, 1), int(trainable))
         self.handle = c.c_void_p()
         projector = projector_of(weights, keep)
-        check(LIB.sl_alignment_create(c.byref(projector), c.byref(config), c.byref(self.handle)))
+        check(LIB.sl_alignment_create(c.byref(projector), c.byref(desc), c.byref(self.handle)))
 
     def call(self, hidden, teacher, loss, cosine=None, grad_hidden=None, token_weight=None,
              grad_scale=None, grad_weights=None, accumulate_hidden=False,

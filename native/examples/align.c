@@ -80,22 +80,25 @@ static float first(const array* a) { return *(const float*)a->tensor.data; }
 /* ---- the frozen projector, initialised as PyTorch does ---- */
 
 static sl_alignment* make_projector(void) {
-  array* ln_weight = make(kHidden, 0, 0, 0);
-  for (int i = 0; i < kHidden; ++i) ((float*)ln_weight->tensor.data)[i] = 1;
+  array* norm_weight = make(kHidden, 0, 0, 0);
+  for (int i = 0; i < kHidden; ++i) ((float*)norm_weight->tensor.data)[i] = 1;
   const double in = 1 / sqrt(kHidden), mid = 1 / sqrt(kProjector);
   const sl_projector weights = {
-      .ln_weight = &ln_weight->tensor,
-      .ln_bias = &make(kHidden, 0, 0, 0)->tensor,
-      .w1 = &make(kProjector, kHidden, 0, in)->tensor,
-      .b1 = &make(kProjector, 0, 0, in)->tensor,
-      .w2 = &make(kProjector, kProjector, 0, mid)->tensor,
-      .b2 = &make(kProjector, 0, 0, mid)->tensor,
-      .w3 = &make(kTeacher, kProjector, 0, mid)->tensor,
-      .b3 = &make(kTeacher, 0, 0, mid)->tensor,
+      .norm_weight = &norm_weight->tensor,
+      .norm_bias = &make(kHidden, 0, 0, 0)->tensor,
+      .layers = {{&make(kProjector, kHidden, 0, in)->tensor, &make(kProjector, 0, 0, in)->tensor},
+                 {&make(kProjector, kProjector, 0, mid)->tensor,
+                  &make(kProjector, 0, 0, mid)->tensor},
+                 {&make(kTeacher, kProjector, 0, mid)->tensor, &make(kTeacher, 0, 0, mid)->tensor}},
   };
-  const sl_alignment_config config = {.compute = {SL_FLOAT, 32, 1}, .ln_eps = 1e-5};
+  const sl_projector_desc desc = {.size = sizeof desc,
+                                  .layers = 3,
+                                  .norm = SL_LAYER_NORM,
+                                  .activation = SL_SILU,
+                                  .norm_eps = 1e-5,
+                                  .compute = {SL_FLOAT, 32, 1}};
   sl_alignment* alignment = NULL;
-  check(sl_alignment_create(&weights, &config, &alignment));
+  check(sl_alignment_create(&weights, &desc, &alignment));
   return alignment;
 }
 

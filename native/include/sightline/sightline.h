@@ -45,9 +45,9 @@ extern "C" {
  * header would break: a function went or takes other arguments, a struct's layout or a constant's
  * value changed, something means something else. MINOR changes where functions, structs or constants
  * came: a program runs with any library of its MAJOR whose MINOR is its own or later. Structs are
- * never made longer; what needs more gets a struct of its own. PATCH changes nothing here. Before
- * 1.0 a change of MINOR counts as one of MAJOR. Not covered is what a comment calls experimental: it
- * may change with any version. */
+ * never made longer, but for descriptions, whose first field is their size: fields that a program
+ * does not know are 0 for it. PATCH changes nothing here. Before 1.0 a change of MINOR counts as one
+ * of MAJOR. Not covered is what a comment calls experimental: it may change with any version. */
 #define SL_VERSION_MAJOR 0
 #define SL_VERSION_MINOR 1
 #define SL_VERSION_PATCH 0
@@ -144,42 +144,62 @@ SL_API const char* sl_last_error(void);
 SL_API sl_status sl_capabilities(int32_t device_type, sl_capability* out);
 
 /* ---- Alignment loss -------------------------------------------------------------------------
- * projector(h) = W3 silu(W2 silu(W1 LayerNorm(h) + b1) + b2) + b3
+ * projector(h) = L_n act(... act(L_1 norm(h)))    L_i x = W_i x + b_i
  * loss = - sum_i m_i cos(projector(h_i), t_i) / sum_i m_i,
  * cos(z, t) = z.t / (max(|z|, 1e-12) max(|t|, 1e-12)).
  * With an empty batch, or weights m that sum to 0, the loss and all gradients are 0.
- * (Kachaev et al., "Don't Blind Your VLA", arXiv 2510.25616.)
+ * Of "Don't Blind Your VLA" (Kachaev et al., arXiv 2510.25616): LayerNorm, three layers, SiLU; of
+ * REPA (Yu et al., arXiv 2410.06940): no norm, three layers, SiLU. CUDA has the first of them alone.
  */
 
-/* Projector parameters, or their gradients: [D] [D] [P,D] [P] [P,P] [P] [Z,P] [Z], all contiguous
- * rows, all fp32 or all bf16. */
+typedef enum sl_norm {
+  SL_NORM_NONE = 0,
+  SL_LAYER_NORM = 1, /* (h - mean) / sqrt(variance + norm_eps) * norm_weight + norm_bias */
+  SL_RMS_NORM = 2    /* h / sqrt(mean of h^2 + norm_eps) * norm_weight + norm_bias */
+} sl_norm;
+
+typedef enum sl_activation {
+  SL_ACTIVATION_NONE = 0,
+  SL_SILU = 1,      /* x / (1 + exp(-x)) */
+  SL_GELU = 2,      /* x (1 + erf(x / sqrt(2))) / 2 */
+  SL_GELU_TANH = 3, /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+  SL_RELU = 4
+} sl_activation;
+
+typedef struct sl_projector_layer {
+  const sl_tensor* weight; /* [out,in] */
+  const sl_tensor* bias;   /* [out] or NULL */
+} sl_projector_layer;
+
+/* Projector parameters, or their gradients: contiguous rows, all fp32 or all bf16. A layer's input
+ * is as wide as the output of the one before. Gradients are of all parameters that there are. */
 typedef struct sl_projector {
-  const sl_tensor* ln_weight;
-  const sl_tensor* ln_bias;
-  const sl_tensor* w1;
-  const sl_tensor* b1;
-  const sl_tensor* w2;
-  const sl_tensor* b2;
-  const sl_tensor* w3;
-  const sl_tensor* b3;
+  const sl_tensor* norm_weight; /* [D] or NULL */
+  const sl_tensor* norm_bias;   /* [D] or NULL; NULL if norm_weight is */
+  sl_projector_layer layers[4]; /* NULL beyond those described */
 } sl_projector;
 
-typedef struct sl_alignment_config {
-  sl_dtype compute;  /* operands of the products: fp32, or bf16 with fp32 sums */
-  int32_t trainable; /* 1: weight gradients can be asked for and dropout is allowed */
-  double ln_eps;     /* LayerNorm epsilon > 0 (1e-5 in PyTorch) */
-  double dropout;    /* probability in [0, 1) after each SiLU; must be 0 unless trainable */
-} sl_alignment_config;
+typedef struct sl_projector_desc {
+  uint32_t size;      /* sizeof(sl_projector_desc) */
+  int32_t layers;     /* 1 to 4 */
+  int32_t norm;       /* sl_norm, of the hidden states */
+  int32_t activation; /* sl_activation, after each layer but the last */
+  double norm_eps;    /* > 0 where there is a norm (1e-5 of PyTorch's LayerNorm) */
+  double dropout;     /* probability in [0, 1) after each activation; must be 0 unless trainable */
+  sl_dtype compute;   /* operands of the products: fp32, or bf16 with fp32 sums */
+  int32_t trainable;  /* 1: weight gradients can be asked for and dropout is allowed */
+} sl_projector_desc;
 
 typedef struct sl_alignment sl_alignment;
 
 /* Reads, folds, converts and packs the weights; they are not referenced afterwards. On CUDA it
  * allocates and waits for the device before and after, so the weights may have been written, and
  * the handle may be used, on any stream; it cannot be captured in a graph. */
-SL_API sl_status sl_alignment_create(const sl_projector* weights, const sl_alignment_config* config,
+SL_API sl_status sl_alignment_create(const sl_projector* weights, const sl_projector_desc* desc,
                                      sl_alignment** out);
 
-/* Reads the weights again, as after an optimizer step. Shapes, dtype and device must be the same.
+/* Reads the weights again, as after an optimizer step. Which tensors there are, shapes, dtype and
+ * device must be the same.
  * Not to be called while another call uses the handle. On CUDA it is work on the context's stream
  * like any other, without a wait or an allocation: what wrote the weights comes before it on that
  * stream, and a loss on another stream is ordered after it by the caller. Needs no workspace. */

@@ -1,5 +1,6 @@
 """The alignment loss and its projector."""
 
+import re
 import weakref
 
 import torch
@@ -37,29 +38,43 @@ register_backward("alignment_loss", _loss_backward, _loss_setup)
 register_backward("alignment_loss_trainable", _trainable_backward, _trainable_setup)
 
 
+_NORMS = {None: 0, "layer": 1, "rms": 2}
+_ACTIVATIONS = {None: 0, "silu": 1, "gelu": 2, "gelu_tanh": 3, "relu": 4}
+
+
+def _choice(name, value, of):
+    if value not in of:
+        raise ValueError(f"{name}: {value!r}, expected one of {list(of)}")
+    return of[value]
+
+
 class Projector:
-    """LayerNorm(D) -> Linear -> SiLU -> Linear -> SiLU -> Linear, prepared for the kernels.
+    """[norm] -> Linear -> activation -> ... -> Linear, prepared for the kernels.
 
     Args:
-        parameters: ln_weight [D], ln_bias [D], w1 [P,D], b1 [P], w2 [P,P], b2 [P], w3 [Z,P], b3 [Z],
-            all float32 or all bfloat16. A frozen projector's are read once; a trainable one's at
-            each loss, and they get gradients.
+        parameters: norm weight [D] and bias [D], if there are any, then weight [out,in] and, if
+            there is one, bias [out] of each of one to four layers, all float32 or all bfloat16. A
+            frozen projector's are read once; a trainable one's at each loss, and they get gradients.
         bf16: run the products on bfloat16 operands.
         trainable: whether the parameters get gradients.
-        eps: LayerNorm's.
-        dropout: probability after each SiLU, for a trainable projector while `training` holds.
+        eps: the norm's.
+        dropout: probability after each activation, for a trainable projector while `training` holds.
+        norm: of the hidden states: "layer", "rms" or None.
+        activation: after each layer but the last: "silu", "gelu", "gelu_tanh", "relu" or None.
 
     Raises:
         ValueError: shapes, dtypes or numbers that do not fit, by name.
     """
 
-    def __init__(self, parameters, bf16=False, trainable=False, eps=1e-5, dropout=0.0):
-        self._arguments = list(parameters), bf16, trainable, eps, dropout
+    def __init__(self, parameters, bf16=False, trainable=False, eps=1e-5, dropout=0.0,
+                 norm="layer", activation="silu"):
+        self._arguments = list(parameters), bf16, trainable, eps, dropout, norm, activation
         self.parameters, self.dropout = self._arguments[0], dropout
         self.trainable = self.training = trainable
         follow_torch()
         self.handle = ops.alignment_create(
-            [p.detach() for p in self.parameters], bf16, trainable, eps, dropout)
+            [p.detach() for p in self.parameters], bf16, trainable, eps, dropout,
+            _choice("norm", norm, _NORMS), _choice("activation", activation, _ACTIVATIONS))
         weakref.finalize(self, ops.alignment_destroy, self.handle)
 
     def __reduce__(self):  # a copy, pickled or not, has a handle of its own
@@ -67,32 +82,61 @@ class Projector:
 
     @classmethod
     def from_module(cls, module, bf16=None, trainable=False):
-        """Of a torch module with one LayerNorm and three Linear layers, in that order.
+        """Of a torch module, by its structure: BlindVLA's projector, REPA's, VIRAL's and the like.
 
         Args:
-            module: may also hold SiLU, Dropout and Identity; a frozen projector has no dropout.
+            module: one LayerNorm or RMSNorm or none, then one to four Linear with the same SiLU,
+                GELU or ReLU between them and, if it is to be trained, the same Dropout after each;
+                Identity is passed over. A frozen projector has no dropout.
             bf16: as the weights are if None.
             trainable: whether its parameters get gradients.
 
         Raises:
-            ValueError: other layers, one without weight or bias, or several dropouts.
+            ValueError: other layers, in another order, or that differ among themselves.
         """
         nn = torch.nn
         leaves = [m for m in module.modules() if not any(m.children())]
-        layers = [m for m in leaves if not isinstance(m, (nn.SiLU, nn.Dropout, nn.Identity))]
-        kinds = [type(m).__name__ for m in layers]
-        if len(layers) != 4 or not all(map(isinstance, layers, [nn.LayerNorm] + 3 * [nn.Linear])):
-            raise ValueError(f"module: layers {kinds}, expected a LayerNorm and three Linear, with "
-                             "SiLU and Dropout between them")
-        if any(m.weight is None or m.bias is None for m in layers):
-            raise ValueError(f"module: {kinds} without weight or bias, expected both in each")
-        dropouts = {m.p for m in leaves if isinstance(m, nn.Dropout)} or {0.0}
-        if trainable and len(dropouts) > 1:
+        layers = [m for m in leaves if not isinstance(m, nn.Identity) and not (
+            isinstance(m, nn.Dropout) and (m.p == 0 or not trainable))]
+        letters = "".join(_letter(m) for m in layers)
+        if not re.fullmatch("N?L((AL)*|(ADL)*)", letters) or letters.count("L") > 4:
+            raise ValueError(
+                f"module: layers {[type(m).__name__ for m in layers]}, expected a LayerNorm or "
+                "RMSNorm or none, then one to four Linear with SiLU, GELU or ReLU between them, "
+                "and Dropout after each of these or nowhere")
+        found = {letter: [m for m in layers if _letter(m) == letter] for letter in "NAD"}
+        activations = {_activation(m) for m in found["A"]} or {None}
+        if len(activations) > 1:
+            raise ValueError(f"module: activations {sorted(activations)}, expected one kind")
+        dropouts = {m.p for m in found["D"]} or {0.0}
+        if len(dropouts) > 1:
             raise ValueError(f"module: dropout {sorted(dropouts)}, expected the same everywhere")
-        if bf16 is None:
-            bf16 = layers[1].weight.dtype == torch.bfloat16
-        return cls([p for m in layers for p in (m.weight, m.bias)], bf16, trainable, layers[0].eps,
-                   dropouts.pop() if trainable else 0.0)
+        parameters = [p for m in layers if _letter(m) in "NL" for p in (m.weight, _bias(m))
+                      if p is not None]
+        dtype = next(m for m in layers if _letter(m) == "L").weight.dtype
+        norm, eps = None, 1e-5
+        for m in found["N"]:
+            norm = "layer" if isinstance(m, nn.LayerNorm) else "rms"
+            eps = torch.finfo(dtype).eps if m.eps is None else m.eps
+        return cls(parameters, dtype == torch.bfloat16 if bf16 is None else bf16, trainable, eps,
+                   dropouts.pop(), norm, activations.pop())
+
+
+def _letter(module):
+    nn = torch.nn
+    kinds = {"N": (nn.LayerNorm, nn.RMSNorm), "L": nn.Linear, "D": nn.Dropout,
+             "A": (nn.SiLU, nn.GELU, nn.ReLU)}
+    return next((letter for letter, kind in kinds.items() if isinstance(module, kind)), "?")
+
+
+def _activation(module):
+    if isinstance(module, torch.nn.GELU):
+        return "gelu_tanh" if module.approximate == "tanh" else "gelu"
+    return "silu" if isinstance(module, torch.nn.SiLU) else "relu"
+
+
+def _bias(module):
+    return getattr(module, "bias", None)  # an RMSNorm has none
 
 
 def alignment_loss(projector, hidden, teacher, token_weight=None, first_token=0):

@@ -7,22 +7,34 @@
 
 #include <cstdint>
 
+#include "common/activation.h"
 #include "common/views.h"
 #include "sightline/sightline.h"
 
 namespace sightline {
 
-struct ProjectorViews {
-  View2 ln_weight, ln_bias;  // [1,D]
-  View2 w1, b1;              // [P,D] [1,P]
-  View2 w2, b2;              // [P,P] [1,P]
-  View2 w3, b3;              // [Z,P] [1,Z]
+struct LayerViews {
+  View2 weight;  // [out,in]
+  View2 bias;    // [1,out] or null
 };
 
-struct AlignmentOptions {
+inline constexpr int kMaxLayers = 4;
+
+struct ProjectorViews {
+  View2 norm_weight, norm_bias;  // [1,D] or null
+  LayerViews layers[kMaxLayers];
+};
+
+enum class Norm : uint8_t { kNone = SL_NORM_NONE, kLayer = SL_LAYER_NORM, kRms = SL_RMS_NORM };
+inline constexpr int kNorms = 3;
+
+struct ProjectorOptions {
   DType compute = DType::kFloat32;
   bool trainable = false;
-  float ln_eps = 1e-5f;
+  int layers = 3;
+  Norm norm = Norm::kLayer;
+  Activation activation = Activation::kSilu;
+  float norm_eps = 1e-5f;
   float dropout = 0.f;
 };
 
@@ -34,7 +46,7 @@ struct AlignmentCall {
   float* loss;                  // one number
   View2 cosine;                 // [B,N] fp32 or null
   View3 grad_hidden;            // [B,N,D] or null
-  ProjectorViews grad_weights;  // w1.data == nullptr: not asked for
+  ProjectorViews grad_weights;  // without a first layer: not asked for
   bool accumulate_hidden;
   bool accumulate_weights;
   bool training;
@@ -96,7 +108,7 @@ struct AdamwStep {
 
 // Raised with every change of this file or of views.h, so that a backend library left over from
 // another build is refused instead of called.
-inline constexpr uint32_t kBackendVersion = 3;
+inline constexpr uint32_t kBackendVersion = 4;
 
 // What a backend returns, having touched nothing, once it has written the bytes of workspace that a
 // call needs to context.workspace_query. src/api makes SL_OK of it. A call that ends before it
@@ -112,7 +124,7 @@ struct Backend {
 
   sl_status (*capabilities)(sl_capability* out);
 
-  sl_status (*alignment_create)(const ProjectorViews&, const AlignmentOptions&, void** out);
+  sl_status (*alignment_create)(const ProjectorViews&, const ProjectorOptions&, void** out);
   sl_status (*alignment_update)(void* alignment, const sl_context&, const ProjectorViews&);
   sl_status (*alignment_loss)(const void* alignment, const sl_context&, const AlignmentCall&);
   void (*alignment_destroy)(void* alignment);

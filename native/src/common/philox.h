@@ -39,10 +39,13 @@ inline constexpr uint32_t dropout_threshold(double p) {
 
 // Streams keep masks that share a seed apart.
 enum DropoutStream : uint32_t {
-  kDropoutProjector1 = 0,  // after the projector's first SiLU
-  kDropoutProjector2 = 1,  // after its second
+  kDropoutProjector1 = 0,  // after the activation of the projector's first layer
+  kDropoutProjector2 = 1,  // of its second
   kDropoutLora = 2,
+  kDropoutProjector3 = 3,
 };
+inline constexpr DropoutStream kDropoutProjector[] = {kDropoutProjector1, kDropoutProjector2,
+                                                      kDropoutProjector3};
 // Of stochastic rounding: merging with a seed that was also a dropout seed draws other words.
 inline constexpr uint32_t kRoundingStream = 0x726f756e;
 

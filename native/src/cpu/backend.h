@@ -5,7 +5,7 @@
 
 namespace sightline::cpu {
 
-sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
+sl_status alignment_create(const ProjectorViews& weights, const ProjectorOptions& options,
                            void** out);
 sl_status alignment_update(void* alignment, const sl_context& context,
                            const ProjectorViews& weights);

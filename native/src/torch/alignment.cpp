@@ -8,25 +8,40 @@
 namespace sightline::torch_ops {
 namespace {
 
-constexpr int kParameters = 8;
-
-// A list of eight tensors as an sl_projector.
+// The tensors that a projector has, in order, as an sl_projector: the norm's vectors, if any, come
+// before the first matrix, a layer's bias, if any, after its weight.
 class Projector {
  public:
   Projector(std::vector<Tensor>& tensors, bool write) {
-    if (tensors.size() != kParameters) {
-      refuse("parameters: " + std::to_string(tensors.size()) +
-             " tensors, expected 8: ln_weight, ln_bias, w1, b1, w2, b2, w3, b3");
+    for (Tensor& tensor : tensors) {
+      views_.push_back(write ? tensor.write_view() : tensor.read_view());
     }
-    for (size_t i = 0; i < kParameters; ++i)
-      views_[i] = write ? tensors[i].write_view() : tensors[i].read_view();
+    projector_.norm_weight = take(1);
+    projector_.norm_bias = take(1);
+    for (; layers_ < 4 && taken_ < views_.size(); ++layers_) {
+      sl_projector_layer& layer = projector_.layers[layers_];
+      if ((layer.weight = take(2)) == nullptr) break;
+      layer.bias = take(1);
+    }
+    if (taken_ < views_.size() || layers_ == 0) {
+      refuse("parameters: " + std::to_string(views_.size()) + " tensors, of which " +
+             std::to_string(taken_) +
+             " fit, expected norm weight [D] and bias [D], if there are any, then weight [out,in] "
+             "and, if there is one, bias [out] of one to four layers");
+    }
   }
   const sl_projector* get() const { return &projector_; }
+  int layers() const { return layers_; }
 
  private:
-  sl_tensor views_[kParameters];
-  sl_projector projector_{&views_[0], &views_[1], &views_[2], &views_[3],
-                          &views_[4], &views_[5], &views_[6], &views_[7]};
+  const sl_tensor* take(int32_t dims) {
+    return taken_ < views_.size() && views_[taken_].ndim == dims ? &views_[taken_++] : nullptr;
+  }
+
+  std::vector<sl_tensor> views_;
+  size_t taken_ = 0;
+  int layers_ = 0;
+  sl_projector projector_{};
 };
 
 sl_alignment* as_alignment(int64_t handle) {
@@ -40,18 +55,29 @@ std::shared_mutex& weights_mutex() {
   return *mutex;
 }
 
+int32_t choice(const char* name, int64_t value) {
+  if (value != static_cast<int32_t>(value)) {
+    refuse(name + (": " + std::to_string(value)) + ", expected one of sightline.h");
+  }
+  return static_cast<int32_t>(value);
+}
+
 void create(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "Lbbff");
+  Stack stack(values, "Lbbffii");
   std::vector<Tensor> parameters = stack.tensors();
-  sl_alignment_config config{};
-  config.compute = stack.boolean() ? sl_dtype{SL_BFLOAT, 16, 1} : sl_dtype{SL_FLOAT, 32, 1};
-  config.trainable = stack.boolean();
-  config.ln_eps = stack.number();
-  config.dropout = stack.number();
+  sl_projector_desc desc{};
+  desc.size = sizeof desc;
+  desc.compute = stack.boolean() ? sl_dtype{SL_BFLOAT, 16, 1} : sl_dtype{SL_FLOAT, 32, 1};
+  desc.trainable = stack.boolean();
+  desc.norm_eps = stack.number();
+  desc.dropout = stack.number();
+  desc.norm = choice("norm", stack.integer());
+  desc.activation = choice("activation", stack.integer());
   const Projector projector(parameters, false);
+  desc.layers = projector.layers();
   const Context context(parameters[0]);  // the device
   sl_alignment* alignment = nullptr;
-  check(sl_alignment_create(projector.get(), &config, &alignment));
+  check(sl_alignment_create(projector.get(), &desc, &alignment));
   stack.result(static_cast<int64_t>(reinterpret_cast<intptr_t>(alignment)));
 }
 
@@ -141,10 +167,10 @@ void trainable_loss(StableValue* values, uint64_t, uint64_t) {
 }  // namespace
 
 const Operator kAlignmentOperators[] = {
-    // parameters: ln_weight, ln_bias, w1, b1, w2, b2, w3, b3. The handle is one of this process.
+    // parameters: those that there are, see Projector; norm and activation: sl_norm, sl_activation.
+    // The handle is one of this process.
     {"alignment_create(Tensor[] parameters, bool bf16=False, bool trainable=False, float "
-     "eps=1e-05, "
-     "float dropout=0.0) -> int",
+     "eps=1e-05, float dropout=0.0, int norm=1, int activation=1) -> int",
      "alignment_create", create, false},
     {"alignment_destroy(int projector) -> ()", "alignment_destroy", destroy, true},
     // The gradient of the loss is made in the same pass; its backward multiplies it by the incoming

@@ -96,7 +96,7 @@ class Call {
   sl_lora_merge_args merge{};
   std::vector<sl_lora_linear> linears;
   sl_projector weights{}, grad_weights{};
-  sl_alignment_config config{};
+  sl_projector_desc desc{};
   sl_alignment_args alignment_args{};
   sl_alignment* alignment = nullptr;
   std::vector<sl_adamw_param> params;
@@ -212,29 +212,40 @@ inline CallPtr merge_call(uint64_t seed) {
 inline constexpr int64_t kD = 6, kP = 5, kZ = 3;
 
 inline void add_projector(Call& c, const std::string& owner, sl_projector* p, bool output) {
-  c.add(owner + ".ln_weight", &p->ln_weight, {kD}, kFloat32, output);
-  c.add(owner + ".ln_bias", &p->ln_bias, {kD}, kFloat32, output);
-  c.add(owner + ".w1", &p->w1, {kP, kD}, kFloat32, output);
-  c.add(owner + ".b1", &p->b1, {kP}, kFloat32, output);
-  c.add(owner + ".w2", &p->w2, {kP, kP}, kFloat32, output);
-  c.add(owner + ".b2", &p->b2, {kP}, kFloat32, output);
-  c.add(owner + ".w3", &p->w3, {kZ, kP}, kFloat32, output);
-  c.add(owner + ".b3", &p->b3, {kZ}, kFloat32, output);
+  c.add(owner + ".norm_weight", &p->norm_weight, {kD}, kFloat32, output);
+  c.add(owner + ".norm_bias", &p->norm_bias, {kD}, kFloat32, output);
+  const int64_t widths[] = {kD, kP, kP, kZ};
+  for (int i = 0; i < 3; ++i) {
+    const std::string layer = owner + ".layers[" + std::to_string(i) + "].";
+    c.add(layer + "weight", &p->layers[i].weight, {widths[i + 1], widths[i]}, kFloat32, output);
+    c.add(layer + "bias", &p->layers[i].bias, {widths[i + 1]}, kFloat32, output);
+  }
 }
 
 inline CallPtr alignment_create_call(uint64_t seed, bool trainable) {
   auto call = std::make_unique<Call>(seed);
   Call& c = *call;
   add_projector(c, "weights", &c.weights, false);
-  c.config = {kFloat32, trainable, 1e-5, trainable ? 0.25 : 0.};
-  c.scalars.push_back([&c](Random& r) { c.config.ln_eps = odd_double(r); });
-  c.scalars.push_back([&c](Random& r) { c.config.dropout = odd_double(r); });
-  c.scalars.push_back([&c](Random& r) { c.config.trainable = odd_int(r); });
-  c.scalars.push_back([&c](Random& r) { c.config.compute.bits = static_cast<uint8_t>(r.bits()); });
+  c.desc.size = sizeof c.desc;
+  c.desc.layers = 3;
+  c.desc.norm = SL_LAYER_NORM;
+  c.desc.activation = SL_SILU;
+  c.desc.norm_eps = 1e-5;
+  c.desc.dropout = trainable ? 0.25 : 0.;
+  c.desc.compute = kFloat32;
+  c.desc.trainable = trainable;
+  c.scalars.push_back([&c](Random& r) { c.desc.size = static_cast<uint32_t>(odd_int(r)); });
+  c.scalars.push_back([&c](Random& r) { c.desc.layers = odd_int(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.norm = odd_int(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.activation = odd_int(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.norm_eps = odd_double(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.dropout = odd_double(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.trainable = odd_int(r); });
+  c.scalars.push_back([&c](Random& r) { c.desc.compute.bits = static_cast<uint8_t>(r.bits()); });
   c.invoke = [&c] {
     sl_alignment_destroy(c.alignment);
     c.alignment = nullptr;
-    return sl_alignment_create(&c.weights, &c.config, &c.alignment);
+    return sl_alignment_create(&c.weights, &c.desc, &c.alignment);
   };
   c.cleanup = [&c] { sl_alignment_destroy(c.alignment); };
   return call;

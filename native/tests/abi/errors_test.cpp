@@ -54,7 +54,7 @@ TEST(extents_beyond_the_most_are_refused) {
     expect(forward(), expected, [&](Call& c) { repeat(c, "linears[0].a", 0, size); });
     expect(backward(), expected, [&](Call& c) { repeat(c, "linears[0].grad_y", 1, size); });
     expect(loss(), expected, [&](Call& c) { repeat(c, "hidden", 1, size); });
-    expect(create(), expected, [&](Call& c) { repeat(c, "weights.w1", 0, size); });
+    expect(create(), expected, [&](Call& c) { repeat(c, "weights.layers[0].weight", 0, size); });
     expect(forward(), expected, [&](Call& c) { c.at("x").shape[2] = size; });
   }
 }
@@ -102,30 +102,57 @@ TEST(lora_numbers_out_of_range_are_named) {
 }
 
 TEST(wrong_alignment_arguments_are_named) {
-  expect(create(), "weights.w2: NULL", [](Call& c) { c.set_null("weights.w2"); });
-  expect(create(), "weights.ln_bias: shape [5], expected last dimension 6 (columns of w1)",
-         [](Call& c) { c.at("weights.ln_bias").shape[0] = 5; });
-  expect(create(), "weights.w2: shape [5,4], expected last dimension 5 (rows of w1)",
-         [](Call& c) { c.at("weights.w2").shape[1] = 4; });
-  expect(create(), "weights.w3: shape [0,5], expected dimension 0 to be at least 1",
-         [](Call& c) { c.at("weights.w3").shape[0] = 0; });
-  expect(create(), "weights.b3: bfloat16, expected float32 (the dtype of ln_weight)",
-         [](Call& c) { c.at("weights.b3").dtype = kBFloat16; });
-  expect(create(), "config.ln_eps: 0, expected a float32 above 0",
-         [](Call& c) { c.config.ln_eps = 0; });
-  expect(create(), "config.ln_eps: nan", [](Call& c) { c.config.ln_eps = NAN; });
-  expect(create(), "config.dropout: 0.5, expected 0 for a frozen projector",
-         [](Call& c) { c.config.dropout = 0.5; });
-  expect(create(), "config.trainable: 2, expected 0 or 1", [](Call& c) { c.config.trainable = 2; });
-  expect(create(), "config.compute: dtype (code 2, bits 8",
-         [](Call& c) { c.config.compute.bits = 8; });
-  expect(alignment_update_call(1), "D,P,Z = 6,5,2, expected 6,5,3", [](Call& c) {
-    c.at("weights.w3").shape[0] = 2;
-    c.at("weights.b3").shape[0] = 2;
-  });
-  expect(loss(), "hidden: shape [2,3,5], expected last dimension 6 (columns of w1)",
+  expect(create(), "weights.layers[1].weight: NULL",
+         [](Call& c) { c.set_null("weights.layers[1].weight"); });
+  expect(create(),
+         "weights.norm_bias: shape [5], expected last dimension 6 (columns of layers[0].weight)",
+         [](Call& c) { c.at("weights.norm_bias").shape[0] = 5; });
+  expect(create(),
+         "weights.layers[1].weight: shape [5,4], expected last dimension 5 (rows of the weight "
+         "before)",
+         [](Call& c) { c.at("weights.layers[1].weight").shape[1] = 4; });
+  expect(create(), "weights.layers[2].weight: shape [0,5], expected dimension 0 to be at least 1",
+         [](Call& c) { c.at("weights.layers[2].weight").shape[0] = 0; });
+  expect(create(),
+         "weights.layers[2].bias: bfloat16, expected float32 (the dtype of layers[0].weight)",
+         [](Call& c) { c.at("weights.layers[2].bias").dtype = kBFloat16; });
+  expect(create(), "weights.layers[0].bias: shape [4], expected last dimension 5 (rows of its",
+         [](Call& c) { c.at("weights.layers[0].bias").shape[0] = 4; });
+  expect(create(), "weights.layers[2].weight: given, expected NULL (desc.layers is 2)",
+         [](Call& c) { c.desc.layers = 2; });
+  expect(create(), "weights.layers[3].bias: given, expected NULL (desc.layers is 3)",
+         [](Call& c) { c.weights.layers[3].bias = c.weights.layers[2].bias; });
+  expect(create(), "weights.norm_weight: given, expected NULL (desc.norm is SL_NORM_NONE)",
+         [](Call& c) { c.desc.norm = SL_NORM_NONE; });
+  expect(create(), "weights.norm_bias: given, expected NULL like norm_weight",
+         [](Call& c) { c.set_null("weights.norm_weight"); });
+  expect(create(), "desc.size: 0, expected sizeof(sl_projector_desc) = 40",
+         [](Call& c) { c.desc.size = 0; });
+  expect(create(), "desc.layers: 0, expected 1 to 4", [](Call& c) { c.desc.layers = 0; });
+  expect(create(), "desc.layers: 5, expected 1 to 4", [](Call& c) { c.desc.layers = 5; });
+  expect(create(), "desc.norm: 3, expected 0 to 2 (sl_norm)", [](Call& c) { c.desc.norm = 3; });
+  expect(create(), "desc.activation: -1, expected 0 to 4 (sl_activation)",
+         [](Call& c) { c.desc.activation = -1; });
+  expect(create(), "desc.norm_eps: 0, expected a float32 above 0",
+         [](Call& c) { c.desc.norm_eps = 0; });
+  expect(create(), "desc.norm_eps: nan", [](Call& c) { c.desc.norm_eps = NAN; });
+  expect(create(), "desc.dropout: 0.5, expected 0 for a frozen projector",
+         [](Call& c) { c.desc.dropout = 0.5; });
+  expect(create(), "desc.trainable: 2, expected 0 or 1", [](Call& c) { c.desc.trainable = 2; });
+  expect(create(), "desc.compute: dtype (code 2, bits 8", [](Call& c) { c.desc.compute.bits = 8; });
+  expect(alignment_update_call(1),
+         "weights.layers[2].weight: shape [2,5], expected dimension 0 to be 3 (as in "
+         "sl_alignment_create)",
+         [](Call& c) {
+           c.at("weights.layers[2].weight").shape[0] = 2;
+           c.at("weights.layers[2].bias").shape[0] = 2;
+         });
+  expect(alignment_update_call(1),
+         "weights.layers[1].bias: NULL, expected a tensor as in sl_alignment_create",
+         [](Call& c) { c.set_null("weights.layers[1].bias"); });
+  expect(loss(), "hidden: shape [2,3,5], expected last dimension 6 (columns of layers[0].weight)",
          [](Call& c) { c.at("hidden").shape[2] = 5; });
-  expect(loss(), "teacher: shape [2,3,4], expected last dimension 3 (rows of w3)",
+  expect(loss(), "teacher: shape [2,3,4], expected last dimension 3 (rows of the last layer's",
          [](Call& c) { c.at("teacher").shape[2] = 4; });
   expect(loss(), "teacher: shape [2,2,3], expected dimension 1 to be 3 (tokens of hidden)",
          [](Call& c) { c.at("teacher").shape[1] = 2; });
@@ -139,7 +166,8 @@ TEST(wrong_alignment_arguments_are_named) {
   expect(loss(), "grad_hidden: bfloat16, expected float32 (the dtype of hidden)",
          [](Call& c) { c.at("grad_hidden").dtype = kBFloat16; });
   expect(loss(), "training: 3, expected 0 or 1", [](Call& c) { c.alignment_args.training = 3; });
-  expect(loss(), "grad_weights.b1: NULL", [](Call& c) { c.set_null("grad_weights.b1"); });
+  expect(loss(), "grad_weights.layers[0].bias: NULL",
+         [](Call& c) { c.set_null("grad_weights.layers[0].bias"); });
   CallPtr frozen = create();
   CHECK_EQ(frozen->invoke(), SL_OK);
   CallPtr c = loss();

@@ -59,8 +59,8 @@ TEST(outputs_that_overlap_are_refused) {
   expect(loss(), "grad_hidden: overlaps hidden in memory", onto("grad_hidden", "hidden"));
   expect(loss(), "grad_hidden: overlaps teacher in memory", onto("grad_hidden", "teacher"));
   expect(loss(), "loss: overlaps cosine in memory", onto("loss", "cosine"));
-  expect(loss(), "grad_weights.w1: overlaps grad_weights.w2 in memory",
-         onto("grad_weights.w1", "grad_weights.w2"));
+  expect(loss(), "grad_weights.layers[0].weight: overlaps grad_weights.layers[1].weight in memory",
+         onto("grad_weights.layers[0].weight", "grad_weights.layers[1].weight"));
   expect(forward(), "linears[0].y: overlaps x in memory", onto("linears[0].y", "x"));
   expect(forward(), "linears[0].y: overlaps linears[1].y in memory",
          onto("linears[0].y", "linears[1].y"));
@@ -104,11 +104,11 @@ TEST(broadcast_and_permuted_views_are_allowed) {
 TEST(float16_is_refused) {
   bool kept = false;
   CallPtr call = create();
-  call->config.compute.bits = 16;
+  call->desc.compute.bits = 16;
   CHECK_EQ(call->run(&kept), SL_INVALID_ARGUMENT);
   CHECK(kept);
   CHECK(message_has(
-      "config.compute: float16, expected float32 (code 2, bits 32, lanes 1) or bfloat16"));
+      "desc.compute: float16, expected float32 (code 2, bits 32, lanes 1) or bfloat16"));
   call = forward();
   call->at("x").dtype.bits = 16;
   CHECK_EQ(call->run(&kept), SL_INVALID_ARGUMENT);

@@ -49,7 +49,9 @@ TEST(a_projection_below_the_norm_floor_is_divided_by_the_floor) {
     problem.with_gradient = false;
     CHECK_EQ(problem.run(), SL_OK);
     CHECK_LE(std::abs(problem.loss - problem.reference().loss), 1e-6);
-    CHECK_LE(relative_error(problem.gradients[7].values(), problem.reference().weights.b3), 1e-5);
+    CHECK_LE(
+        relative_error(problem.gradients[7].values(), problem.reference().weights.layers[2].bias),
+        1e-5);
   }
 }
 

@@ -22,26 +22,47 @@ struct AlignmentProblem {
     DType hidden = kF32, teacher = kF32, weights = kF32, gradients = kF32, compute = kF32;
   };
 
+  // The projector: by default that of the paper.
+  struct Build {
+    std::vector<int64_t> inner{};  // widths between the layers; none: P
+    int layers = 3;
+    Norm norm = Norm::kLayer;
+    Activation activation = Activation::kSilu;
+    bool norm_weight = true, norm_bias = true, bias = true;
+  };
+
   Shape shape;
   Types types;
   TestTensor hidden, teacher, mask, cosine, grad_hidden;
-  std::vector<TestTensor> weights, gradients;  // ln_weight ln_bias w1 b1 w2 b2 w3 b3
-  AlignmentOptions options;
+  // norm weight and bias, then weight and bias of each layer; without elements where there is none
+  std::vector<TestTensor> weights, gradients;
+  ProjectorOptions options;
   float grad_scale = 1, loss = NAN;
   bool with_mask = false, with_gradient = true, with_weight_gradients = false;
   bool accumulate_hidden = false, accumulate_weights = false, training = false;
   uint64_t seed = 99;
   sl_context context{};
 
-  static std::vector<TestTensor> parameters(const Shape& s, DType type) {
+  static std::vector<TestTensor> parameters(const Shape& s, const Build& build, DType type) {
     std::vector<TestTensor> all;
-    const int64_t sizes[8][2] = {{1, s.d},   {1, s.d}, {s.p, s.d}, {1, s.p},
-                                 {s.p, s.p}, {1, s.p}, {s.z, s.p}, {1, s.z}};
-    for (const auto& size : sizes) all.emplace_back(type, 1, size[0], size[1]);
+    const auto add = [&](bool present, int64_t rows, int64_t cols) {
+      all.emplace_back(type, 1, present ? rows : 0, present ? cols : 0);
+    };
+    add(build.norm_weight, 1, s.d), add(build.norm_bias, 1, s.d);
+    int64_t in = s.d;
+    for (int l = 0; l < build.layers; ++l) {
+      const int64_t inner = build.inner.empty() ? s.p : build.inner[static_cast<size_t>(l)];
+      const int64_t out = l + 1 == build.layers ? s.z : inner;
+      add(true, out, in), add(build.bias, 1, out);
+      in = out;
+    }
     return all;
   }
 
   AlignmentProblem(Shape s, Types t, uint64_t random = 1)
+      : AlignmentProblem(s, t, Build(), random) {}
+
+  AlignmentProblem(Shape s, Types t, const Build& build, uint64_t random = 1)
       : shape(s),
         types(t),
         hidden(t.hidden, s.b, s.n, s.d, 3, 17),
@@ -49,26 +70,40 @@ struct AlignmentProblem {
         mask(kF32, 1, s.b, s.n, 2),
         cosine(kF32, 1, s.b, s.n, 4),
         grad_hidden(t.hidden, s.b, s.n, s.d, 5, 23),
-        weights(parameters(s, t.weights)),
-        gradients(parameters(s, t.gradients)) {
+        weights(parameters(s, build, t.weights)),
+        gradients(parameters(s, build, t.gradients)) {
     hidden.fill(Normal(random, 1.5, 0.3));
     teacher.fill(Normal(random + 1));
     grad_hidden.fill(Normal(random + 2, 1e-3));
     std::mt19937_64 engine(random + 3);
     mask.fill([&] { return engine() % 4 == 0 ? 0.0 : double(engine() % 1000) / 500; });
-    const double d = double(s.d), p = double(s.p);
-    const double scale[8] = {
-        0.2, 0.2, 1 / std::sqrt(d), 0.3, 1 / std::sqrt(p), 0.3, 1 / std::sqrt(p), 0.1};
-    for (size_t i = 0; i < 8; ++i) {
-      weights[i].fill(Normal(random + 4 + i, 1.7 * scale[i], i == 0 ? 1 : 0));
+    const size_t last = weights.size() - 1;
+    for (size_t i = 0; i <= last; ++i) {
+      const double scale = i < 2        ? 0.2
+                           : i % 2 == 0 ? 1 / std::sqrt(double(weights[i].cols))
+                                        : (i == last ? 0.1 : 0.3);
+      weights[i].fill(Normal(random + 4 + i, 1.7 * scale, i == 0 ? 1 : 0));
       gradients[i].fill(Normal(random + 14 + i, 1e-2));
     }
     options.compute = t.compute;
+    options.layers = build.layers;
+    options.norm = build.norm;
+    options.activation = build.activation;
+  }
+
+  int64_t narrowest() const {  // of the widths
+    int64_t least = shape.d;
+    for (size_t i = 2; i < weights.size(); i += 2) least = std::min(least, weights[i].rows);
+    return least;
   }
 
   static ProjectorViews views(std::vector<TestTensor>& t) {
-    return {t[0].view2(), t[1].view2(), t[2].view2(), t[3].view2(),
-            t[4].view2(), t[5].view2(), t[6].view2(), t[7].view2()};
+    const auto view = [&](size_t i) {
+      return i < t.size() && t[i].rows > 0 ? t[i].view2() : View2();
+    };
+    ProjectorViews views{view(0), view(1), {}};
+    for (size_t l = 0; l < kMaxLayers; ++l) views.layers[l] = {view(2 + 2 * l), view(3 + 2 * l)};
+    return views;
   }
 
   AlignmentCall call() {
@@ -107,24 +142,20 @@ struct AlignmentProblem {
   }
 
   ReferenceProjector reference_projector() const {
-    return {shape.d,
-            shape.p,
-            shape.z,
-            weights[0].values(),
-            weights[1].values(),
-            weights[2].values(),
-            weights[3].values(),
-            weights[4].values(),
-            weights[5].values(),
-            weights[6].values(),
-            weights[7].values()};
+    ReferenceProjector w{
+        options.norm, options.activation, weights[0].values(), weights[1].values(), {}};
+    for (size_t i = 2; i < weights.size(); i += 2) {
+      w.layers.push_back({size_t(weights[i].cols), size_t(weights[i].rows), weights[i].values(),
+                          weights[i + 1].values()});
+    }
+    return w;
   }
   ReferenceInput reference_input() const {
     ReferenceInput in{
         shape.b * shape.n, hidden.values(), teacher.values(),
         with_mask ? mask.values() : Values(static_cast<size_t>(shape.b * shape.n), 1.0)};
     in.grad_scale = grad_scale;
-    in.ln_eps = options.ln_eps;
+    in.norm_eps = options.norm_eps;
     in.dropout = training ? options.dropout : 0;
     in.seed = seed;
     return in;
@@ -141,8 +172,9 @@ inline ReferenceResult mirrored_reference(const AlignmentProblem& problem) {
 
 inline Values weight_gradients(const ReferenceResult& r, size_t i) {
   const ReferenceProjector& w = r.weights;
-  const Values* all[8] = {&w.gamma, &w.beta, &w.w1, &w.b1, &w.w2, &w.b2, &w.w3, &w.b3};
-  return *all[i];
+  if (i < 2) return i == 0 ? w.gamma : w.beta;
+  const ReferenceLayer& layer = w.layers[i / 2 - 1];
+  return i % 2 == 0 ? layer.weight : layer.bias;
 }
 
 inline Values plus(Values a, const Values& b) {

@@ -26,23 +26,38 @@ struct AbiTensor {
 
 struct AbiProjector {
   std::vector<AbiTensor> tensors;
-  sl_projector projector;
+  sl_projector projector{};
 
   explicit AbiProjector(std::vector<TestTensor>& all) {
-    tensors.reserve(8);  // they point into themselves
-    for (size_t i = 0; i < 8; ++i) tensors.emplace_back(all[i], i >= 2 && i % 2 == 0 ? 2 : 1);
-    const auto at = [this](size_t i) { return &tensors[i].tensor; };
-    projector = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};
+    tensors.reserve(all.size());  // they point into themselves
+    for (size_t i = 0; i < all.size(); ++i) {
+      tensors.emplace_back(all[i], i >= 2 && i % 2 == 0 ? 2 : 1);
+    }
+    const auto at = [&](size_t i) { return all[i].rows > 0 ? &tensors[i].tensor : nullptr; };
+    projector.norm_weight = at(0), projector.norm_bias = at(1);
+    for (size_t i = 2; i < all.size(); i += 2) projector.layers[i / 2 - 1] = {at(i), at(i + 1)};
   }
 };
 
+sl_projector_desc description(const AlignmentProblem& p) {
+  const ProjectorOptions& o = p.options;
+  sl_projector_desc desc{};
+  desc.size = sizeof desc;
+  desc.layers = o.layers;
+  desc.norm = static_cast<int32_t>(o.norm);
+  desc.activation = static_cast<int32_t>(o.activation);
+  desc.norm_eps = o.norm_eps;
+  desc.dropout = o.dropout;
+  desc.compute = p.types.compute == kF32 ? abi::kFloat32 : abi::kBFloat16;
+  desc.trainable = o.trainable;
+  return desc;
+}
+
 sl_status run(AlignmentProblem& p, int threads) {
-  const AlignmentOptions& o = p.options;
   AbiProjector weights(p.weights), gradients(p.gradients);
-  const sl_alignment_config config{p.types.compute == kF32 ? abi::kFloat32 : abi::kBFloat16,
-                                   o.trainable, o.ln_eps, o.dropout};
+  const sl_projector_desc desc = description(p);
   sl_alignment* handle = nullptr;
-  CHECK_EQ(sl_alignment_create(&weights.projector, &config, &handle), SL_OK);
+  CHECK_EQ(sl_alignment_create(&weights.projector, &desc, &handle), SL_OK);
   AbiTensor hidden(p.hidden, 3), teacher(p.teacher, 3), mask(p.mask, 2), cosine(p.cosine, 2),
       grad_hidden(p.grad_hidden, 3);
   const sl_tensor loss{&p.loss, {SL_CPU, 0}, 0, abi::kFloat32, nullptr, nullptr, 0};
@@ -87,9 +102,17 @@ void check_case(uint64_t seed) {
   abi::Random r(seed);
   const auto type = [&r] { return r.below(2) ? kF32 : kBf16; };
   const int64_t tokens = r.below(15) == 0 ? 0 : fuzz::odd_size(r, 130);
-  AlignmentProblem problem({1 + r.below(3), tokens, fuzz::odd_size(r, 200), fuzz::odd_size(r, 130),
-                            fuzz::odd_size(r, 70)},
-                           {type(), type(), type(), type(), type()}, r.bits() >> 8);
+  AlignmentProblem::Build build;
+  build.layers = 1 + static_cast<int>(r.below(4));
+  for (int i = 0; i < 3; ++i) build.inner.push_back(fuzz::odd_size(r, 130));
+  build.norm = static_cast<Norm>(r.below(kNorms));
+  build.activation = static_cast<Activation>(r.below(kActivations));
+  build.norm_weight = build.norm != Norm::kNone && r.below(4) != 0;
+  build.norm_bias = build.norm_weight && r.below(3) != 0;
+  build.bias = r.below(4) != 0;
+  AlignmentProblem problem(
+      {1 + r.below(3), tokens, fuzz::odd_size(r, 200), 0, fuzz::odd_size(r, 70)},
+      {type(), type(), type(), type(), type()}, build, r.bits() >> 8);
   problem.options.trainable = r.below(2) == 1;
   problem.with_weight_gradients = problem.options.trainable && r.below(3) != 0;
   problem.with_gradient = r.below(4) != 0;
@@ -116,7 +139,8 @@ void check_case(uint64_t seed) {
   CHECK_EQ(std::bit_cast<uint32_t>(problem.loss), std::bit_cast<uint32_t>(one.loss));
   CHECK(problem.cosine.bytes == one.cosine.bytes);
   CHECK(problem.grad_hidden.bytes == one.grad_hidden.bytes);
-  for (size_t i = 0; i < 8; ++i) CHECK(problem.gradients[i].bytes == one.gradients[i].bytes);
+  for (size_t i = 0; i < problem.gradients.size(); ++i)
+    CHECK(problem.gradients[i].bytes == one.gradients[i].bytes);
   CHECK(problem.hidden.bytes == start.hidden.bytes);
   CHECK(problem.grad_hidden.gaps_untouched());
 
@@ -125,12 +149,11 @@ void check_case(uint64_t seed) {
   check_finite_alike(problem.cosine, reference.cosine);
   if (problem.with_gradient) check_finite_alike(problem.grad_hidden, reference.hidden);
   if (problem.with_weight_gradients && !std::isfinite(reference.loss)) {
-    for (double value : problem.gradients[7].values()) CHECK(!std::isfinite(value));
+    for (double value : problem.gradients.back().values()) CHECK(!std::isfinite(value));
   }
   // The bounds are of sums of many terms; what few come to after they cancel says nothing.
-  const AlignmentProblem::Shape& s = problem.shape;
   const int64_t few = problem.types.compute == kF32 ? 13 : 61;
-  if (!std::isfinite(reference.loss) || std::min({s.d, s.p, s.z}) < few) return;
+  if (!std::isfinite(reference.loss) || problem.narrowest() < few) return;
   AlignmentBefore before{start.grad_hidden.values(), {}};
   for (const TestTensor& g : start.gradients) before.gradients.push_back(g.values());
   check_problem(problem, before);

@@ -1,28 +1,36 @@
 // The alignment loss and its gradients in fp64, written from the formulas one token at a time:
-// textbook LayerNorm forward and backward, plain sums, no folding. Dropout masks come from
-// common/philox.h.
+// textbook norms forward and backward, plain sums. Dropout masks come from common/philox.h.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <vector>
 
+#include "api/backend.h"
 #include "common/philox.h"
 
 namespace sightline {
 
 using Values = std::vector<double>;
 
+struct ReferenceLayer {
+  size_t in, out;
+  Values weight, bias;  // no bias: empty
+};
+
 struct ReferenceProjector {
-  int64_t d, p, z;
-  Values gamma, beta, w1, b1, w2, b2, w3, b3;
+  Norm norm;
+  Activation activation;
+  Values gamma, beta;  // none: empty
+  std::vector<ReferenceLayer> layers;
 };
 
 struct ReferenceInput {
   int64_t tokens;
   Values hidden, teacher, weight;  // [M,D] [M,Z] [M]
-  double grad_scale = 1, ln_eps = 1e-5, dropout = 0;
+  double grad_scale = 1, norm_eps = 1e-5, dropout = 0;
   uint64_t seed = 0;
 };
 
@@ -32,56 +40,79 @@ struct ReferenceResult {
   ReferenceProjector weights;  // gradients
 };
 
-inline double reference_sigmoid(double u) { return 1 / (1 + std::exp(-u)); }
-inline double reference_silu_derivative(double u) {
-  const double s = reference_sigmoid(u);
-  return s + u * s * (1 - s);
-}
-
-inline ReferenceProjector zeros_like(ReferenceProjector w) {
-  for (Values* v : {&w.gamma, &w.beta, &w.w1, &w.b1, &w.w2, &w.b2, &w.w3, &w.b3}) {
-    v->assign(v->size(), 0.);
+// act(u) and act'(u)
+struct ReferenceActivation {
+  double value, slope;
+};
+inline ReferenceActivation reference_activation(Activation kind, double u) {
+  const double sigmoid = 1 / (1 + std::exp(-u));
+  switch (kind) {
+    case Activation::kNone:
+      return {u, 1};
+    case Activation::kSilu:
+      return {u * sigmoid, sigmoid + u * sigmoid * (1 - sigmoid)};
+    case Activation::kGelu: {
+      const double phi = std::erfc(-u / std::numbers::sqrt2) / 2;
+      return {u * phi, phi + u * std::exp(-u * u / 2) / std::sqrt(2 * std::numbers::pi)};
+    }
+    case Activation::kGeluTanh: {
+      const double a = std::sqrt(2 / std::numbers::pi), b = 0.044715;
+      const double t = std::tanh(a * (u + b * u * u * u));
+      return {u * (1 + t) / 2, (1 + t) / 2 + u * (1 - t * t) / 2 * a * (1 + 3 * b * u * u)};
+    }
+    case Activation::kRelu:
+      return {u < 0 ? 0 : u, u <= 0 ? 0.0 : 1.0};
   }
-  return w;
+  return {NAN, NAN};
 }
 
-// LayerNorm before its weight and bias.
+// A norm before its weight and bias.
 struct NormalisedRow {
   Values xhat;
   double rstd;
 };
-inline NormalisedRow normalised(const double* h, size_t d, double eps) {
+inline NormalisedRow normalised(const double* h, size_t d, Norm norm, double eps) {
+  if (norm == Norm::kNone) return {Values(h, h + d), 1};
   double mean = 0, variance = 0;
-  for (size_t i = 0; i < d; ++i) mean += h[i] / static_cast<double>(d);
+  for (size_t i = 0; norm == Norm::kLayer && i < d; ++i) mean += h[i] / static_cast<double>(d);
   for (size_t i = 0; i < d; ++i) variance += (h[i] - mean) * (h[i] - mean) / static_cast<double>(d);
   NormalisedRow row{Values(d), 1 / std::sqrt(variance + eps)};
   for (size_t i = 0; i < d; ++i) row.xhat[i] = (h[i] - mean) * row.rstd;
   return row;
 }
 
-// y = x w^T + b
-inline Values reference_linear(const Values& x, const Values& w, const Values& b) {
-  const size_t in = x.size(), out = b.size();
-  Values y(b);
-  for (size_t o = 0; o < out; ++o) {
-    const double* row = &w[o * in];
+// The gradient of h from that of xhat.
+inline Values norm_backward(const Values& g, const NormalisedRow& row, Norm norm) {
+  if (norm == Norm::kNone) return g;
+  const double n = static_cast<double>(g.size());
+  double mean = 0, along = 0;
+  for (size_t i = 0; i < g.size(); ++i) mean += g[i] / n, along += g[i] * row.xhat[i] / n;
+  if (norm == Norm::kRms) mean = 0;
+  Values dh(g.size());
+  for (size_t i = 0; i < g.size(); ++i) dh[i] = row.rstd * (g[i] - mean - row.xhat[i] * along);
+  return dh;
+}
+
+// y = x W^T + b
+inline Values reference_linear(const Values& x, const ReferenceLayer& layer) {
+  Values y(layer.bias.empty() ? Values(layer.out) : layer.bias);
+  for (size_t o = 0; o < layer.out; ++o) {
+    const double* row = &layer.weight[o * layer.in];
     double sum = 0;
-    for (size_t i = 0; i < in; ++i) sum += x[i] * row[i];
+    for (size_t i = 0; i < layer.in; ++i) sum += x[i] * row[i];
     y[o] += sum;
   }
   return y;
 }
 
-// Backward of the above: adds to dw and db, returns dx.
-inline Values reference_linear_backward(const Values& dy, const Values& x, const Values& w,
-                                        Values& dw, Values& db) {
-  const size_t in = x.size(), out = dy.size();
-  Values dx(in);
-  for (size_t o = 0; o < out; ++o) {
-    db[o] += dy[o];
-    const double g = dy[o], *row = &w[o * in];
-    double* gradient = &dw[o * in];
-    for (size_t i = 0; i < in; ++i) {
+// Adds to dW, returns dx.
+inline Values reference_linear_backward(const Values& dy, const Values& x,
+                                        const ReferenceLayer& layer, Values& dw) {
+  Values dx(layer.in);
+  for (size_t o = 0; o < layer.out; ++o) {
+    const double g = dy[o], *row = &layer.weight[o * layer.in];
+    double* gradient = &dw[o * layer.in];
+    for (size_t i = 0; i < layer.in; ++i) {
       gradient[i] += g * x[i];
       dx[i] += g * row[i];
     }
@@ -100,134 +131,118 @@ inline Values reference_mask(const ReferenceInput& in, uint32_t stream, int64_t 
   return mask;
 }
 
-inline ReferenceResult reference_alignment(const ReferenceProjector& w, const ReferenceInput& in) {
+// cos(z, t), and its gradient in z times `scale`.
+inline double reference_cosine(const Values& z, const double* t, double scale, Values* dz) {
+  double zz = 0, tt = 0, zt = 0;
+  for (size_t i = 0; i < z.size(); ++i) zz += z[i] * z[i], tt += t[i] * t[i], zt += z[i] * t[i];
+  const double floor = 1e-12, z_norm = std::max(std::sqrt(zz), floor),
+               t_norm = std::max(std::sqrt(tt), floor);
+  const double c = zt / (z_norm * t_norm);
+  dz->resize(z.size());
+  for (size_t i = 0; i < z.size(); ++i) {
+    const double through_norm = std::sqrt(zz) > floor ? c * z[i] / z_norm : 0;
+    (*dz)[i] = scale * (t[i] / t_norm - through_norm) / z_norm;
+  }
+  return c;
+}
+
+// With `fold` the norm's weight and bias are in the first layer, as kernels have it, and every
+// product's operands go through `round`; bias gradients sum rows before that.
+template <typename Round>
+ReferenceResult reference_chain(const ReferenceProjector& w, const ReferenceInput& in, bool fold,
+                                Round&& round) {
+  const auto rounded = [&](Values x) {
+    for (double& value : x) value = round(value);
+    return x;
+  };
+  const size_t d = w.layers[0].in, count = w.layers.size(), z_size = w.layers.back().out;
+  const bool affine = !w.gamma.empty(), shift = !w.beta.empty();
+  ReferenceProjector used = w;
+  for (size_t o = 0; fold && affine && o < used.layers[0].out; ++o) {
+    ReferenceLayer& first = used.layers[0];
+    first.bias.resize(first.out);
+    for (size_t i = 0; i < d; ++i) {
+      if (shift) first.bias[o] += first.weight[o * d + i] * w.beta[i];
+      first.weight[o * d + i] *= w.gamma[i];
+    }
+  }
+  for (ReferenceLayer& layer : used.layers) layer.weight = rounded(layer.weight);
+
   ReferenceResult r;
-  r.weights = zeros_like(w);
+  ReferenceProjector& g = r.weights = w;
+  g.gamma.assign(g.gamma.size(), 0), g.beta.assign(g.beta.size(), 0);
+  for (ReferenceLayer& layer : g.layers) {
+    layer.weight.assign(layer.weight.size(), 0), layer.bias.assign(layer.out, 0);
+  }
   double total = 0;
   for (double m : in.weight) total += m;
-  const size_t d = static_cast<size_t>(w.d), z_size = static_cast<size_t>(w.z);
-  for (int64_t token = 0; token < in.tokens; ++token) {
-    const double* h = &in.hidden[static_cast<size_t>(token) * d];
-    const double* t = &in.teacher[static_cast<size_t>(token) * z_size];
-    const auto [xhat, rstd] = normalised(h, d, in.ln_eps);
-    Values y(d);
-    for (size_t i = 0; i < d; ++i) y[i] = xhat[i] * w.gamma[i] + w.beta[i];
-    const Values u = reference_linear(y, w.w1, w.b1);
-    const Values mask1 = reference_mask(in, kDropoutProjector1, token, u.size());
-    Values a1(u.size());
-    for (size_t i = 0; i < u.size(); ++i) a1[i] = u[i] * reference_sigmoid(u[i]) * mask1[i];
-    const Values v = reference_linear(a1, w.w2, w.b2);
-    const Values mask2 = reference_mask(in, kDropoutProjector2, token, v.size());
-    Values a2(v.size());
-    for (size_t i = 0; i < v.size(); ++i) a2[i] = v[i] * reference_sigmoid(v[i]) * mask2[i];
-    const Values z = reference_linear(a2, w.w3, w.b3);
 
-    double zz = 0, tt = 0, zt = 0;
-    for (size_t i = 0; i < z_size; ++i) zz += z[i] * z[i], tt += t[i] * t[i], zt += z[i] * t[i];
-    const double floor = 1e-12, z_norm = std::max(std::sqrt(zz), floor),
-                 t_norm = std::max(std::sqrt(tt), floor);
-    const double c = zt / (z_norm * t_norm), m = in.weight[static_cast<size_t>(token)];
+  for (int64_t token = 0; token < in.tokens; ++token) {
+    const NormalisedRow row =
+        normalised(&in.hidden[static_cast<size_t>(token) * d], d, w.norm, in.norm_eps);
+    std::vector<Values> inputs{row.xhat}, outputs, masks;
+    for (size_t i = 0; !fold && affine && i < d; ++i) {
+      inputs[0][i] = inputs[0][i] * w.gamma[i] + (shift ? w.beta[i] : 0);
+    }
+    for (size_t l = 0; l < count; ++l) {
+      inputs[l] = rounded(inputs[l]);
+      outputs.push_back(reference_linear(inputs[l], used.layers[l]));
+      if (l + 1 == count) break;
+      masks.push_back(reference_mask(in, kDropoutProjector[l], token, outputs[l].size()));
+      inputs.push_back(outputs[l]);
+      for (size_t i = 0; i < outputs[l].size(); ++i) {
+        inputs.back()[i] = reference_activation(w.activation, outputs[l][i]).value * masks[l][i];
+      }
+    }
+
+    const double m = in.weight[static_cast<size_t>(token)];
+    const double scale = total != 0 ? -in.grad_scale * m / total : 0;
+    Values dy;
+    const double c = reference_cosine(outputs.back(),
+                                      &in.teacher[static_cast<size_t>(token) * z_size], scale, &dy);
     r.cosine.push_back(c);
     if (total != 0) r.loss -= m * c / total;
 
-    Values dz(z_size);
-    const double scale = total != 0 ? -in.grad_scale * m / total : 0;
-    for (size_t i = 0; i < z_size; ++i) {
-      const double through_norm = std::sqrt(zz) > floor ? c * z[i] / z_norm : 0;
-      dz[i] = scale * (t[i] / t_norm - through_norm) / z_norm;
+    for (size_t l = count; l-- > 0;) {
+      for (size_t i = 0; i < dy.size(); ++i) g.layers[l].bias[i] += dy[i];
+      dy = reference_linear_backward(rounded(dy), inputs[l], used.layers[l], g.layers[l].weight);
+      for (size_t i = 0; l > 0 && i < dy.size(); ++i) {
+        dy[i] *= masks[l - 1][i] * reference_activation(w.activation, outputs[l - 1][i]).slope;
+      }
     }
-    Values dv = reference_linear_backward(dz, a2, w.w3, r.weights.w3, r.weights.b3);
-    for (size_t i = 0; i < v.size(); ++i) dv[i] *= mask2[i] * reference_silu_derivative(v[i]);
-    Values du = reference_linear_backward(dv, a1, w.w2, r.weights.w2, r.weights.b2);
-    for (size_t i = 0; i < u.size(); ++i) du[i] *= mask1[i] * reference_silu_derivative(u[i]);
-    const Values dy = reference_linear_backward(du, y, w.w1, r.weights.w1, r.weights.b1);
-    double sum = 0, sum_x = 0;
-    for (size_t i = 0; i < d; ++i) {
-      r.weights.gamma[i] += dy[i] * xhat[i];
-      r.weights.beta[i] += dy[i];
-      sum += dy[i] * w.gamma[i];
-      sum_x += dy[i] * w.gamma[i] * xhat[i];
+    for (size_t i = 0; !fold && affine && i < d; ++i) {
+      g.gamma[i] += dy[i] * row.xhat[i];
+      if (shift) g.beta[i] += dy[i];
+      dy[i] *= w.gamma[i];
     }
-    const double n = static_cast<double>(d);
+    const Values dh = norm_backward(dy, row, w.norm);
+    r.hidden.insert(r.hidden.end(), dh.begin(), dh.end());
+  }
+
+  for (size_t o = 0; fold && affine && o < w.layers[0].out; ++o) {
     for (size_t i = 0; i < d; ++i) {
-      r.hidden.push_back(rstd * (dy[i] * w.gamma[i] - sum / n - xhat[i] * sum_x / n));
+      double& product = g.layers[0].weight[o * d + i];
+      const double sum = g.layers[0].bias[o];
+      g.gamma[i] += w.layers[0].weight[o * d + i] * product;
+      if (shift) g.beta[i] += w.layers[0].weight[o * d + i] * sum;
+      product = product * w.gamma[i] + (shift ? sum * w.beta[i] : 0);
     }
   }
   return r;
 }
 
-// The same result with every product's operands rounded to bf16 where bf16 compute rounds them
-// (xhat, a1, a2, dz, dv, du and the weights, LayerNorm's gamma folded into W1), everything else in
-// fp64. What is left between this and a kernel is fp32 arithmetic, and now and then a value that it
+inline ReferenceResult reference_alignment(const ReferenceProjector& w, const ReferenceInput& in) {
+  return reference_chain(w, in, false, [](double x) { return x; });
+}
+
+// The same result with every product's operands rounded to bf16 where bf16 compute rounds them.
+// What is left between this and a kernel is fp32 arithmetic, and now and then a value that it
 // rounds to the other neighbour. With `round` the identity this is the fold's algebra, equal to the
 // textbook's.
 template <typename Round>
 ReferenceResult mirrored_alignment(const ReferenceProjector& w, const ReferenceInput& in,
                                    Round&& round) {
-  const auto rounded = [&](Values x) {
-    for (double& value : x) value = round(value);
-    return x;
-  };
-  const size_t d = static_cast<size_t>(w.d), p = static_cast<size_t>(w.p);
-  ReferenceProjector folded = w;  // gamma 1, beta 0
-  for (size_t o = 0; o < p; ++o) {
-    for (size_t i = 0; i < d; ++i) {
-      folded.b1[o] += w.w1[o * d + i] * w.beta[i];
-      folded.w1[o * d + i] = w.w1[o * d + i] * w.gamma[i];
-    }
-  }
-  folded.w1 = rounded(folded.w1), folded.w2 = rounded(w.w2), folded.w3 = rounded(w.w3);
-  ReferenceResult r;
-  r.weights = zeros_like(w);
-  ReferenceProjector& g = r.weights;
-  double total = 0;
-  for (double m : in.weight) total += m;
-  const size_t z_size = static_cast<size_t>(w.z);
-  for (int64_t token = 0; token < in.tokens; ++token) {
-    const double* h = &in.hidden[static_cast<size_t>(token) * d];
-    const double* t = &in.teacher[static_cast<size_t>(token) * z_size];
-    const auto [xhat, rstd] = normalised(h, d, in.ln_eps);
-    const Values x_low = rounded(xhat), u = reference_linear(x_low, folded.w1, folded.b1);
-    const Values mask1 = reference_mask(in, kDropoutProjector1, token, p);
-    Values a1(p), a2(p);
-    for (size_t i = 0; i < p; ++i) a1[i] = round(u[i] * reference_sigmoid(u[i]) * mask1[i]);
-    const Values v = reference_linear(a1, folded.w2, w.b2);
-    const Values mask2 = reference_mask(in, kDropoutProjector2, token, p);
-    for (size_t i = 0; i < p; ++i) a2[i] = round(v[i] * reference_sigmoid(v[i]) * mask2[i]);
-    const Values z = reference_linear(a2, folded.w3, w.b3);
-    double zz = 0, tt = 0, zt = 0;
-    for (size_t i = 0; i < z_size; ++i) zz += z[i] * z[i], tt += t[i] * t[i], zt += z[i] * t[i];
-    const double z_norm = std::sqrt(zz), t_norm = std::max(std::sqrt(tt), 1e-12);
-    const double c = zt / (z_norm * t_norm), m = in.weight[static_cast<size_t>(token)];
-    r.cosine.push_back(c);
-    if (total != 0) r.loss -= m * c / total;
-    Values dz(z_size), unused(std::max(z_size, p));
-    const double scale = total != 0 ? -in.grad_scale * m / total : 0;
-    for (size_t i = 0; i < z_size; ++i)
-      dz[i] = scale * (t[i] / t_norm - c * z[i] / z_norm) / z_norm;
-    // Bias gradients sum the unrounded rows.
-    for (size_t i = 0; i < z_size; ++i) g.b3[i] += dz[i];
-    Values dv = reference_linear_backward(rounded(dz), a2, folded.w3, g.w3, unused);
-    for (size_t i = 0; i < p; ++i) g.b2[i] += dv[i] *= mask2[i] * reference_silu_derivative(v[i]);
-    Values du = reference_linear_backward(rounded(dv), a1, folded.w2, g.w2, unused);
-    for (size_t i = 0; i < p; ++i) g.b1[i] += du[i] *= mask1[i] * reference_silu_derivative(u[i]);
-    const Values dx = reference_linear_backward(rounded(du), x_low, folded.w1, g.w1, unused);
-    double k1 = 0, k2 = 0;
-    for (size_t i = 0; i < d; ++i) {
-      k1 += dx[i] / static_cast<double>(d);
-      k2 += dx[i] * xhat[i] / static_cast<double>(d);
-    }
-    for (size_t i = 0; i < d; ++i) r.hidden.push_back(rstd * (dx[i] - k1 - xhat[i] * k2));
-  }
-  for (size_t o = 0; o < p; ++o) {
-    for (size_t i = 0; i < d; ++i) {
-      double& product = g.w1[o * d + i];
-      g.gamma[i] += w.w1[o * d + i] * product;
-      g.beta[i] += w.w1[o * d + i] * g.b1[o];
-      product = product * w.gamma[i] + g.b1[o] * w.beta[i];
-    }
-  }
-  return r;
+  return reference_chain(w, in, true, round);
 }
 
 }  // namespace sightline

@@ -114,10 +114,46 @@ TEST(dropout_is_drawn_only_when_training) {
   CHECK(problem.loss != both);
 }
 
+// Every description: norms with and without their parameters, widths that differ, one to four
+// layers, with biases and without.
+std::vector<AlignmentProblem::Build> builds() {
+  using Build = AlignmentProblem::Build;
+  std::vector<Build> all;
+  for (int kind = 0; kind < kActivations; ++kind) {
+    const auto activation = static_cast<Activation>(kind);
+    all.push_back({{37, 21, 52}, 4, Norm::kRms, activation, true, false, true});
+    all.push_back({{29}, 2, Norm::kNone, activation, false, false, false});
+    all.push_back({{}, 3, Norm::kNone, activation, false, false, true});  // REPA
+  }
+  for (Norm norm : {Norm::kNone, Norm::kLayer, Norm::kRms}) {
+    const bool affine = norm != Norm::kNone;
+    all.push_back({{}, 1, norm, Activation::kSilu, affine, affine, true});
+    all.push_back({{50, 33}, 3, norm, Activation::kGelu, false, false, true});
+    all.push_back({{18}, 2, norm, Activation::kGeluTanh, affine, false, false});
+  }
+  return all;
+}
+
+TEST(every_projector_matches_the_oracle) {
+  for (const AlignmentProblem::Build& build : builds()) {
+    for (int bits = 0; bits < 8; ++bits) {
+      const bool trainable = bits & 1;
+      const DType type = bits & 2 ? kBf16 : kF32, compute = bits & 4 ? kBf16 : kF32;
+      AlignmentProblem problem({2, 13, 41, 48, 19}, {type, type, type, type, compute}, build);
+      problem.options.trainable = problem.with_weight_gradients = problem.training = trainable;
+      problem.options.dropout = trainable ? 0.2f : 0.f;
+      problem.with_mask = trainable;
+      CHECK_EQ(problem.run(), SL_OK);
+      check_problem(problem);
+      if (compute == kF32) check_outputs(problem, problem.reference(), 1e-5);  // ReLU, too
+    }
+  }
+}
+
 // The third oracle: central differences of the reference's loss check the reference's gradients,
 // and those of the kernel's own loss check the kernel's.
-TEST(gradients_match_finite_differences) {
-  AlignmentProblem problem({1, 3, 6, 5, 4}, {});
+void check_finite_differences(const AlignmentProblem::Build& build) {
+  AlignmentProblem problem({1, 3, 6, 5, 4}, {}, build);
   problem.options.trainable = problem.with_weight_gradients = problem.with_mask = true;
   problem.options.dropout = 0.2f;
   problem.training = true;
@@ -136,9 +172,10 @@ TEST(gradients_match_finite_differences) {
     CHECK_LE(std::abs(slope - expected.hidden[i]), 1e-8);
     CHECK_LE(std::abs(slope - problem.grad_hidden.get(int64_t(i) / 6, int64_t(i) % 6)), 1e-6);
   }
+  if (build.activation == Activation::kRelu) return;  // a step of a weight goes across its kink
   AlignmentProblem probe = problem;
   probe.with_gradient = probe.with_weight_gradients = false;
-  for (size_t t = 0; t < 8; ++t) {
+  for (size_t t = 0; t < probe.weights.size(); ++t) {
     for (int64_t i = 0; i < probe.weights[t].rows; ++i) {
       for (int64_t j = 0; j < probe.weights[t].cols; ++j) {
         const double value = problem.weights[t].get(i, j), step = 1.0 / 128;
@@ -155,6 +192,15 @@ TEST(gradients_match_finite_differences) {
         CHECK_LE(std::abs(slope - problem.gradients[t].get(i, j)), 1e-4);
       }
     }
+  }
+}
+
+TEST(gradients_match_finite_differences) {
+  check_finite_differences({});
+  for (int kind = 0; kind < kActivations; ++kind) {
+    const auto activation = static_cast<Activation>(kind);
+    check_finite_differences({{7, 5, 6}, 4, Norm::kRms, activation, true, true, true});
+    check_finite_differences({{8}, 2, Norm::kNone, activation, false, false, false});
   }
 }
 

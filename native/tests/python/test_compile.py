@@ -173,13 +173,20 @@ class Modules(unittest.TestCase):
         nn = torch.nn
         layers = list(make_projector())
         of = sightline.Projector.from_module
-        refused("'LayerNorm', 'Linear', 'ReLU'",
+        refused("'LayerNorm', 'Linear', 'Tanh'",
+                lambda: of(nn.Sequential(*layers[:2], nn.Tanh(), *layers[3:])))
+        refused("'LayerNorm', 'Linear', 'Linear'", lambda: of(nn.Sequential(*layers[:2], layers[4])))
+        refused("to four Linear", lambda: of(nn.Sequential(*[nn.Linear(2, 2), nn.ReLU()] * 4,
+                                                           nn.Linear(2, 2))))
+        refused("activations ['relu', 'silu']",
                 lambda: of(nn.Sequential(*layers[:2], nn.ReLU(), *layers[3:])))
-        refused("expected a LayerNorm", lambda: of(nn.Linear(2, 2)))
-        refused("without weight or bias",
-                lambda: of(nn.Sequential(*layers[:-1], nn.Linear(32, 16, bias=False))))
-        uneven = nn.Sequential(*layers[:3], nn.Dropout(0.5), *layers[4:])
-        refused("dropout [0.0, 0.5]", lambda: of(uneven, trainable=True))
+        refused("norm: 'batch', expected one of [None, 'layer', 'rms']",
+                lambda: sightline.Projector([torch.ones(2, 2)], norm="batch"))
+        half = nn.Sequential(*layers[:3], nn.Dropout(0.5), *layers[4:])
+        refused("Dropout after each", lambda: of(half, trainable=True))
+        uneven = nn.Sequential(*layers[:3], nn.Dropout(0.5), *layers[4:6], nn.Dropout(0.25),
+                               layers[7])
+        refused("dropout [0.25, 0.5]", lambda: of(uneven, trainable=True))
         self.assertEqual(of(uneven).dropout, 0.0)  # frozen: none
         for dtype in TOLERANCE:
             self.assertEqual(of(make_projector(dtype=dtype))._arguments[1],

@@ -60,6 +60,41 @@ class Values(unittest.TestCase):
             self.assertEqual(again, loss)
 
     @everywhere
+    def test_projectors(self, device, dtype):
+        if device == "cuda":
+            self.skipTest("the CUDA backend has BlindVLA's projector alone")
+        nn = torch.nn
+        for module in (
+                # REPA's build_mlp; VIRAL's is the same with other widths.
+                nn.Sequential(nn.Linear(65, 48), nn.SiLU(), nn.Linear(48, 48), nn.SiLU(),
+                              nn.Linear(48, 16)),
+                nn.Linear(65, 16, bias=False),
+                nn.Sequential(nn.RMSNorm(65), nn.Linear(65, 32), nn.GELU("tanh"),
+                              nn.Linear(32, 16)),
+                nn.Sequential(nn.LayerNorm(65, elementwise_affine=False), nn.Linear(65, 40),
+                              nn.GELU(), nn.Linear(40, 24), nn.GELU(), nn.Linear(24, 32),
+                              nn.GELU(), nn.Linear(32, 16, bias=False))):
+            module = module.to(device, dtype)
+            hidden = torch.randn(3, 7, 65, device=device, dtype=dtype, requires_grad=True)
+            teacher = torch.randn(3, 7, 16, device=device, dtype=dtype)
+            projector = sightline.Projector.from_module(module, trainable=True)
+            loss = sightline.alignment_loss(projector, hidden, teacher)
+            loss.backward()
+            wide = hidden.detach().double().requires_grad_()
+            reference = copy.deepcopy(module).double()
+            reference.zero_grad()
+            expected = textbook(reference, wide, teacher.double(), None)
+            expected.backward()
+            # Narrow layers: twelve roundings to bf16 do not average as they do over wide ones.
+            bound = 10 / 256 if dtype == torch.bfloat16 else 1e-5
+            self.assertLessEqual(abs(loss.item() - expected.item()), bound)
+            close("dh", hidden.grad, wide.grad, bound)
+            for (name, p), q in zip(module.named_parameters(), reference.parameters()):
+                close(name, p.grad, q.grad, bound)
+            frozen = sightline.Projector.from_module(module)
+            self.assertEqual(sightline.alignment_loss(frozen, hidden.detach(), teacher), loss)
+
+    @everywhere
     def test_lora(self, device, dtype):
         for shape in ((5, 31), (31,), (2, 5, 31), (2, 3, 5, 31)):
             x, w, bias, a, b = lora_inputs(shape, device, dtype)

@@ -15,7 +15,7 @@ struct AlignmentCall {
 };
 
 // The gradients are made in the same pass as the loss; backward multiplies them by the incoming
-// number. parameters: eight, or none of a frozen projector.
+// number. parameters: none of a frozen projector.
 struct AlignmentFunction : torch::autograd::Function<AlignmentFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context,
                                const torch::Tensor& hidden, at::TensorList parameters,

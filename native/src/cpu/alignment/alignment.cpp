@@ -1,22 +1,23 @@
 // Alignment loss of M = B N tokens, its gradient of the hidden states, and of a trainable
 // projector.
 //
-//   xhat = (h - mu) rho                          mu, rho = 1/sqrt(var + eps): fp64 sums, two passes
-//   u = xhat W1'^T + b1'    a1 = drop(silu(u))   W1', b1': LayerNorm's affine folded in
-//   v = a1 W2^T + b2        a2 = drop(silu(v))
-//   z = a2 W3^T + b3        c = z.t / (max(|z|,eps) max(|t|,eps)),  eps = 1e-12, fp64
+//   xhat = (h - mu) rho      LayerNorm: mu, rho = 1/sqrt(var + eps); RMSNorm: mu = 0, rho =
+//                            1/sqrt(mean h^2 + eps); none: xhat = h; fp64 sums, two passes
+//   u_1 = xhat W1'^T + b1'   the norm's affine folded in
+//   u_l = a_{l-1} W_l^T + b_l      a_l = drop(act(u_l))      z = u_n
+//   c = z.t / (max(|z|,eps) max(|t|,eps)),  eps = 1e-12, fp64
 //   loss = -sum m c / sum m
-//   dz = -s (m/sum m) (t^ - c z^)/|z|            s = grad_scale
-//   dv = (dz W3) drop' silu'(v)    du = (dv W2) drop' silu'(u)    g = du W1'
-//   dh = rho (g - k1 - xhat k2)    k1 = mean g    k2 = mean g xhat, fp64 sums
+//   dz = -s (m/sum m) (t^ - c z^)/|z|                            s = grad_scale
+//   du_{l-1} = (du_l W_l) drop' act'(u_{l-1})    g = du_1 W1'
+//   dh = rho (g - k1 - xhat k2)    k1 = mean g, of LayerNorm alone    k2 = mean g xhat, fp64 sums
 //
 // h [B,N,D], t [B,N,Z], each fp32 or bf16; weights fp32 or bf16. The left operand of every product
-// is rounded to the compute type when it is packed (xhat, a1, a2, dz, dv, du), the weights when the
+// is rounded to the compute type when it is packed (xhat, a_l, du_l), the weights when the
 // handle is made; products are summed in fp32; everything between products is fp32. On this backend
 // rows are normalised before the first product rather than in its epilogue: packing touches them
 // anyhow, and nothing cancels where |mu| >> sigma. Likewise k1 and k2 are taken from g's rows,
-// which are in the cache when dh is written. Nothing is saved from forward to backward but silu'(u)
-// and silu'(v) of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss
+// which are in the cache when dh is written. Nothing is saved from forward to backward but act'(u_l)
+// of a row block, in its scratch: O(threads x row block), 8 bytes a token for the loss
 // sum, and what weight_gradients.h says when weight gradients are asked for.
 #include "cpu/backend.h"
 
@@ -60,15 +61,16 @@ void zero_gradients(const AlignmentCall& call) {
     }
   }
   if (call.accumulate_weights) return;
-  const ProjectorViews& g = call.grad_weights;
-  for (const View2* view : {&g.ln_weight, &g.ln_bias, &g.w1, &g.b1, &g.w2, &g.b2, &g.w3, &g.b3}) {
-    zero(*view);
-  }
+  zero(call.grad_weights.norm_weight);
+  zero(call.grad_weights.norm_bias);
+  for (const LayerViews& layer : call.grad_weights.layers) zero(layer.weight), zero(layer.bias);
 }
 
 // No thread for work that is done before it wakes up.
 int useful_threads(const Projector& w, int64_t tokens, bool gradients, int threads) {
-  const double token = static_cast<double>(w.p) * static_cast<double>(w.d + w.p + w.z);
+  double token = 0;
+  for (const ProjectorLayer& layer : w.layers)
+    token += static_cast<double>(layer.in) * static_cast<double>(layer.out);
   const double products = token * static_cast<double>(tokens) * (gradients ? 2 : 1);
   return std::min(threads, 1 + static_cast<int>(std::min(
                                    products / static_cast<double>(kProductsPerThread), 1e6)));
@@ -106,7 +108,7 @@ void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScra
 
 }  // namespace
 
-sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
+sl_status alignment_create(const ProjectorViews& weights, const ProjectorOptions& options,
                            void** out) {
   const Kernels* table;
   if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
@@ -132,7 +134,7 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   const auto& w = *static_cast<const Projector*>(alignment);
   const int64_t tokens = call.hidden.total_rows();
   const double weight = total_weight(call, tokens);
-  const bool weights_wanted = static_cast<bool>(call.grad_weights.w1);
+  const bool weights_wanted = static_cast<bool>(call.grad_weights.layers[0].weight);
   const bool gradients = (weights_wanted || call.grad_hidden) && weight != 0;
   const int threads = useful_threads(w, tokens, gradients, thread_count(context));
   const bool chunked = gradients && weights_wanted;

@@ -1,5 +1,6 @@
 #include "cpu/alignment/projector.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "cpu/gemm/pack.h"
@@ -7,8 +8,8 @@
 namespace sightline::cpu {
 
 struct Projector::Storage {
-  char *w1, *w2, *w3, *w1_backward, *w2_backward, *w3_backward;
-  float *gamma, *beta, *b1, *b2, *b3, *w1_plain;
+  char *forward[kMaxLayers], *backward[kMaxLayers];
+  float *bias[kMaxLayers], *gamma, *beta, *w1_plain;
   int64_t bytes;
 };
 
@@ -38,69 +39,89 @@ Operand folded_operand(const Folded& folded, bool along_k) {
 
 Projector::Storage Projector::layout(void* base) const {
   Arena arena(base);
-  const DType c = options.compute;
   const auto packed = [&](int64_t k, int64_t n) {
-    return arena.take<char>(packed_b_bytes(*kernels, c, k, n));
+    return arena.take<char>(packed_b_bytes(*kernels, options.compute, k, n));
   };
   const auto vector = [&](int64_t n) { return arena.take<float>(round_up(n, kRowPad)); };
   Storage s{};
-  s.w1 = packed(d, p), s.w2 = packed(p, p), s.w3 = packed(p, z);
-  s.w1_backward = packed(p, d), s.w2_backward = packed(p, p), s.w3_backward = packed(z, p);
-  s.gamma = vector(d), s.beta = vector(d);
-  s.b1 = vector(p), s.b2 = vector(p), s.b3 = vector(z);
-  s.w1_plain =
-      options.trainable ? arena.take<float>(checked_sum(checked_product(p, d), kRowPad)) : nullptr;
+  for (int i = 0; i < options.layers; ++i) {
+    const ProjectorLayer& layer = layers[i];
+    s.forward[i] = packed(layer.in, layer.out);
+    s.backward[i] = packed(layer.out, layer.in);
+    s.bias[i] = vector(layer.out);
+  }
+  s.gamma = vector(width()), s.beta = vector(width());
+  if (affine_ && options.trainable) {
+    s.w1_plain =
+        arena.take<float>(checked_sum(checked_product(layers[0].out, layers[0].in), kRowPad));
+  }
   s.bytes = arena.bytes();
   return s;
 }
 
 bool Projector::allocate(const Kernels& table, const ProjectorViews& weights,
-                         const AlignmentOptions& opts) {
+                         const ProjectorOptions& opts) {
   kernels = &table;
   options = opts;
-  d = weights.w1.cols, p = weights.w1.rows, z = weights.w3.rows;
+  affine_ = static_cast<bool>(weights.norm_weight);
+  for (int i = 0; i < options.layers; ++i) {
+    layers[i].in = weights.layers[i].weight.cols;
+    layers[i].out = weights.layers[i].weight.rows;
+  }
   memory_ = std::aligned_alloc(kScratchAlignment, static_cast<size_t>(layout(nullptr).bytes));
   return memory_ != nullptr;
 }
 
 Projector::~Projector() { std::free(memory_); }
 
-void Projector::read(const ProjectorViews& weights, int threads) {
-  const Storage s = layout(memory_);
-  const RowKernels& row = kernels->row;
-  row.load(s.gamma, weights.ln_weight.data, weights.ln_weight.dtype, d);
-  row.load(s.beta, weights.ln_bias.data, weights.ln_bias.dtype, d);
-  row.load(s.b1, weights.b1.data, weights.b1.dtype, p);
-  row.load(s.b2, weights.b2.data, weights.b2.dtype, p);
-  row.load(s.b3, weights.b3.data, weights.b3.dtype, z);
+int64_t Projector::widest() const {
+  int64_t most = width();
+  for (int i = 0; i < options.layers; ++i) most = std::max(most, layers[i].out);
+  return most;
+}
 
-  const Folded folded{kernels, weights.w1, s.gamma};
+// b1' and, where it is kept, W1 as it is.
+void Projector::fold_bias(const Storage& s, const View2& w1, int threads) {
+  const RowKernels& row = kernels->row;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < p; ++i) {
+  for (int64_t i = 0; i < w1.rows; ++i) {
     constexpr int64_t kPiece = 512;
     float plain[kPiece + kRowPad];
     double dot_beta = 0;
-    for (int64_t j = 0; j < d; j += kPiece) {
-      const int64_t n = d - j < kPiece ? d - j : kPiece;
-      row.load(plain, weights.w1.at(i, j), weights.w1.dtype, n);
+    for (int64_t j = 0; j < w1.cols; j += kPiece) {
+      const int64_t n = w1.cols - j < kPiece ? w1.cols - j : kPiece;
+      row.load(plain, w1.at(i, j), w1.dtype, n);
       dot_beta += row.dot(plain, s.beta + j, n);
-      if (s.w1_plain) {
-        for (int64_t e = 0; e < n; ++e) s.w1_plain[i * d + j + e] = plain[e];
-      }
+      if (s.w1_plain) std::copy(plain, plain + n, s.w1_plain + i * w1.cols + j);
     }
-    s.b1[i] = static_cast<float>(s.b1[i] + dot_beta);
+    s.bias[0][i] = static_cast<float>(s.bias[0][i] + dot_beta);
   }
+}
 
-  const auto pack = [&](const Operand& b, int64_t k, int64_t n, char* out) {
-    return pack_b(*kernels, options.compute, b, k, n, out, threads);
+void Projector::read(const ProjectorViews& weights, int threads) {
+  const Storage s = layout(memory_);
+  const auto load = [&](float* to, const View2& from, int64_t n, float missing) {
+    if (from) return kernels->row.load(to, from.data, from.dtype, n);
+    std::fill(to, to + round_up(n, kRowPad), missing);
   };
-  w1 = pack(folded_operand(folded, true), d, p, s.w1);
-  w2 = pack(operand(weights.w2, true), p, p, s.w2);
-  w3 = pack(operand(weights.w3, true), p, z, s.w3);
-  w1_backward = pack(folded_operand(folded, false), p, d, s.w1_backward);
-  w2_backward = pack(operand(weights.w2, false), p, p, s.w2_backward);
-  w3_backward = pack(operand(weights.w3, false), z, p, s.w3_backward);
-  b1 = s.b1, b2 = s.b2, b3 = s.b3;
+  load(s.gamma, weights.norm_weight, width(), 1.f);
+  load(s.beta, weights.norm_bias, width(), 0.f);
+  const Folded folded{kernels, weights.layers[0].weight, s.gamma};
+  for (int i = 0; i < options.layers; ++i) {
+    ProjectorLayer& layer = layers[i];
+    const LayerViews& from = weights.layers[i];
+    load(s.bias[i], from.bias, layer.out, 0.f);
+    const auto pack = [&](bool along_k, int64_t k, int64_t n, char* out) {
+      const Operand b =
+          i == 0 && affine_ ? folded_operand(folded, along_k) : operand(from.weight, along_k);
+      return pack_b(*kernels, options.compute, b, k, n, out, threads);
+    };
+    layer.forward = pack(true, layer.in, layer.out, s.forward[i]);
+    layer.backward = pack(false, layer.out, layer.in, s.backward[i]);
+    layer.bias = s.bias[i];
+  }
+  if (!affine_) return;
+  fold_bias(s, weights.layers[0].weight, threads);
   if (options.trainable) gamma = s.gamma, beta = s.beta, w1_plain = s.w1_plain;
 }
 

@@ -29,7 +29,9 @@ class Block {
       : run_(run),
         call_(*run.call),
         w_(*run.projector),
+        layers_(w_.options.layers),
         row_(w_.kernels->row),
+        activate_(row_.activate[static_cast<int>(w_.options.activation)]),
         gemm_(w_.kernels->gemm(w_.options.compute)),
         shape_(shape),
         s_(scratch),
@@ -37,38 +39,25 @@ class Block {
         count_(count) {}
 
   void forward() {
-    pack_rows(w_.d, [&](int64_t i, float* x) { return normalized(i, x); });
-    multiply(w_.w1, s_.q1, shape_.p_ld);
-    pack_rows(w_.p, [&](int64_t i, float* x) {
-      return activation(i, x, s_.q1, w_.b1, kDropoutProjector1,
-                        chunk(&ChunkActivations::a1, i, shape_.p_ld));
-    });
-    multiply(w_.w2, s_.q2, shape_.p_ld);
-    pack_rows(w_.p, [&](int64_t i, float* x) {
-      return activation(i, x, s_.q2, w_.b2, kDropoutProjector2,
-                        chunk(&ChunkActivations::a2, i, shape_.p_ld));
-    });
-    multiply(w_.w3, s_.out, shape_.out_ld);
+    pack_rows(w_.width(), [&](int64_t i, float* x) { return normalized(i, x); });
+    for (int l = 0; l + 1 < layers_; ++l) {
+      multiply(w_.layers[l].forward, s_.slope[l], shape_.ld[l]);
+      pack_rows(w_.layers[l].out, [&](int64_t i, float* x) { return activation(l, i, x); });
+    }
+    multiply(w_.last().forward, s_.out, shape_.row_ld);
     for (int64_t i = 0; i < count_; ++i) cosine(i);  // leaves dz in out
   }
 
   void backward() {
-    pack_rows(w_.z, [&](int64_t i, float*) {
-      const float* dz = s_.out + i * shape_.out_ld;
-      return kept(dz, chunk(&ChunkActivations::dz, i, shape_.z_ld), w_.z);
+    pack_rows(w_.features(), [&](int64_t i, float*) {
+      return kept(s_.out + i * shape_.row_ld, &ChunkActivations::gradient, layers_ - 1, i);
     });
-    multiply(w_.w3_backward, s_.out, shape_.out_ld);
-    pack_rows(w_.p, [&](int64_t i, float*) {
-      return activation_gradient(i, s_.q2, kDropoutProjector2,
-                                 chunk(&ChunkActivations::dv, i, shape_.p_ld));
-    });
-    multiply(w_.w2_backward, s_.out, shape_.out_ld);
-    pack_rows(w_.p, [&](int64_t i, float*) {
-      return activation_gradient(i, s_.q1, kDropoutProjector1,
-                                 chunk(&ChunkActivations::du, i, shape_.p_ld));
-    });
+    for (int l = layers_ - 1; l > 0; --l) {
+      multiply(w_.layers[l].backward, s_.out, shape_.row_ld);
+      pack_rows(w_.layers[l].in, [&](int64_t i, float*) { return activation_gradient(l - 1, i); });
+    }
     if (!call_.grad_hidden) return;
-    multiply(w_.w1_backward, s_.out, shape_.out_ld);
+    multiply(w_.layers[0].backward, s_.out, shape_.row_ld);
     for (int64_t i = 0; i < count_; ++i) hidden_gradient(i);
   }
 
@@ -107,64 +96,76 @@ class Block {
     }
   }
 
-  float* chunk(float* ChunkActivations::*buffer, int64_t i, int64_t ld) const {
-    return run_.chunk ? run_.chunk->*buffer + (first_ + i - run_.chunk->first) * ld : nullptr;
-  }
-  static const float* kept(const float* row, float* copy, int64_t n) {
-    if (copy) std::copy(row, row + n, copy);
+  // A copy of row i, as wide as layer l's output, for the weight gradients, if they are wanted.
+  const float* kept(const float* row, float* (ChunkActivations::*buffers)[kMaxLayers], int l,
+                    int64_t i) const {
+    if (run_.chunk) {
+      std::copy(row, row + w_.layers[l].out,
+                (run_.chunk->*buffers)[l] + (first_ + i - run_.chunk->first) * shape_.ld[l]);
+    }
     return row;
   }
 
   const float* normalized(int64_t i, float* x) {
     const View3& hidden = call_.hidden;
-    row_.load(x, hidden.at(first_ + i, 0), hidden.dtype, w_.d);
-    double mean, variance;
-    row_.moments(x, w_.d, &mean, &variance);
-    // Two fp32 numbers for the mean: with |mean| >> sigma one would lose the digits of x - mean.
-    s_.mean_high[i] = static_cast<float>(mean);
-    s_.mean_low[i] = static_cast<float>(mean - s_.mean_high[i]);
-    s_.rstd[i] = static_cast<float>(1.0 / std::sqrt(variance + w_.options.ln_eps));
-    row_.normalize(x, x, w_.d, s_.mean_high[i], s_.mean_low[i], s_.rstd[i]);
-    if (run_.chunk) {
-      *chunk(&ChunkActivations::mean_high, i, 1) = s_.mean_high[i];
-      *chunk(&ChunkActivations::mean_low, i, 1) = s_.mean_low[i];
-      *chunk(&ChunkActivations::rstd, i, 1) = s_.rstd[i];
-    }
+    row_.load(x, hidden.at(first_ + i, 0), hidden.dtype, w_.width());
+    if (w_.options.norm == Norm::kNone) return x;
+    statistics(i, x);
+    row_.normalize(x, x, w_.width(), s_.mean_high[i], s_.mean_low[i], s_.rstd[i]);
     return x;
   }
 
-  void drop(float* x, int64_t i, DropoutStream stream) {
+  void statistics(int64_t i, const float* x) {
+    double mean = 0, variance;
+    if (w_.options.norm == Norm::kLayer) {
+      row_.moments(x, w_.width(), &mean, &variance);
+    } else {
+      variance = row_.dot(x, x, w_.width()) / static_cast<double>(w_.width());
+    }
+    // Two fp32 numbers for the mean: with |mean| >> sigma one would lose the digits of x - mean.
+    s_.mean_high[i] = static_cast<float>(mean);
+    s_.mean_low[i] = static_cast<float>(mean - s_.mean_high[i]);
+    s_.rstd[i] = static_cast<float>(1.0 / std::sqrt(variance + w_.options.norm_eps));
+    if (run_.chunk) {
+      const int64_t row = first_ + i - run_.chunk->first;
+      run_.chunk->mean_high[row] = s_.mean_high[i];
+      run_.chunk->mean_low[row] = s_.mean_low[i];
+      run_.chunk->rstd[row] = s_.rstd[i];
+    }
+  }
+
+  void drop(float* x, int l, int64_t i) {
     if (!run_.dropout) return;
-    row_.dropout(x, w_.p, call_.dropout_seed, stream, static_cast<uint64_t>(first_ + i), 0,
-                 w_.options.dropout);
+    row_.dropout(x, w_.layers[l].out, call_.dropout_seed, kDropoutProjector[l],
+                 static_cast<uint64_t>(first_ + i), 0, w_.options.dropout);
   }
 
-  // Leaves the derivative in q, for the way back.
-  const float* activation(int64_t i, float* x, float* q, const float* bias, DropoutStream stream,
-                          float* copy) {
-    float* row = q + i * shape_.p_ld;
-    row_.silu(x, run_.backward ? row : nullptr, row, bias, w_.p);
-    drop(x, i, stream);
-    return kept(x, copy, w_.p);
+  // Leaves the derivative in the place of the pre-activation, for the way back.
+  const float* activation(int l, int64_t i, float* x) {
+    const ProjectorLayer& layer = w_.layers[l];
+    float* row = s_.slope[l] + i * shape_.ld[l];
+    activate_(x, run_.backward ? row : nullptr, row, layer.bias, layer.out);
+    drop(x, l, i);
+    return kept(x, &ChunkActivations::activated, l, i);
   }
 
-  const float* activation_gradient(int64_t i, const float* slope, DropoutStream stream,
-                                   float* copy) {
-    float* g = s_.out + i * shape_.out_ld;
-    drop(g, i, stream);
-    row_.multiply(g, slope + i * shape_.p_ld, w_.p);
-    return kept(g, copy, w_.p);
+  const float* activation_gradient(int l, int64_t i) {
+    float* g = s_.out + i * shape_.row_ld;
+    drop(g, l, i);
+    row_.multiply(g, s_.slope[l] + i * shape_.ld[l], w_.layers[l].out);
+    return kept(g, &ChunkActivations::gradient, l, i);
   }
 
   // c, m c and dz = -(m/sum m)(t^ - c z^)/|z|, in fp64: no norm of finite rows overflows.
   void cosine(int64_t i) {
     const int64_t token = first_ + i, batch = token / call_.hidden.rows,
                   column = token % call_.hidden.rows;
-    float* z = s_.out + i * shape_.out_ld;
-    row_.add(z, w_.b3, w_.z);
-    row_.load(s_.target, call_.teacher.at(token, 0), call_.teacher.dtype, w_.z);
+    float* z = s_.out + i * shape_.row_ld;
+    const int64_t n = w_.features();
+    row_.add(z, w_.last().bias, n);
+    row_.load(s_.target, call_.teacher.at(token, 0), call_.teacher.dtype, n);
     double zz, tt, zt;
-    row_.cosine_sums(z, s_.target, w_.z, &zz, &tt, &zt);
+    row_.cosine_sums(z, s_.target, n, &zz, &tt, &zt);
     const double z_norm = std::sqrt(zz), t_norm = std::sqrt(tt);
     // Written so that NaN is kept.
     const double z_size = z_norm < kNormFloor ? kNormFloor : z_norm;
@@ -181,22 +182,28 @@ class Block {
     const double scale = weight * run_.gradient_scale;
     // Below the floor z is divided by a constant, and the projection term vanishes.
     const double along_z = z_norm < kNormFloor ? 0.0 : scale * c / (z_size * z_size);
-    row_.combine(z, -scale / (z_size * t_size), s_.target, along_z, z, w_.z);
+    row_.combine(z, -scale / (z_size * t_size), s_.target, along_z, z, n);
   }
 
   void hidden_gradient(int64_t i) {
     const View3 &hidden = call_.hidden, &gradient = call_.grad_hidden;
-    float* g = s_.out + i * shape_.out_ld;
-    row_.load(s_.rows, hidden.at(first_ + i, 0), hidden.dtype, w_.d);
-    row_.layer_norm_backward(g, g, s_.rows, w_.d, s_.mean_high[i], s_.mean_low[i], s_.rstd[i]);
-    row_.store(gradient.at(first_ + i, 0), gradient.dtype, g, w_.d, 1.f, nullptr, DType::kFloat32,
+    const int64_t n = w_.width();
+    float* g = s_.out + i * shape_.row_ld;
+    if (w_.options.norm != Norm::kNone) {
+      row_.load(s_.rows, hidden.at(first_ + i, 0), hidden.dtype, n);
+      row_.norm_backward(g, g, s_.rows, n, s_.mean_high[i], s_.mean_low[i], s_.rstd[i],
+                         w_.options.norm == Norm::kLayer);
+    }
+    row_.store(gradient.at(first_ + i, 0), gradient.dtype, g, n, 1.f, nullptr, DType::kFloat32,
                call_.accumulate_hidden);
   }
 
   const AlignmentRun& run_;
   const AlignmentCall& call_;
   const Projector& w_;
+  const int layers_;
   const RowKernels& row_;
+  const Activate activate_;
   const GemmKernels& gemm_;
   const BlockShape& shape_;
   const BlockScratch& s_;
@@ -216,25 +223,19 @@ BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) 
   const int64_t rounds = std::max<int64_t>(1, (tokens + most * threads - 1) / (most * threads));
   blocks = std::min(rounds * threads, panels);
   rows = (panels + blocks - 1) / blocks * mr;
-  p_ld = scratch_row(projector.p);
-  z_ld = scratch_row(projector.z);
-  row_ld = scratch_row(std::max(projector.d, projector.p));
-  out_ld = std::max(row_ld, z_ld);
+  for (int l = 0; l < projector.options.layers; ++l) ld[l] = scratch_row(projector.layers[l].out);
+  row_ld = scratch_row(projector.widest());
 }
 
 BlockScratch BlockScratch::take(Arena& arena, const Projector& projector, const BlockShape& shape) {
   const GemmKernels& gemm = projector.kernels->gemm(projector.options.compute);
-  BlockScratch s;
-  int64_t packed = 0;
-  for (int64_t k : {projector.d, projector.p, projector.z}) {
-    packed = std::max(packed, packed_bytes(gemm, shape.rows, k));
-  }
-  s.packed = arena.take<char>(packed);
-  s.q1 = arena.take<float>(shape.rows, shape.p_ld);
-  s.q2 = arena.take<float>(shape.rows, shape.p_ld);
-  s.out = arena.take<float>(shape.rows, shape.out_ld);
+  const int last = projector.options.layers - 1;
+  BlockScratch s{};
+  s.packed = arena.take<char>(packed_bytes(gemm, shape.rows, projector.widest()));
+  for (int l = 0; l < last; ++l) s.slope[l] = arena.take<float>(shape.rows, shape.ld[l]);
+  s.out = arena.take<float>(shape.rows, shape.row_ld);
   s.rows = arena.take<float>(gemm.mr, shape.row_ld);
-  s.target = arena.take<float>(shape.z_ld);
+  s.target = arena.take<float>(shape.ld[last]);
   for (float** column : {&s.mean_high, &s.mean_low, &s.rstd}) {
     *column = arena.take<float>(shape.rows);
   }

@@ -11,9 +11,9 @@ namespace sightline::cpu {
 
 // What the weight gradients need of a chunk of tokens, one row each, fp32: written by the blocks.
 struct ChunkActivations {
-  int64_t first = 0;                                  // token of row 0
-  float *a1 = nullptr, *a2 = nullptr;                 // [rows, p_ld] after SiLU and dropout
-  float *dz = nullptr, *dv = nullptr, *du = nullptr;  // [rows, z_ld], [rows, p_ld] twice
+  int64_t first = 0;                  // token of row 0
+  float* activated[kMaxLayers] = {};  // [rows, ld of the layer] after activation and dropout
+  float* gradient[kMaxLayers] = {};   // [rows, ld of the layer] of the layer's output
   float *mean_high = nullptr, *mean_low = nullptr, *rstd = nullptr;
 };
 
@@ -33,7 +33,8 @@ struct BlockShape {
   int64_t panels, blocks;  // whole register tiles, dealt out evenly
   int64_t mr;              // tokens of a register tile
   int64_t rows;            // tokens of the largest block
-  int64_t p_ld, z_ld, out_ld, row_ld;
+  int64_t ld[kMaxLayers];  // of rows as wide as the layer's output
+  int64_t row_ld;          // of the widest row
 
   // For calls of up to `tokens` tokens.
   BlockShape(const Projector& projector, int64_t tokens, int threads);
@@ -42,9 +43,11 @@ struct BlockShape {
 };
 
 struct BlockScratch {
-  char* packed;          // the left operand of the current product
-  float *q1, *q2;        // [rows, p_ld] pre-activations without their biases, then silu' at them
-  float* out;            // [rows, out_ld] z, then the accumulators of the backward products
+  char* packed;  // the left operand of the current product
+  // [rows, ld of the layer] of all layers but the last: pre-activations without their biases, then
+  // the activation's derivative at them
+  float* slope[kMaxLayers];
+  float* out;            // [rows, row_ld] z, then the accumulators of the backward products
   float *rows, *target;  // [register tile, row_ld] rows on their way into `packed`; one teacher row
   float *mean_high, *mean_low, *rstd;  // [rows]
 

@@ -12,15 +12,17 @@ View2 matrix(float* data, int64_t rows, int64_t cols, int64_t ld) {
 }
 
 // xhat of the chunk's tokens, computed while it is packed.
-struct Normalized {
+struct FirstInput {
   const Kernels* kernels;
+  bool normalized;
   const View3* hidden;
   const ChunkActivations* chunk;
 };
 
-void fetch_normalized(const void* user, int64_t row, int64_t column, int64_t n, float* dst) {
-  const auto& x = *static_cast<const Normalized*>(user);
+void fetch_first_input(const void* user, int64_t row, int64_t column, int64_t n, float* dst) {
+  const auto& x = *static_cast<const FirstInput*>(user);
   x.kernels->row.load(dst, x.hidden->at(x.chunk->first + row, column), x.hidden->dtype, n);
+  if (!x.normalized) return;
   x.kernels->row.normalize(dst, dst, n, x.chunk->mean_high[row], x.chunk->mean_low[row],
                            x.chunk->rstd[row]);
 }
@@ -71,16 +73,17 @@ WeightGradients WeightGradients::take(Arena& arena, const Projector& w, const Bl
   const auto floats = [&](int64_t rows_of, int64_t of = 1) {
     return arena.take<float>(checked_sum(checked_product(rows_of, of), kRowPad));
   };
-  g.p_ld = shape.p_ld, g.z_ld = shape.z_ld;
-  for (float** buffer : {&g.chunk.a1, &g.chunk.a2, &g.chunk.dv, &g.chunk.du}) {
-    *buffer = floats(rows, g.p_ld);
+  for (int l = 0; l < w.options.layers; ++l) {
+    const ProjectorLayer& layer = w.layers[l];
+    g.ld[l] = shape.ld[l];
+    if (l + 1 < w.options.layers) g.chunk.activated[l] = floats(rows, g.ld[l]);
+    g.chunk.gradient[l] = floats(rows, g.ld[l]);
+    g.products[l] = floats(layer.out, layer.in);
+    g.sums[l] = floats(layer.out);
   }
-  g.chunk.dz = floats(rows, g.z_ld);
   for (float** buffer : {&g.chunk.mean_high, &g.chunk.mean_low, &g.chunk.rstd}) {
     *buffer = floats(rows);
   }
-  g.g1 = floats(w.p, w.d), g.g2 = floats(w.p, w.p), g.g3 = floats(w.z, w.p);
-  g.s1 = floats(w.p), g.s2 = floats(w.p), g.s3 = floats(w.z);
   g.gemm_scratch = arena.take<char>(gemm_workspace_bytes(*w.kernels, w.options.compute, threads));
   return g;
 }
@@ -88,37 +91,47 @@ WeightGradients WeightGradients::take(Arena& arena, const Projector& w, const Bl
 void WeightGradients::add_chunk(const Projector& w, const AlignmentCall& call, int64_t count,
                                 int threads) {
   const bool accumulate = chunk.first > 0;
-  const View2 dz = matrix(chunk.dz, count, w.z, z_ld), dv = matrix(chunk.dv, count, w.p, p_ld);
-  const View2 du = matrix(chunk.du, count, w.p, p_ld);
-  const View2 a1 = matrix(chunk.a1, count, w.p, p_ld), a2 = matrix(chunk.a2, count, w.p, p_ld);
-  const Normalized x{w.kernels, &call.hidden, &chunk};
-  const Operand xhat{{nullptr, DType::kFloat32, 1, count, w.d, 0, 0}, false, fetch_normalized, &x};
-  add_product(w, dz, operand(a2, false), g3, w.p, accumulate, gemm_scratch, threads);
-  add_product(w, dv, operand(a1, false), g2, w.p, accumulate, gemm_scratch, threads);
-  add_product(w, du, xhat, g1, w.d, accumulate, gemm_scratch, threads);
-  column_sums(*w.kernels, dz, s3, accumulate, threads);
-  column_sums(*w.kernels, dv, s2, accumulate, threads);
-  column_sums(*w.kernels, du, s1, accumulate, threads);
+  const FirstInput x{w.kernels, w.options.norm != Norm::kNone, &call.hidden, &chunk};
+  for (int l = w.options.layers - 1; l >= 0; --l) {
+    const ProjectorLayer& layer = w.layers[l];
+    const View2 gradient = matrix(chunk.gradient[l], count, layer.out, ld[l]);
+    const Operand input =
+        l > 0 ? operand(matrix(chunk.activated[l - 1], count, layer.in, ld[l - 1]), false)
+              : Operand{{nullptr, DType::kFloat32, 1, count, layer.in, 0, 0},
+                        false,
+                        fetch_first_input,
+                        &x};
+    add_product(w, gradient, input, products[l], layer.in, accumulate, gemm_scratch, threads);
+    column_sums(*w.kernels, gradient, sums[l], accumulate, threads);
+  }
 }
 
 void WeightGradients::finish(const Projector& w, const AlignmentCall& call, int threads) {
   const ProjectorViews& out = call.grad_weights;
   const bool accumulate = call.accumulate_weights;
+  if (w.w1_plain != nullptr) unfold(w, call, threads);
+  for (int l = 0; l < w.options.layers; ++l) {
+    write_out(w, out.layers[l].weight, products[l], accumulate, threads);
+    if (out.layers[l].bias) write_out(w, out.layers[l].bias, sums[l], accumulate, 1);
+  }
+}
+
+// dgamma and dbeta into the user's gradients, dW_1 in the place of G_1.
+void WeightGradients::unfold(const Projector& w, const AlignmentCall& call, int threads) {
+  const ProjectorViews& out = call.grad_weights;
+  const bool accumulate = call.accumulate_weights;
   const RowKernels& row = w.kernels->row;
-  write_out(w, out.w3, g3, accumulate, threads);
-  write_out(w, out.b3, s3, accumulate, 1);
-  write_out(w, out.w2, g2, accumulate, threads);
-  write_out(w, out.b2, s2, accumulate, 1);
-  write_out(w, out.b1, s1, accumulate, 1);
+  const int64_t d = w.layers[0].in, p = w.layers[0].out;
+  float *g1 = products[0], *s1 = sums[0];
 
   // gamma and beta reduce over p; threads take columns of D.
   constexpr int64_t kPiece = 256;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t j = 0; j < w.d; j += kPiece) {
-    const int64_t n = std::min(kPiece, w.d - j);
+  for (int64_t j = 0; j < d; j += kPiece) {
+    const int64_t n = std::min(kPiece, d - j);
     double gamma[kPiece] = {}, beta[kPiece] = {};
-    for (int64_t i = 0; i < w.p; ++i) {
-      const float *plain = w.w1_plain + i * w.d + j, *product = g1 + i * w.d + j;
+    for (int64_t i = 0; i < p; ++i) {
+      const float *plain = w.w1_plain + i * d + j, *product = g1 + i * d + j;
       const double s = s1[i];
       for (int64_t e = 0; e < n; ++e) {
         gamma[e] += static_cast<double>(plain[e]) * product[e];
@@ -127,18 +140,18 @@ void WeightGradients::finish(const Projector& w, const AlignmentCall& call, int 
     }
     float rounded[kPiece];
     std::copy(gamma, gamma + n, rounded);
-    row.store(out.ln_weight.at(0, j), out.ln_weight.dtype, rounded, n, 1.f, nullptr,
+    row.store(out.norm_weight.at(0, j), out.norm_weight.dtype, rounded, n, 1.f, nullptr,
               DType::kFloat32, accumulate);
     std::copy(beta, beta + n, rounded);
-    row.store(out.ln_bias.at(0, j), out.ln_bias.dtype, rounded, n, 1.f, nullptr, DType::kFloat32,
-              accumulate);
+    if (!out.norm_bias) continue;
+    row.store(out.norm_bias.at(0, j), out.norm_bias.dtype, rounded, n, 1.f, nullptr,
+              DType::kFloat32, accumulate);
   }
 
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < w.p; ++i) {
-    float* g = g1 + i * w.d;
-    for (int64_t j = 0; j < w.d; ++j) g[j] = g[j] * w.gamma[j] + s1[i] * w.beta[j];
-    row.store(out.w1.at(i, 0), out.w1.dtype, g, w.d, 1.f, nullptr, DType::kFloat32, accumulate);
+  for (int64_t i = 0; i < p; ++i) {
+    float* g = g1 + i * d;
+    for (int64_t j = 0; j < d; ++j) g[j] = g[j] * w.gamma[j] + s1[i] * w.beta[j];
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "common/activation.h"
 #include "common/views.h"
 
 namespace sightline::cpu {
@@ -73,6 +74,10 @@ struct GemmKernels {
                         const void* b, int64_t b_stride, float* c, int64_t ldc, bool accumulate);
 };
 
+// y = act(x + bias), error below 1e-6 (|y| + 1e-5), of SiLU below 1e-6 |y|; slope = act'(x + bias) unless it is null. The two
+// share their exponential. slope may be x.
+using Activate = void (*)(float* y, float* slope, const float* x, const float* bias, int64_t n);
+
 struct RowKernels {
   // y[0..n) = x[0..n) as fp32; y's padding up to kRowPad is zeroed.
   void (*load)(float* y, const void* x, DType dtype, int64_t n);
@@ -86,9 +91,8 @@ struct RowKernels {
   // y = ((x - mean_high) - mean_low) * rstd
   void (*normalize)(float* y, const float* x, int64_t n, float mean_high, float mean_low,
                     float rstd);
-  // y = silu(x + bias), relative error below 1e-6; slope = silu'(x + bias) unless it is null. The
-  // two share their exponential. slope may be x.
-  void (*silu)(float* y, float* slope, const float* x, const float* bias, int64_t n);
+  // By Activation, see activations.inc.
+  Activate activate[kActivations];
   // y *= x
   void (*multiply)(float* y, const float* x, int64_t n);
   // fp64 sums of x*y over n, fixed order
@@ -99,9 +103,9 @@ struct RowKernels {
   // y = alpha * x0 + beta * x1 in fp64, rounded once
   void (*combine)(float* y, double alpha, const float* x0, double beta, const float* x1, int64_t n);
   // y = rstd * (g - k1 - xhat * k2), xhat = ((x - mean_high) - mean_low) * rstd, k1 and k2 the
-  // means of g and of g xhat, summed in fp64.
-  void (*layer_norm_backward)(float* y, const float* g, const float* x, int64_t n, float mean_high,
-                              float mean_low, float rstd);
+  // means of g and of g xhat, summed in fp64; k1 = 0 unless centred (RMSNorm).
+  void (*norm_backward)(float* y, const float* g, const float* x, int64_t n, float mean_high,
+                        float mean_low, float rstd, bool centred);
   // x[0..n) *= keep ? 1/(1-p) : 0, keep drawn for (seed, stream, row, column .. column+n), see
   // common/philox.h.
   void (*dropout)(float* x, int64_t n, uint64_t seed, uint32_t stream, uint64_t row,

@@ -9,7 +9,7 @@
 
 namespace sightline::cuda {
 
-sl_status alignment_create(const ProjectorViews& weights, const AlignmentOptions& options,
+sl_status alignment_create(const ProjectorViews& weights, const ProjectorOptions& options,
                            void** out);
 sl_status alignment_update(void* alignment, const sl_context& context,
                            const ProjectorViews& weights);
@@ -29,6 +29,6 @@ class AlignmentHandle {
 // Null, with *status set and the message given, if the weights cannot be prepared. T: fp32, bf16.
 template <class T>
 std::unique_ptr<AlignmentHandle> make_alignment(int device, const ProjectorViews& weights,
-                                                const AlignmentOptions& options, sl_status* status);
+                                                const ProjectorOptions& options, sl_status* status);
 
 }  // namespace sightline::cuda

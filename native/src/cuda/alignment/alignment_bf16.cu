@@ -4,6 +4,6 @@
 namespace sightline::cuda {
 
 template std::unique_ptr<AlignmentHandle> make_alignment<Bf16>(int, const ProjectorViews&,
-                                                               const AlignmentOptions&, sl_status*);
+                                                               const ProjectorOptions&, sl_status*);
 
 }  // namespace sightline::cuda

@@ -4,7 +4,7 @@
 namespace sightline::cuda {
 
 template std::unique_ptr<AlignmentHandle> make_alignment<float>(int, const ProjectorViews&,
-                                                                const AlignmentOptions&,
+                                                                const ProjectorOptions&,
                                                                 sl_status*);
 
 }  // namespace sightline::cuda

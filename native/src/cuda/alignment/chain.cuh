@@ -34,7 +34,7 @@ template <class T>
 class AlignmentChain {
  public:
   AlignmentChain(Stream& stream, GemmPath path, const ProjectorSizes& sizes,
-                 const ProjectorWeights<T>& weights, const AlignmentOptions& options,
+                 const ProjectorWeights<T>& weights, const ProjectorOptions& options,
                  const AlignmentCall& call, const AlignmentScratch<T>& scratch)
       : stream_(stream),
         path_(path),
@@ -48,7 +48,7 @@ class AlignmentChain {
         tokens_(call.hidden.total_rows()),
         dropout_(options.trainable && call.training ? dropout_threshold(options.dropout) : 0) {}
 
-  static int64_t chunk_rows(const AlignmentOptions& options, int64_t tokens) {
+  static int64_t chunk_rows(const ProjectorOptions& options, int64_t tokens) {
     return options.trainable || tokens < kChunkRows ? tokens : kChunkRows;
   }
 
@@ -68,7 +68,9 @@ class AlignmentChain {
   }
 
  private:
-  bool weight_gradients_wanted() const { return call_.grad_weights.w1.data != nullptr; }
+  bool weight_gradients_wanted() const {
+    return call_.grad_weights.layers[0].weight.data != nullptr;
+  }
   bool backward_wanted() const {
     return call_.grad_hidden.data != nullptr || weight_gradients_wanted();
   }
@@ -120,7 +122,7 @@ class AlignmentChain {
     p.hidden = hidden_;
     p.first_row = first_;
     p.rows = rows_, p.columns = s_.d, p.padded_columns = s_.d8;
-    p.epsilon = options_.ln_eps;
+    p.epsilon = options_.norm_eps;
     p.statistics = x_.statistics;
     p.normalised = raw_hidden() ? nullptr : x_.xhat;
     p.normalised_stride = s_.d8;
@@ -243,33 +245,35 @@ class AlignmentChain {
     const ProjectorViews& out = call_.grad_weights;
     const float* scale = &x_.scalars->scale;
     const bool add = call_.accumulate_weights;
-    weight_product(x_.z, s_.z, s_.z8, x_.a2, s_.p8, s_.p8, {user_rows(out.w3), add, scale});
-    weight_product(x_.v, s_.p, s_.p8, x_.a1, s_.p8, s_.p8, {user_rows(out.w2), add, scale});
+    weight_product(x_.z, s_.z, s_.z8, x_.a2, s_.p8, s_.p8,
+                   {user_rows(out.layers[2].weight), add, scale});
+    weight_product(x_.v, s_.p, s_.p8, x_.a1, s_.p8, s_.p8,
+                   {user_rows(out.layers[1].weight), add, scale});
     View2 g;
     g.data = x_.g, g.rows = s_.p, g.cols = s_.d8, g.row_stride = s_.d8;
     weight_product(x_.u, s_.p, s_.p8, x_.xhat, s_.d8, s_.d8, {user_rows(g), false, scale});
-    column_sums(x_.z, s_.z8, out.b3, nullptr);
-    column_sums(x_.v, s_.p8, out.b2, nullptr);
-    column_sums(x_.u, s_.p8, out.b1, x_.db1);
+    column_sums(x_.z, s_.z8, out.layers[2].bias, nullptr);
+    column_sums(x_.v, s_.p8, out.layers[1].bias, nullptr);
+    column_sums(x_.u, s_.p8, out.layers[0].bias, x_.db1);
 
     LayerNormWeightGradientKernel::Params norm{};
     norm.g = x_.g, norm.w1 = w_.w1_plain, norm.db1 = x_.db1;
     norm.gamma = w_.gamma, norm.beta = w_.beta;
     norm.rows = s_.p, norm.padded_columns = s_.d8;
-    norm.dw1 = user_rows(out.w1), norm.accumulate = add;
+    norm.dw1 = user_rows(out.layers[0].weight), norm.accumulate = add;
     norm.partial_gamma = x_.segments, norm.partial_beta = x_.segments2;
     stream_.launch<LayerNormWeightGradientKernel>(norm,
                                                   LayerNormWeightGradientKernel::blocks(norm));
     const int segments = ceil_div(s_.p, kSegmentRows);
-    reduce(x_.segments, segments, s_.d8, out.ln_weight, nullptr, nullptr);
-    reduce(x_.segments2, segments, s_.d8, out.ln_bias, nullptr, nullptr);
+    reduce(x_.segments, segments, s_.d8, out.norm_weight, nullptr, nullptr);
+    reduce(x_.segments2, segments, s_.d8, out.norm_bias, nullptr, nullptr);
   }
 
   Stream& stream_;
   GemmPath path_;
   const ProjectorSizes& s_;
   const ProjectorWeights<T>& w_;
-  const AlignmentOptions& options_;
+  const ProjectorOptions& options_;
   const AlignmentCall& call_;
   const AlignmentScratch<T>& x_;
   UserRows hidden_, teacher_;

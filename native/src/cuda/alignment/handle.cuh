@@ -14,7 +14,7 @@ template <class T>
 class TypedAlignment final : public AlignmentHandle {
  public:
   TypedAlignment(const Device& device, const ProjectorViews& weights,
-                 const AlignmentOptions& options)
+                 const ProjectorOptions& options)
       : device_(device), sizes_(weights), options_(options) {}
   ~TypedAlignment() override {
     if (memory_ != nullptr) device_free(memory_);
@@ -51,7 +51,7 @@ class TypedAlignment final : public AlignmentHandle {
     needs.tokens = tokens;
     needs.rows = static_cast<int>(AlignmentChain<T>::chunk_rows(options_, tokens));
     needs.trainable = options_.trainable;
-    needs.weight_gradients = call.grad_weights.w1.data != nullptr;
+    needs.weight_gradients = call.grad_weights.layers[0].weight.data != nullptr;
     needs.gradient = needs.weight_gradients || call.grad_hidden.data != nullptr;
     Arena measure(nullptr);
     AlignmentScratch<T>(measure, sizes_, needs);
@@ -77,13 +77,13 @@ class TypedAlignment final : public AlignmentHandle {
 
   const Device& device_;
   ProjectorSizes sizes_;
-  AlignmentOptions options_;
+  ProjectorOptions options_;
   void* memory_ = nullptr;
 };
 
 template <class T>
 std::unique_ptr<AlignmentHandle> make_alignment(int device, const ProjectorViews& weights,
-                                                const AlignmentOptions& options,
+                                                const ProjectorOptions& options,
                                                 sl_status* status) {
   cudaError_t error = cudaSuccess;
   const Device* of = device_of(device, &error);

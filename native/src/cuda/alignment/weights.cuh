@@ -15,9 +15,9 @@ struct ProjectorSizes {
   int d8, p8, z8;  // padded
 
   explicit ProjectorSizes(const ProjectorViews& w)
-      : d(static_cast<int>(w.w1.cols)),
-        p(static_cast<int>(w.w1.rows)),
-        z(static_cast<int>(w.w3.rows)),
+      : d(static_cast<int>(w.layers[0].weight.cols)),
+        p(static_cast<int>(w.layers[0].weight.rows)),
+        z(static_cast<int>(w.layers[2].weight.rows)),
         d8(round_up(d, 8)),
         p8(round_up(p, 8)),
         z8(round_up(z, 8)) {}
@@ -51,20 +51,21 @@ struct ProjectorWeights {
   }
 
   void read(Stream& stream, const ProjectorViews& views, const ProjectorSizes& s) const {
+    const auto& [first, second, third, none] = views.layers;
     typename FoldLayerNormKernel<T>::Params fold{};
-    fold.w1 = user_rows(views.w1), fold.b1 = user_rows(views.b1);
-    fold.gamma = user_rows(views.ln_weight), fold.beta = user_rows(views.ln_bias);
+    fold.w1 = user_rows(first.weight), fold.b1 = user_rows(first.bias);
+    fold.gamma = user_rows(views.norm_weight), fold.beta = user_rows(views.norm_bias);
     fold.rows = s.p, fold.padded_rows = s.p8, fold.padded_columns = s.d8;
     fold.folded = w1, fold.plain = w1_plain;
     fold.weight_sum = weight_sum, fold.folded_bias = b1;
     stream.launch<FoldLayerNormKernel<T>>(fold, FoldLayerNormKernel<T>::blocks(fold));
-    convert(stream, views.w2, s.p8, s.p8, w2);
-    convert(stream, views.w3, s.z8, s.p8, w3);
-    convert(stream, views.b2, 1, s.p8, b2);
-    convert(stream, views.b3, 1, s.z8, b3);
+    convert(stream, second.weight, s.p8, s.p8, w2);
+    convert(stream, third.weight, s.z8, s.p8, w3);
+    convert(stream, second.bias, 1, s.p8, b2);
+    convert(stream, third.bias, 1, s.z8, b3);
     if (gamma != nullptr) {
-      convert(stream, views.ln_weight, 1, s.d8, gamma);
-      convert(stream, views.ln_bias, 1, s.d8, beta);
+      convert(stream, views.norm_weight, 1, s.d8, gamma);
+      convert(stream, views.norm_bias, 1, s.d8, beta);
     }
     transpose(stream, w1, s.p8, s.d8, w1_t);
     transpose(stream, w2, s.p8, s.p8, w2_t);

@@ -250,12 +250,46 @@ TEST(weights_come_from_a_module) {
   net->to(torch::kBFloat16);
   CHECK(sightline::Projector::from_module(*net).options().bf16());
   CHECK(!sightline::Projector::from_module(*net, false).options().bf16());
-  CHECK_THROWS("ValueError: module: layers Linear found, expected LayerNorm Linear Linear Linear",
-               sightline::Projector::from_module(*nn::Sequential(nn::Linear(D, P))));
-  nn::Sequential bare(nn::LayerNorm(nn::LayerNormOptions({D})), nn::Linear(D, P), nn::Linear(P, P),
-                      nn::Linear(nn::LinearOptions(P, Z).bias(false)));
-  CHECK_THROWS("ValueError: module: a layer without weight or bias",
-               sightline::Projector::from_module(*bare));
+}
+
+// Biases, norm, widths and activation as the module has them.
+TEST(other_modules_are_projectors_too) {
+  namespace nn = torch::nn;
+  const Case c = make();
+  const auto check = [&](nn::Sequential net) {
+    const Tensor z = net->forward(c.hidden.narrow(1, FIRST, N));
+    const Tensor expected =
+        -(torch::cosine_similarity(z, c.teacher, -1, 1e-12) * c.weight).sum() / c.weight.sum();
+    CHECK_LE(std::abs(number(run(sightline::Projector::from_module(*net), c)) - number(expected)),
+             1e-5);
+    const auto trained = sightline::Projector::from_module(*net, {}, /*trainable=*/true);
+    run(trained, c).backward();
+    expected.backward();
+    CHECK(trained.parameters().size() == net->parameters().size());
+    for (const Tensor& parameter : net->parameters()) {  // both have been added
+      const Tensor twice = parameter.grad().clone();
+      parameter.mutable_grad().zero_();
+      run(trained, c).backward();
+      CHECK_LE(number((2 * parameter.grad() - twice).norm()), 1e-5 * number(twice.norm()));
+    }
+  };
+  check(nn::Sequential(nn::Linear(D, Z)));
+  check(nn::Sequential(nn::Linear(D, P), nn::SiLU(), nn::Linear(P, 2 * P), nn::SiLU(),
+                       nn::Linear(2 * P, Z)));  // REPA
+  check(nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({D}).elementwise_affine(false)),
+                       nn::Linear(nn::LinearOptions(D, P).bias(false)), nn::GELU(),
+                       nn::Linear(P, Z)));
+  const auto refused = [](const char* message, nn::Sequential net) {
+    CHECK_THROWS(message, sightline::Projector::from_module(*net, {}, true));
+  };
+  refused("ValueError: module: layers Linear Linear found, expected a LayerNorm or none",
+          nn::Sequential(nn::Linear(D, P), nn::Linear(P, Z)));
+  refused(
+      "ValueError: module: activations of several kinds",
+      nn::Sequential(nn::Linear(D, P), nn::SiLU(), nn::Linear(P, P), nn::ReLU(), nn::Linear(P, Z)));
+  refused("ValueError: module: dropouts that differ",
+          nn::Sequential(nn::Linear(D, P), nn::SiLU(), nn::Dropout(0.1), nn::Linear(P, P),
+                         nn::SiLU(), nn::Dropout(0.2), nn::Linear(P, Z)));
 }
 
 TEST(what_is_wrong_is_named) {
@@ -281,16 +315,16 @@ TEST(what_is_wrong_is_named) {
   CHECK_THROWS("ValueError: first_token: -1", loss(c.hidden, c.teacher, -1));
   CHECK_THROWS("ValueError: token_weight: ",
                loss(c.hidden, c.teacher, 0, c.weight.to(torch::kDouble)));
-  CHECK_THROWS("ValueError: parameters: 1 tensors, expected 8", sightline::Projector({p[0]}));
+  CHECK_THROWS("ValueError: parameters: 1 tensors, of which 1 fit", sightline::Projector({p[0]}));
   std::vector<Tensor> hole = p;
   hole[3] = Tensor();
   CHECK_THROWS("ValueError: parameters[3]: undefined", sightline::Projector{hole});
   hole[3] = torch::randn(P + 1);
-  CHECK_THROWS("ValueError: weights.b1: shape", sightline::Projector{hole});
+  CHECK_THROWS("ValueError: weights.layers[0].bias: shape", sightline::Projector{hole});
   using Options = sightline::ProjectorOptions;
-  CHECK_THROWS("ValueError: config.dropout: 0.1, expected 0 for a frozen projector",
+  CHECK_THROWS("ValueError: desc.dropout: 0.1, expected 0 for a frozen projector",
                sightline::Projector(p, Options().dropout(0.1)));
-  CHECK_THROWS("ValueError: config.ln_eps: ", sightline::Projector(p, Options().eps(0)));
+  CHECK_THROWS("ValueError: desc.norm_eps: ", sightline::Projector(p, Options().eps(0)));
   CHECK_THROWS("ValueError: train: true, expected false", projector.train());
   projector.train(false);
 }

@@ -1,13 +1,15 @@
 package org.sightline;
 
 import java.util.List;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.binding.Scopes;
 import org.sightline.binding.sightline;
 import org.sightline.binding.sl_alignment;
 import org.sightline.binding.sl_alignment_args;
-import org.sightline.binding.sl_alignment_config;
 import org.sightline.binding.sl_projector;
+import org.sightline.binding.sl_projector_desc;
+import org.sightline.binding.sl_projector_layer;
 
 /** A native {@code sl_alignment}: the weights of a projector, prepared for the kernels. */
 final class NativeAlignment implements AutoCloseable {
@@ -24,18 +26,21 @@ final class NativeAlignment implements AutoCloseable {
     if (Tensors.areMeta(parameters.toArray(Tensor[]::new))) {
       return;
     }
-    try (sl_alignment_config options = new sl_alignment_config();
+    try (sl_projector_desc desc = new sl_projector_desc();
         ProjectorDescriptor weights = new ProjectorDescriptor()) {
-      options.compute().lanes((short) 1);
+      desc.compute().lanes((short) 1);
       switch (config.compute()) {
-        case FLOAT32 -> options.compute().code((byte) sightline.SL_FLOAT).bits((byte) 32);
-        case BFLOAT16 -> options.compute().code((byte) sightline.SL_BFLOAT).bits((byte) 16);
+        case FLOAT32 -> desc.compute().code((byte) sightline.SL_FLOAT).bits((byte) 32);
+        case BFLOAT16 -> desc.compute().code((byte) sightline.SL_BFLOAT).bits((byte) 16);
       }
-      options
-          .trainable(config.trainable() ? 1 : 0)
-          .ln_eps(AlignmentProjector.LAYER_NORM_EPSILON)
-          .dropout(config.dropout());
-      NativeCalls.check(sightline.sl_alignment_create(weights.of("", parameters), options, handle));
+      desc.size(desc.sizeof())
+          .layers(ProjectorDescriptor.LAYERS)
+          .norm(sightline.SL_LAYER_NORM)
+          .activation(sightline.SL_SILU)
+          .norm_eps(AlignmentProjector.LAYER_NORM_EPSILON)
+          .dropout(config.dropout())
+          .trainable(config.trainable() ? 1 : 0);
+      NativeCalls.check(sightline.sl_alignment_create(weights.of("", parameters), desc, handle));
     }
   }
 
@@ -106,7 +111,11 @@ final class NativeAlignment implements AutoCloseable {
 
   /** An {@code sl_projector} and its eight tensors. */
   private static final class ProjectorDescriptor implements AutoCloseable {
+    static final int LAYERS = 3;
+
     private final sl_projector projector = Scopes.own(new sl_projector());
+    private final List<sl_projector_layer> layers =
+        IntStream.range(0, LAYERS).mapToObj(i -> Scopes.own(projector.layers(i))).toList();
     private final List<TensorDescriptor> tensors =
         PARAMETERS.stream().map(name -> new TensorDescriptor()).toList();
 
@@ -114,15 +123,11 @@ final class NativeAlignment implements AutoCloseable {
       for (int i = 0; i < values.size(); i++) {
         tensors.get(i).of(prefix + PARAMETERS.get(i), values.get(i));
       }
-      return projector
-          .ln_weight(tensors.get(0).tensor())
-          .ln_bias(tensors.get(1).tensor())
-          .w1(tensors.get(2).tensor())
-          .b1(tensors.get(3).tensor())
-          .w2(tensors.get(4).tensor())
-          .b2(tensors.get(5).tensor())
-          .w3(tensors.get(6).tensor())
-          .b3(tensors.get(7).tensor());
+      projector.norm_weight(tensors.get(0).tensor()).norm_bias(tensors.get(1).tensor());
+      for (int i = 0; i < LAYERS; i++) {
+        layers.get(i).weight(tensors.get(2 + 2 * i).tensor()).bias(tensors.get(3 + 2 * i).tensor());
+      }
+      return projector;
     }
 
     @Override

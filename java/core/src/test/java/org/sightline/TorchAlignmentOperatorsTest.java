@@ -31,7 +31,9 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
     Tensor mask = weighted ? torch.rand(3, 7) : null;
 
     long handle =
-        call("alignment_create", inOrder(parameters), bfloat16, false, 1e-5, 0.0).get(0).toInt();
+        call("alignment_create", inOrder(parameters), bfloat16, false, 1e-5, 0.0, 1, 1)
+            .get(0)
+            .toInt();
     List<IValue> result = call("alignment_loss", handle, hidden, teacher, mask, true);
     List<IValue> lossAlone = call("alignment_loss", handle, hidden, teacher, mask, false);
     call("alignment_destroy", handle);
@@ -64,7 +66,8 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
     Map<String, Tensor> second = projector(random, d, 31, 13);
     Tensor hidden = Oracle.activations(random, FLOAT, 2, 5, d);
     Tensor teacher = Oracle.normal(random, FLOAT, 1, 2, 5, 13);
-    long handle = call("alignment_create", inOrder(first), false, true, 1e-5, 0.0).get(0).toInt();
+    long handle =
+        call("alignment_create", inOrder(first), false, true, 1e-5, 0.0, 1, 1).get(0).toInt();
     for (Map<String, Tensor> parameters : List.of(first, second)) {
       List<IValue> result =
           call(

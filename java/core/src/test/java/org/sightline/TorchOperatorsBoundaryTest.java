@@ -55,8 +55,15 @@ class TorchOperatorsBoundaryTest extends TorchOperatorsFixture {
             List.of(0L)),
         "bias: 2 items, expected 1");
     messages.put(
-        refusal("alignment_create", List.of(a, b), false, false, 1e-5, 0.0),
-        "parameters: 2 tensors, expected 8");
+        refusal("alignment_create", List.of(a, torch.randn(1)), false, false, 1e-5, 0.0, 1, 1),
+        "weights.layers[0].bias: shape [1], expected");
+    messages.put(
+        refusal(
+            "alignment_create", List.of(a, torch.randn(1, 2, 3)), false, false, 1e-5, 0.0, 1, 1),
+        "parameters: 2 tensors, of which 1 fit");
+    messages.put(
+        refusal("alignment_create", List.of(a), false, false, 1e-5, 0.0, 1, 1L << 32),
+        "activation: 4294967296");
     messages.put(refusal("alignment_loss", 12345L, x, x, null, true), "hidden: 2 dimensions");
     Tensor h = torch.randn(1, 2, 3);
     messages.put(refusal("alignment_loss", 12345L, h, h, null, true), "live handle");
@@ -64,7 +71,8 @@ class TorchOperatorsBoundaryTest extends TorchOperatorsFixture {
     messages.put(refusal("lora_merge_", weight, a, torch.randn(12, 4), 1.0, false, 0L), "b");
     Map<String, Tensor> parameters = projector(random, 3, 4, 5);
     messages.put(
-        refusal("alignment_create", inOrder(parameters), false, false, -1.0, 0.0), "ln_eps");
+        refusal("alignment_create", inOrder(parameters), false, false, -1.0, 0.0, 1, 1),
+        "norm_eps");
     messages.put(
         refusal(
             "adamw_create",
@@ -118,7 +126,7 @@ class TorchOperatorsBoundaryTest extends TorchOperatorsFixture {
           List.of(1.0, 2.0),
           0.0,
           List.of(0L, 0L));
-      refusal("alignment_create", List.of(a, b), false, false, 1e-5, 0.0);
+      refusal("alignment_create", List.of(b, a), false, false, 1e-5, 0.0, 1, 1);
       List<Tensor> none = java.util.Arrays.asList((Tensor) null);
       long handle =
           call(
