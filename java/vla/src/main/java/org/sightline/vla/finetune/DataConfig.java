@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.stream.Stream;
 import org.sightline.Checks;
+import org.sightline.Device;
 import org.sightline.vla.checkpoint.PathChecks;
 import org.sightline.vla.data.image.Augmentation;
 import org.sightline.vla.data.image.ImageTransform;
@@ -96,10 +97,11 @@ public record DataConfig(
   }
 
   /** How the training loader batches. */
-  VlaDataLoader.Options training(int batchSize, long seed) {
+  VlaDataLoader.Options training(int batchSize, long seed, Device device) {
     return VlaDataLoader.Options.training(batchSize, seed)
         .withShuffleBuffer(shuffleBuffer)
         .withViews(augmentationsPerImage)
-        .withThreads(dataThreads);
+        .withThreads(dataThreads)
+        .withDevice(device);
   }
 }

@@ -163,7 +163,7 @@ final class JobInputs implements AutoCloseable {
         config.model().actions(),
         source.images(config.model().dino().imageSize()),
         source.evalFraction(),
-        source.training(config.training().batchSize(), config.seed()));
+        source.training(config.training().batchSize(), config.seed(), config.device()));
   }
 
   @Override

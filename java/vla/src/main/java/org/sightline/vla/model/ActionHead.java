@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Device;
 import org.sightline.Finite;
 import org.sightline.binding.Scopes;
 
@@ -68,7 +69,7 @@ final class ActionHead {
   }
 
   private SupervisedTokens supervised(Tensor last, Tensor labels) {
-    return SupervisedTokens.of(labels, imageTokens).to(last.device());
+    return SupervisedTokens.of(labels, imageTokens).to(Device.of(last));
   }
 
   /** Nothing that the model says means anything where this fails. */

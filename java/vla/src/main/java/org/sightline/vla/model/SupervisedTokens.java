@@ -1,10 +1,9 @@
 package org.sightline.vla.model;
 
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.sightline.Device;
 
 /**
  * Where a batch is supervised, and with what: the only places logits are worth computing.
@@ -53,7 +52,6 @@ record SupervisedTokens(Tensor rows, Tensor targets) {
   }
 
   SupervisedTokens to(Device device) {
-    return new SupervisedTokens(
-        rows.to(device, ScalarType.Long), targets.to(device, ScalarType.Long));
+    return new SupervisedTokens(device.move(rows), device.move(targets));
   }
 }

@@ -58,7 +58,7 @@ final class LoaderIterator implements BatchIterator {
     if (!hasNext()) {
       throw new NoSuchElementException("the epoch has no more batches");
     }
-    VlaBatch batch = upcoming.batch();
+    VlaBatch batch = upcoming.take();
     position = upcoming.position();
     upcoming = null;
     return batch;
@@ -91,7 +91,7 @@ final class LoaderIterator implements BatchIterator {
     }
     closed = true;
     if (upcoming != null) {
-      upcoming.batch().close();
+      upcoming.close();
       upcoming = null;
     }
     try {

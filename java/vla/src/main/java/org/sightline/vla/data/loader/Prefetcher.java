@@ -120,7 +120,7 @@ final class Prefetcher implements BatchSource {
 
   private static void discard(Item item) {
     if (item.batch() != null) {
-      item.batch().batch().close();
+      item.batch().close();
     }
   }
 }

@@ -39,6 +39,12 @@ public record VlaBatch(
     return inputIds.size(0);
   }
 
+  /** This batch with other pixels, which it owns as all the rest; its own are closed. */
+  VlaBatch withPixelValues(Tensor pixels) {
+    pixelValues.close();
+    return new VlaBatch(pixels, inputIds, attentionMask, labels, actions, images);
+  }
+
   /** Rows of it, sharing its memory, the caller's to close. */
   public VlaBatch rows(long first, long count) {
     List<ImageKey> keys =

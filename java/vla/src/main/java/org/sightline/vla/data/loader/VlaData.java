@@ -121,7 +121,9 @@ public record VlaData(
     }
     VlaBatcher batcher = new VlaBatcher(tokenizer, actions, parts.get(0).statistics(), images);
     var evaluation =
-        VlaDataLoader.Options.evaluation(training.batchSize()).withThreads(training.threads());
+        VlaDataLoader.Options.evaluation(training.batchSize())
+            .withThreads(training.threads())
+            .withDevice(training.device());
     return new VlaData(
         parts,
         batcher,

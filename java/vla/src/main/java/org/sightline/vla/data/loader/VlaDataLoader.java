@@ -2,7 +2,11 @@ package org.sightline.vla.data.loader;
 
 import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import org.sightline.Checks;
+import org.sightline.CopyQueue;
+import org.sightline.Device;
 
 /**
  * Batches of sets of episodes, for training (shuffled, augmented, endless) or evaluation (in order,
@@ -22,6 +26,7 @@ public final class VlaDataLoader {
    *     new one every epoch
    * @param threads that read, decode and augment ahead of the caller; 0: the caller's does
    * @param readAhead how many batches the threads may be ahead
+   * @param device where pixels are sent ahead, if copies to it have a queue of their own
    */
   @RecordBuilder
   public record Options(
@@ -32,7 +37,8 @@ public final class VlaDataLoader {
       boolean augmented,
       int views,
       int threads,
-      int readAhead)
+      int readAhead,
+      Device device)
       implements VlaDataLoaderOptionsBuilder.With {
     /** Steps in the default shuffle buffer; at 10 kB a JPEG some 100 MB when full. */
     public static final int DEFAULT_SHUFFLE_BUFFER = 10_000;
@@ -46,17 +52,26 @@ public final class VlaDataLoader {
       Checks.atLeast("views", views, 0);
       Checks.atLeast("threads", threads, 0);
       Checks.atLeast("readAhead", readAhead, 1);
+      Objects.requireNonNull(device, "device");
     }
 
     /** Shuffled, augmented, full batches only. */
     public static Options training(int batchSize, long seed) {
       return new Options(
-          batchSize, DEFAULT_SHUFFLE_BUFFER, seed, true, true, 0, 0, DEFAULT_READ_AHEAD);
+          batchSize,
+          DEFAULT_SHUFFLE_BUFFER,
+          seed,
+          true,
+          true,
+          0,
+          0,
+          DEFAULT_READ_AHEAD,
+          Device.CPU);
     }
 
     /** In file order, every step once, as evaluation sees images. */
     public static Options evaluation(int batchSize) {
-      return new Options(batchSize, 0, 0, false, false, 0, 0, DEFAULT_READ_AHEAD);
+      return new Options(batchSize, 0, 0, false, false, 0, 0, DEFAULT_READ_AHEAD, Device.CPU);
     }
   }
 
@@ -122,7 +137,10 @@ public final class VlaDataLoader {
                   options.withBatchSize(rows()),
                   Math.max(0, threads - 1),
                   batches);
-          return threads == 0 ? assembler : new Prefetcher(assembler, options.readAhead());
+          Optional<CopyQueue> queue = CopyQueue.to(options.device());
+          BatchSource source =
+              queue.isEmpty() ? assembler : new SendingAhead(assembler, queue.get());
+          return threads == 0 ? source : new Prefetcher(source, options.readAhead());
         });
   }
 }

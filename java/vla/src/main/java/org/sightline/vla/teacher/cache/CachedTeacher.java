@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.Finite;
 import org.sightline.binding.Scopes;
 import org.sightline.train.Teacher;
@@ -127,7 +128,7 @@ public final class CachedTeacher implements Teacher<VlaBatch> {
     misses += missing.size();
     // What was stored may not be: the teacher's weights or its images were not then.
     Finite.require("teacher features in " + store.folder(), all);
-    return all.to(batch.pixelValues().device(), type);
+    return Device.of(batch.pixelValues()).move(all.to(type));
   }
 
   /** Asks the teacher for the batch, takes the missing rows and stores them for good. */
