@@ -1,5 +1,6 @@
 package org.sightline;
 
+import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
 import org.bytedeco.pytorch.Context;
@@ -9,6 +10,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.Float32Backend;
 import org.bytedeco.pytorch.global.torch.Float32Op;
 import org.bytedeco.pytorch.global.torch.Float32Precision;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.binding.Scopes;
 import org.sightline.binding.TorchCudaStream;
 import org.sightline.binding.sightline;
@@ -23,9 +25,44 @@ final class CallContext {
 
   private final sl_context context = Scopes.own(new sl_context());
   private final PointerPointer<Pointer> stream = Scopes.own(new PointerPointer<>(1));
+  private final LongPointer bytes = Scopes.own(new LongPointer(1));
+
+  /** A native call that needs scratch memory; returns its status. */
+  interface Call {
+    int with(sl_context context);
+  }
 
   private CallContext() {
     context.num_threads(0).workspace(null).workspace_bytes(0).workspace_query(null);
+  }
+
+  /**
+   * Makes a call on tensors beside {@code like}, on a GPU with scratch memory of libtorch's
+   * allocator, which gives it to the next call on the stream.
+   */
+  static void run(Tensor like, Call call) {
+    sl_context context = of(like);
+    if (context == null) {
+      NativeCalls.check(call.with(null));
+    } else {
+      runWithScratch(like, context, call);
+    }
+  }
+
+  /** The call is made twice: the first time it only tells how much it needs. */
+  static void runWithScratch(Tensor like, sl_context context, Call call) {
+    LongPointer bytes = FRAMES.get().bytes.put(0, 0);
+    try {
+      NativeCalls.check(call.with(context.workspace_query(bytes)));
+      long words = (bytes.get(0) + Float.BYTES - 1) / Float.BYTES;
+      try (Tensor scratch = Tensors.empty(like, ScalarType.Float, words);
+          Pointer data = scratch.data_ptr()) {
+        context.workspace_query(null).workspace(data).workspace_bytes(words * Float.BYTES);
+        NativeCalls.check(call.with(context));
+      }
+    } finally {
+      context.workspace_query(null).workspace(null).workspace_bytes(0);
+    }
   }
 
   /**

@@ -100,7 +100,8 @@ final class NativeAlignment implements AutoCloseable {
         .accumulate_weights(0)
         .training(training ? 1 : 0)
         .dropout_seed(dropoutSeed);
-    NativeCalls.check(sightline.sl_alignment_loss(handle, CallContext.of(hidden), frame.args));
+    frame.handle = handle;
+    CallContext.run(hidden, frame.call);
   }
 
   @Override
@@ -140,6 +141,8 @@ final class NativeAlignment implements AutoCloseable {
   /** Descriptors a thread uses again from call to call. */
   private static final class Frame {
     final sl_alignment_args args = Scopes.own(new sl_alignment_args());
+    sl_alignment handle; // of the call under way
+    final CallContext.Call call = context -> sightline.sl_alignment_loss(handle, context, args);
     final TensorDescriptor hidden = new TensorDescriptor();
     final TensorDescriptor teacher = new TensorDescriptor();
     final TensorDescriptor tokenWeight = new TensorDescriptor();

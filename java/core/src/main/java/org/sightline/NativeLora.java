@@ -74,7 +74,7 @@ final class NativeLora {
       slot.set(adapters.get(i));
       slot.linear.y(slot.y.of("y", y.get(i))).s(optional(slot.s, "s", s.get(i)));
     }
-    NativeCalls.check(sightline.sl_lora_forward(CallContext.of(x), frame.args));
+    CallContext.run(x, context -> sightline.sl_lora_forward(context, frame.args));
   }
 
   /** Gradients of one linear: upstream dy, then outputs, each null if not wanted. */
@@ -103,7 +103,7 @@ final class NativeLora {
           .grad_b(optional(slot.db, "db", gradient.db()));
     }
     frame.args.grad_x(optional(frame.inputGradient, "dx", dx));
-    NativeCalls.check(sightline.sl_lora_backward(CallContext.of(x), frame.args));
+    CallContext.run(x, context -> sightline.sl_lora_backward(context, frame.args));
   }
 
   /** Adds scale·BA to the weight, rounded to nearest; a negative scale takes it out again. */
@@ -118,7 +118,7 @@ final class NativeLora {
           .scale(scale)
           .rounding(sightline.SL_ROUND_NEAREST)
           .seed(0);
-      NativeCalls.check(sightline.sl_lora_merge(CallContext.of(weight), args));
+      CallContext.run(weight, context -> sightline.sl_lora_merge(context, args));
     }
     // Also what saved the weight for its backward pass must hear of it.
     Tensors.bumpVersion(weight);

@@ -24,6 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.sightline.binding.sightline;
+import org.sightline.binding.sl_context;
 
 /**
  * The training API on tensors of every device, against fp64 on the CPU. Where there is no GPU its
@@ -265,6 +266,28 @@ class DeviceTest extends ScopedTest {
     assertEquals(sightline.SL_FP32_TF32, CallContext.fp32Precision());
     Sightline.allowTf32(false);
     assertEquals(sightline.SL_FP32_IEEE, CallContext.fp32Precision());
+  }
+
+  @Test
+  void scratchMemoryIsOfTheSizeThatTheCallAskedFor() {
+    List<String> seen = new ArrayList<>();
+    try (sl_context context = new sl_context()) {
+      context.workspace(null).workspace_bytes(0).workspace_query(null);
+      CallContext.runWithScratch(
+          torch.empty(1),
+          context,
+          made -> {
+            boolean query = made.workspace_query() != null;
+            seen.add(query + " " + (made.workspace() != null) + " " + made.workspace_bytes());
+            if (query) {
+              made.workspace_query().put(0, 4098);
+            }
+            return sightline.SL_OK;
+          });
+      assertEquals(List.of("true false 0", "false true 4100"), seen);
+      assertEquals(null, context.workspace());
+      assertEquals(0, context.workspace_bytes());
+    }
   }
 
   @Test
