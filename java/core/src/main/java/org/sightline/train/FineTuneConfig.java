@@ -29,6 +29,7 @@ import org.sightline.train.checkpoint.RunIdentity;
  * @param alignedLayers blocks whose image tokens are aligned, counted as in {@link Policy#forward};
  *     may be given in any mode, to measure the alignment that {@link Mode#ALIGN} would optimise
  * @param reduction what becomes of several layers' losses
+ * @param teacherNorm what becomes of the teacher's features first
  * @param projector sizes of the projectors, one per aligned layer, seeded with its seed + layer;
  *     null where no layer is aligned
  * @param gradientAccumulation micro-batches per optimizer step, ≥ 1; gradients are averaged
@@ -49,6 +50,7 @@ public record FineTuneConfig(
     double lambda,
     List<Integer> alignedLayers,
     LayerReduction reduction,
+    TeacherNorm teacherNorm,
     ProjectorConfig projector,
     int gradientAccumulation,
     long seed,
@@ -77,6 +79,7 @@ public record FineTuneConfig(
   public FineTuneConfig {
     Objects.requireNonNull(mode, "mode");
     Objects.requireNonNull(reduction, "reduction");
+    Objects.requireNonNull(teacherNorm, "teacherNorm");
     Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(schedule, "schedule");
     Objects.requireNonNull(outOfMemory, "outOfMemory");
@@ -118,6 +121,7 @@ public record FineTuneConfig(
         .lambda(DEFAULT_LAMBDA)
         .alignedLayers(List.of())
         .reduction(LayerReduction.SUM)
+        .teacherNorm(TeacherNorm.NONE)
         .gradientAccumulation(1)
         .optimizer(AdamW.Config.defaults())
         .schedule(new LearningRateSchedule(LearningRateSchedule.Shape.CONSTANT, 0))

@@ -22,25 +22,19 @@ final class LayerAlignment implements AutoCloseable {
   record Terms(Tensor loss, Map<Integer, Tensor> cosine) {}
 
   private final LayerReduction reduction;
+  private final TeacherNorm teacherNorm;
   private final Device device;
   private final Map<Integer, AlignmentProjector> projectors = new LinkedHashMap<>();
   private final Map<Integer, AlignmentLoss> losses = new LinkedHashMap<>();
 
   LayerAlignment(FineTuneConfig config, Device device) {
     this.reduction = config.reduction();
+    this.teacherNorm = config.teacherNorm();
     this.device = device;
     ProjectorConfig shared = config.projector();
     for (int layer : config.alignedLayers()) {
       // Layers must not share their random projection, yet a layer keeps its own in any company.
-      ProjectorConfig own =
-          new ProjectorConfig(
-              shared.hiddenSize(),
-              shared.projectorSize(),
-              shared.teacherSize(),
-              shared.trainable(),
-              shared.dropout(),
-              shared.compute(),
-              shared.seed() + layer);
+      ProjectorConfig own = shared.withSeed(shared.seed() + layer);
       AlignmentProjector projector = new AlignmentProjector(own, device);
       projectors.put(layer, projector);
       losses.put(layer, new AlignmentLoss(projector));
@@ -91,7 +85,7 @@ final class LayerAlignment implements AutoCloseable {
                   features.dim(),
                   features.dim() > 1 ? ", N = " + features.size(1) : ""));
     }
-    Tensor targets = device.move(features);
+    Tensor targets = teacherNorm.apply(device.move(features));
     Tensor sum = null;
     Map<Integer, Tensor> cosine = new LinkedHashMap<>();
     for (Map.Entry<Integer, AlignmentLoss> entry : losses.entrySet()) {

@@ -7,12 +7,15 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.AlignmentProjector;
 import org.sightline.DType;
 import org.sightline.ProjectorConfig;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.safetensors.Safetensors;
+import org.sightline.train.checkpoint.Checkpointable;
+import org.sightline.train.checkpoint.TensorsPart;
 
 /**
  * The alignment projectors of a run in one safetensors file: {@code layer_<layer>.net.0.weight} and
@@ -31,7 +34,20 @@ public final class ProjectorFile {
   /** Writes all projectors, atomically. */
   public static void write(Path file, Map<Integer, AlignmentProjector> projectors)
       throws IOException {
-    Safetensors.write(file, tensors(projectors), Map.of("format", "pt"));
+    write(file, projectors, Map.of());
+  }
+
+  /**
+   * The same with strings for the file's metadata.
+   *
+   * @param metadata free, but for {@code format}
+   */
+  public static void write(
+      Path file, Map<Integer, AlignmentProjector> projectors, Map<String, String> metadata)
+      throws IOException {
+    Map<String, String> all = new LinkedHashMap<>(metadata);
+    all.put("format", "pt");
+    Safetensors.write(file, tensors(projectors), all);
   }
 
   /** All projectors' weights by their names in the file. */
@@ -76,6 +92,30 @@ public final class ProjectorFile {
       throw e;
     } finally {
       layers.values().forEach(tensors -> tensors.values().forEach(Tensor::close));
+    }
+  }
+
+  /**
+   * Gives frozen projectors of a run the weights of a file.
+   *
+   * @throws FormatException if the file has not the tensors of these projectors, or some are not
+   *     finite
+   */
+  public static void load(Path file, Map<Integer, AlignmentProjector> projectors)
+      throws IOException {
+    try (Safetensors saved = Safetensors.open(file);
+        PointerScope scope = new PointerScope()) {
+      Map<String, Tensor> given = new LinkedHashMap<>();
+      for (String name : saved.names()) {
+        given.put(name, saved.tensor(name));
+      }
+      try {
+        new TensorsPart("projectors", () -> tensors(projectors))
+            .restore(new Checkpointable.State(given, "{}"));
+      } catch (IllegalArgumentException e) {
+        throw new FormatException(
+            file, "tensors", e.getMessage(), "those of this run's projectors");
+      }
     }
   }
 

@@ -3,8 +3,10 @@ package org.sightline.vla.cli;
 import java.nio.file.Path;
 import java.util.List;
 import org.sightline.train.LayerReduction;
+import org.sightline.train.TeacherNorm;
 import org.sightline.vla.finetune.AlignmentConfig;
 import org.sightline.vla.finetune.JobConfigBuilder;
+import org.sightline.vla.finetune.ProjectorInit;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 
@@ -50,6 +52,21 @@ final class AlignmentOptions {
   private LayerReduction layerReduction = AlignmentConfig.DEFAULTS.layerReduction();
 
   @Option(
+      names = "--teacher-norm",
+      description =
+          "The teacher's features first: ${COMPLETION-CANDIDATES}; spatial is iREPA's, over an image's"
+              + " tokens.")
+  private TeacherNorm teacherNorm = AlignmentConfig.DEFAULTS.teacherNorm();
+
+  @Option(
+      names = "--projector-init",
+      paramLabel = ProjectorInit.FORM,
+      description =
+          "Frozen projectors: random, or fitted to the base model before the first mode, in 300 steps"
+              + " or so many.")
+  private String projectorInit = AlignmentConfig.DEFAULTS.projectorInit().toString();
+
+  @Option(
       names = "--projector-size",
       paramLabel = "P",
       description = "Hidden width of the alignment projector (2048 in the paper).")
@@ -74,6 +91,8 @@ final class AlignmentOptions {
                 .lambda(lambda)
                 .layers(layers)
                 .layerReduction(layerReduction)
+                .teacherNorm(teacherNorm)
+                .projectorInit(ProjectorInit.of(projectorInit))
                 .projectorSize(projectorSize)
                 .trainProjector(trainProjector)
                 .projectorDropout(projectorDropout)

@@ -27,7 +27,7 @@ class JobOptionsTest {
           + " --data-threads 2 --shuffle-buffer 9 --skip-corrupt --keep-unlabelled"
           + " --eval-fraction 0.25 --modes freeze --preset mid --tokenizer DIR --teacher DIR"
           + " --teacher-preset dinov2_vitl14 --teacher-cache DIR/cache --device cuda:1 --dtype bfloat16 --seed 8"
-          + " --lambda 0.5 --layers 1,2 --layer-reduction mean --projector-size 64"
+          + " --lambda 0.5 --layers 1,2 --layer-reduction mean --teacher-norm spatial --projector-init fitted:4 --projector-size 64"
           + " --train-projector --projector-dropout 0.1 --rank 4 --alpha 8 --dropout 0.05 --steps 9"
           + " --batch-size 2 --gradient-accumulation-steps 3 --lr 0.01 --clip 0.5"
           + " --optimizer-state remainder --schedule cosine --warmup 2 --gradient-checkpointing"

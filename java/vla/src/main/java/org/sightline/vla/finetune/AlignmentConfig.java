@@ -5,6 +5,7 @@ import java.util.List;
 import org.sightline.Checks;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.LayerReduction;
+import org.sightline.train.TeacherNorm;
 import org.sightline.vla.model.OpenVlaConfig;
 
 /**
@@ -13,6 +14,8 @@ import org.sightline.vla.model.OpenVlaConfig;
  * @param lambda λ ≥ 0 in total = action + λ · alignment
  * @param layers aligned hidden states, 0 those of the embeddings; empty: the model's own choice
  * @param layerReduction what becomes of several layers' losses
+ * @param teacherNorm what becomes of the teacher's features first
+ * @param projectorInit what the projectors are at the start
  * @param projectorSize P, hidden width of the projector (2048 in the paper)
  * @param trainProjector whether the projectors are trained too (the paper keeps them frozen)
  * @param projectorDropout of trained projectors (0.1 in the paper's code)
@@ -22,6 +25,8 @@ public record AlignmentConfig(
     double lambda,
     List<Integer> layers,
     LayerReduction layerReduction,
+    TeacherNorm teacherNorm,
+    ProjectorInit projectorInit,
     int projectorSize,
     boolean trainProjector,
     double projectorDropout)
@@ -32,6 +37,8 @@ public record AlignmentConfig(
           .lambda(FineTuneConfig.DEFAULT_LAMBDA)
           .layers(List.of())
           .layerReduction(LayerReduction.SUM)
+          .teacherNorm(TeacherNorm.NONE)
+          .projectorInit(ProjectorInit.RANDOM)
           .projectorSize(256)
           .build();
 

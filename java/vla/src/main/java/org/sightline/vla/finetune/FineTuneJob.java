@@ -6,6 +6,7 @@ import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -64,6 +65,7 @@ public final class FineTuneJob implements AutoCloseable {
   private final PrintWriter log;
   private final List<String> arguments;
   private final JobInputs inputs;
+  private final FittedProjectors projectors;
   private FolderLock lock; // null until it is prepared
   private Map<String, String> contents; // null until it is prepared
 
@@ -74,6 +76,7 @@ public final class FineTuneJob implements AutoCloseable {
     this.log = log;
     this.arguments = arguments;
     this.inputs = inputs;
+    this.projectors = new FittedProjectors(config.output());
   }
 
   /** As below, in a new folder and in silence. */
@@ -147,8 +150,47 @@ public final class FineTuneJob implements AutoCloseable {
     return resumption.warnings();
   }
 
-  private ModeRun run(Mode mode) {
-    return new ModeRun(config, mode, log, lock, contents, start == Start.RESUME_CHANGED);
+  private ModeRun run(Mode mode) throws IOException {
+    Map<String, String> all = new LinkedHashMap<>(contents);
+    if (config.alignment().projectorInit().isFitted() && projectors.exist()) {
+      all.put("fitted projectors", projectors.digest());
+    }
+    return new ModeRun(config, mode, log, lock, all, start == Start.RESUME_CHANGED);
+  }
+
+  /**
+   * Fits the projectors, if they are to be and are not there yet.
+   *
+   * @return whether the modes can begin; not if it was interrupted
+   */
+  private boolean fitProjectors(TrainingListener... observers) throws IOException {
+    ProjectorInit init = config.alignment().projectorInit();
+    if (!init.isFitted()) {
+      return true;
+    }
+    if (!projectors.exist()) {
+      log.printf(Locale.ROOT, "fitting projectors, %d steps%n", init.fitSteps());
+      log.flush();
+      OpenVla model = inputs.model();
+      inputs.giveBack(model);
+      boolean done =
+          projectors.fit(
+              model,
+              inputs.teacher(),
+              inputs.data(),
+              ModeRun.loop(config, Mode.ALIGN, inputs.teacher()),
+              init.fitSteps(),
+              () ->
+                  Thread.currentThread().isInterrupted()
+                      || List.of(observers).stream()
+                          .anyMatch(TrainingListener::interruptRequested));
+      if (!done) {
+        return false;
+      }
+    }
+    log.println(Printable.of(projectors.result()));
+    log.flush();
+    return true;
   }
 
   /**
@@ -166,6 +208,9 @@ public final class FineTuneJob implements AutoCloseable {
       prepare();
     }
     describe();
+    if (!fitProjectors(observers)) {
+      return Optional.empty();
+    }
     List<ModeResult> results = new ArrayList<>();
     for (Mode mode : config.modes()) {
       ModeRun run = run(mode);
@@ -212,8 +257,9 @@ public final class FineTuneJob implements AutoCloseable {
   /** The table first: it needs nothing that could be missing. */
   private void report(List<ModeResult> results) throws IOException {
     log.printf(Locale.ROOT, "%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
-    if (config.randomness() != null) {
-      log.println(config.randomness());
+    String note = note();
+    if (note != null) {
+      log.println(note);
     }
     DataReport.leftOut(log, inputs.data());
     if (inputs.teacher() instanceof CachedTeacher cache) {
@@ -221,7 +267,16 @@ public final class FineTuneJob implements AutoCloseable {
     }
     log.flush();
     lock.requireHeld();
-    RunReport.write(config.output(), results, config.randomness());
+    RunReport.write(config.output(), results, note);
+  }
+
+  /** Where the numbers come from, as far as that is not plain; else null. */
+  private String note() throws IOException {
+    String random = config.randomness();
+    if (!config.alignment().projectorInit().isFitted()) {
+      return random;
+    }
+    return (random == null ? "" : random + " ") + Printable.of(projectors.result()) + ".";
   }
 
   private void describe() {

@@ -105,6 +105,11 @@ final class JobInputs implements AutoCloseable {
     return first == null ? loaded() : first;
   }
 
+  /** Takes back a model that is as it was, for the next who asks for one. */
+  void giveBack(OpenVla model) {
+    unused = model;
+  }
+
   private OpenVla loaded() throws IOException {
     try (HuggingFaceCheckpoint weights = weights()) {
       return OpenVla.of(

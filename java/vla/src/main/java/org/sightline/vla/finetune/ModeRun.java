@@ -132,11 +132,15 @@ final class ModeRun {
     model.setGradientCheckpointing(config.training().gradientCheckpointing());
     EarlyStopping stopping =
         config.training().earlyStop() == null ? null : config.training().earlyStop().listener();
-    try (TrainingState<VlaBatch> state = new TrainingState<>(model, teacher, loop(teacher));
+    try (TrainingState<VlaBatch> state =
+            new TrainingState<>(model, teacher, loop(config, mode, teacher));
         CsvLog log = new CsvLog(folder.resolve(RunHistory.LOG));
         TimingLog timing = new TimingLog(folder.resolve(RunHistory.TIMING));
         TensorBoardLog tensorBoard = new TensorBoardLog(folder);
         BatchIterator batches = data.train().repeat()) {
+      if (config.alignment().projectorInit().isFitted()) {
+        ProjectorFile.load(new FittedProjectors(config.output()).file(), state.projectors());
+      }
       List<TrainingListener> listeners = new ArrayList<>();
       listeners.add(new Guard());
       listeners.addAll(observers);
@@ -200,7 +204,8 @@ final class ModeRun {
     }
   }
 
-  private FineTuneConfig loop(Teacher<VlaBatch> teacher) {
+  /** The settings of its loop. */
+  static FineTuneConfig loop(JobConfig config, Mode mode, Teacher<VlaBatch> teacher) {
     ProjectorConfig projector =
         new ProjectorConfig(
             config.model().text().hiddenSize(),
@@ -216,6 +221,7 @@ final class ModeRun {
         .projector(projector)
         .lambda(config.alignment().lambda())
         .reduction(config.alignment().layerReduction())
+        .teacherNorm(config.alignment().teacherNorm())
         .gradientAccumulation(training.gradientAccumulationSteps())
         .seed(config.seed())
         .optimizer(training.optimizer())

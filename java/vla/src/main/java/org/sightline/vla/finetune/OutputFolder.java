@@ -69,6 +69,8 @@ final class OutputFolder {
     if (randomTeacher) {
       Files.deleteIfExists(folder.resolve(FineTuneJob.TEACHER));
     }
+    Files.deleteIfExists(folder.resolve(FittedProjectors.NAME));
+    AtomicFile.sweep(folder.resolve(FittedProjectors.NAME));
     for (Mode mode : Mode.values()) {
       Path run = folder.resolve(mode.name().toLowerCase(Locale.ROOT));
       ModeResult.delete(run);

@@ -120,6 +120,8 @@ public final class RunFile {
     options.put("lambda", alignment.lambda());
     options.put("layers", alignment.layers());
     options.put("layer-reduction", alignment.layerReduction());
+    options.put("teacher-norm", alignment.teacherNorm());
+    options.put("projector-init", alignment.projectorInit().toString());
     options.put("projector-size", alignment.projectorSize());
     options.put("train-projector", alignment.trainProjector());
     options.put("projector-dropout", alignment.projectorDropout());
