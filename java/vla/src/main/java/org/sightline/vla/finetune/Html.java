@@ -1,25 +1,55 @@
 package org.sightline.vla.finetune;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.sightline.formats.file.Printable;
 
 /** Text of a page; whatever is given is escaped, and what is no letter is {@link Printable}. */
-final class Html {
+public final class Html {
   private final StringBuilder text = new StringBuilder();
 
+  /**
+   * Begins a page that loads nothing, in the style of reports.
+   *
+   * @param css rules besides
+   */
+  public Html begin(String title, String css) throws IOException {
+    raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';");
+    raw(" img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n");
+    element("title", title);
+    raw("<style>\n").raw(css).raw(resource("report.css"));
+    return raw("</style>\n</head>\n<body>\n");
+  }
+
+  /** Ends it. */
+  public Html end() {
+    return raw("</body>\n</html>\n");
+  }
+
+  /** The text of a resource beside this class, or of any with a leading slash. */
+  static String resource(String name) throws IOException {
+    try (InputStream in = Html.class.getResourceAsStream(name)) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+
   /** Adds what is HTML already. */
-  Html raw(String html) {
+  public Html raw(String html) {
     text.append(html);
     return this;
   }
 
   /** Adds {@code <tag>text</tag>} on a line of its own. */
-  Html element(String tag, String content) {
+  public Html element(String tag, String content) {
     return raw("<" + tag + ">").raw(escape(content)).raw("</" + tag + ">\n");
   }
 
   /** Opens a table, which scrolls by itself where the window is too narrow. */
-  Html table(List<String> headings) {
+  public Html table(List<String> headings) {
     raw("<div class=\"wide\"><table>\n");
     if (!headings.isEmpty()) {
       raw("<tr>");
@@ -30,13 +60,13 @@ final class Html {
   }
 
   /** Adds a row that begins with its name. */
-  Html row(String name, List<String> cells) {
+  public Html row(String name, List<String> cells) {
     raw("<tr><th>").raw(escape(name)).raw("</th>");
     cells.forEach(cell -> raw("<td>").raw(escape(cell)).raw("</td>"));
     return raw("</tr>\n");
   }
 
-  Html endTable() {
+  public Html endTable() {
     return raw("</table></div>\n");
   }
 

@@ -8,7 +8,6 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -59,18 +58,10 @@ public final class RunReport {
   }
 
   private void page(JsonObject run, String note, Path folder) throws IOException {
-    html.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    html.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';");
-    html.raw(" img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n");
-    html.element("title", "Sightline run " + folder.getFileName());
     Optional<String> uplot = uplotVersion().map(version -> UPLOT + version);
-    html.raw("<style>\n");
-    if (uplot.isPresent()) {
-      html.raw(resource(uplot.get() + "/dist/uPlot.min.css"));
-    }
-    html.raw(resource("report.css"));
-    html.raw("</style>\n</head>\n<body>\n");
+    html.begin(
+        "Sightline run " + folder.getFileName(),
+        uplot.isPresent() ? Html.resource(uplot.get() + "/dist/uPlot.min.css") : "");
     html.element("h1", "Sightline run " + folder.getFileName());
     if (note != null) {
       html.element("p", note);
@@ -94,7 +85,7 @@ public final class RunReport {
       html.element("h3", "Resumed");
       object(resumed.getAsJsonObject());
     }
-    html.raw("</body>\n</html>\n");
+    html.end();
   }
 
   /** A column a mode: the table holds on a phone, too. */
@@ -151,10 +142,10 @@ public final class RunReport {
     html.raw("<script type=\"application/json\" id=\"curves-data\">");
     html.raw(Printable.lines(new Gson().toJson(RunCurves.of(results))))
         .raw("</script>\n<script>\n/*\n");
-    html.raw(resource(uplot + "/LICENSE"))
+    html.raw(Html.resource(uplot + "/LICENSE"))
         .raw("\n*/\n")
-        .raw(resource(uplot + "/dist/uPlot.iife.min.js"));
-    html.raw("\n").raw(resource("report.js")).raw("</script>\n");
+        .raw(Html.resource(uplot + "/dist/uPlot.iife.min.js"));
+    html.raw("\n").raw(Html.resource("report.js")).raw("</script>\n");
   }
 
   private void frames(Path folder) throws IOException {
@@ -275,12 +266,6 @@ public final class RunReport {
       Properties pom = new Properties();
       pom.load(in);
       return Optional.of(pom.getProperty("version"));
-    }
-  }
-
-  private static String resource(String name) throws IOException {
-    try (InputStream in = RunReport.class.getResourceAsStream(name)) {
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
     }
   }
 }

@@ -1,5 +1,6 @@
 package org.sightline.vla.tabletop;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.Random;
 
 /**
@@ -14,6 +15,7 @@ import java.util.Random;
  * @param target point it looks at
  * @param fieldOfView vertical angle in radians
  */
+@RecordBuilder
 public record Look(
     TableTexture table,
     Vec3 wall,
@@ -22,7 +24,8 @@ public record Look(
     Vec3 ambient,
     Vec3 eye,
     Vec3 target,
-    double fieldOfView) {
+    double fieldOfView)
+    implements LookBuilder.With {
   private static final int[][] TABLES = {
     // light and dark colour per pattern, as displayed
     {0xc8965c, 0x7a4a22}, {0xa9744a, 0x56331c}, {0xd9b98c, 0x9c7446},
@@ -93,11 +96,6 @@ public record Look(
         target.plus(offset),
         target,
         FIELD_OF_VIEW + Math.toRadians(jitter(random, 1.0)));
-  }
-
-  /** The same but for the table. */
-  public Look withTable(TableTexture other) {
-    return new Look(other, wall, light, lightColour, ambient, eye, target, fieldOfView);
   }
 
   /** Where a point of the scene is in a picture: x and y in pixels from the upper left corner. */

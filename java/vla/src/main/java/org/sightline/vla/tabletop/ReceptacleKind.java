@@ -12,7 +12,7 @@ public enum ReceptacleKind {
   BOARD("board", "on", 0.050, 0.006);
 
   /** What scenes may draw that show no pictures. */
-  static final List<ReceptacleKind> DISHES = List.of(PLATE, BOWL, TRAY, CLOTH);
+  public static final List<ReceptacleKind> DISHES = List.of(PLATE, BOWL, TRAY, CLOTH);
 
   /** Half the side of a board. */
   public static final double BOARD_HALF = 0.042;

@@ -1,5 +1,6 @@
 package org.sightline.vla.tabletop;
 
+import io.soabase.recordbuilder.core.RecordBuilder;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -21,6 +22,7 @@ import org.sightline.vla.data.image.RgbImage;
  * @param overlay disturbs the sight; null: nothing does
  * @param jump moves the item that is to be moved; null: nothing does
  */
+@RecordBuilder
 public record Scene(
     String instruction,
     List<Item> items,
@@ -30,7 +32,8 @@ public record Scene(
     Gripper gripper,
     Look look,
     Overlay overlay,
-    Jump jump) {
+    Jump jump)
+    implements SceneBuilder.With {
   private static final double[] X_RANGE = {0.190, 0.375};
   private static final double[] Y_RANGE = {-0.130, 0.130};
   private static final int RECEPTACLES = 2;
@@ -151,53 +154,6 @@ public record Scene(
   /** Where the item is to go. */
   public Receptacle target() {
     return receptacles.get(receptacle);
-  }
-
-  /** The same, told otherwise. */
-  public Scene withInstruction(String text) {
-    return new Scene(text, items, receptacles, item, receptacle, gripper, look, overlay, jump);
-  }
-
-  /** The same with other items, of which one is to be moved. */
-  public Scene withItems(List<Item> others, int moved) {
-    return new Scene(
-        instruction, others, receptacles, moved, receptacle, gripper, look, overlay, jump);
-  }
-
-  /** The same with other receptacles, one of them the target. */
-  public Scene withReceptacles(List<Receptacle> others, int target) {
-    return new Scene(instruction, items, others, item, target, gripper, look, overlay, jump);
-  }
-
-  /** The same with the gripper elsewhere. */
-  public Scene withGripper(Gripper start) {
-    return new Scene(instruction, items, receptacles, item, receptacle, start, look, overlay, jump);
-  }
-
-  /** The same on another table. */
-  public Scene withTable(TableTexture table) {
-    return new Scene(
-        instruction,
-        items,
-        receptacles,
-        item,
-        receptacle,
-        gripper,
-        look.withTable(table),
-        overlay,
-        jump);
-  }
-
-  /** The same, its sight disturbed. */
-  public Scene withOverlay(Overlay disturbance) {
-    return new Scene(
-        instruction, items, receptacles, item, receptacle, gripper, look, disturbance, jump);
-  }
-
-  /** The same with an item that moves of itself. */
-  public Scene withJump(Jump event) {
-    return new Scene(
-        instruction, items, receptacles, item, receptacle, gripper, look, overlay, event);
   }
 
   private static <T> T pick(Random random, List<T> values) {

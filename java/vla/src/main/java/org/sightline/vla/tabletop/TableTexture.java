@@ -18,6 +18,12 @@ public record TableTexture(Pattern pattern, Vec3 light, Vec3 dark, int seed) {
     GINGHAM
   }
 
+  /** In two colours that instructions can name. */
+  public static TableTexture of(Pattern pattern, Palette light, Palette dark, int seed) {
+    return new TableTexture(
+        pattern, Material.linear(light.rgb()), Material.linear(dark.rgb()), seed);
+  }
+
   /** Linear RGB at a point of the table, in metres. */
   Vec3 colour(double x, double y) {
     double dark01 =

@@ -90,7 +90,7 @@ class TabletopEnvironmentTest {
   void objectsAreLargeEnoughToSee() {
     for (ObjectKind kind : ObjectKind.values()) {
       Scene.Item item = new Scene.Item(kind, Palette.RED, 0.30, 0.03, 0.4);
-      Scene scene = Scene.sample(1).withItems(List.of(item), 0);
+      Scene scene = Scene.sample(1).withItems(List.of(item)).withItem(0);
       View view = new TabletopEnvironment(scene).view(84);
       int[] box = {84, 84, 0, 0};
       for (int i = 0; i < view.entities().length; i++) {
