@@ -1,0 +1,2 @@
+/** How sure success rates are, and differences between them. */
+package org.sightline.study.statistics;
