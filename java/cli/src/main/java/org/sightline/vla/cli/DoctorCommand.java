@@ -9,8 +9,12 @@ import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.global.torch;
 import org.sightline.Backend;
+import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.Sightline;
 import org.sightline.vla.finetune.RunEnvironment;
+import org.sightline.vla.model.Attention;
+import org.sightline.vla.model.OpenVlaConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -23,6 +27,8 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     usageHelpAutoWidth = true)
 final class DoctorCommand implements Callable<Integer> {
+  private static final int HEAD_WIDTH = OpenVlaConfig.openVla7b().text().headWidth();
+
   @Spec private CommandSpec spec;
 
   @Option(
@@ -30,7 +36,7 @@ final class DoctorCommand implements Callable<Integer> {
       description =
           "Print a JSON object: jdk, jvm, platform, system, sightline, commit, cpu_backend,"
               + " cuda_backend, cuda_parts,"
-              + " libtorch, threads, java_heap_bytes, javacpp_bytes (0: no limit); error if"
+              + " libtorch, attention, threads, java_heap_bytes, javacpp_bytes (0: no limit); error if"
               + " natives cannot be loaded.")
   private boolean json;
 
@@ -92,6 +98,13 @@ final class DoctorCommand implements Callable<Integer> {
         RunEnvironment.libtorchVersion(),
         torch.get_num_threads(),
         torch.cuda_is_available() ? "yes" : "no");
+    Device device = Device.of("auto");
+    line(
+        out,
+        "attention",
+        "%s, of OpenVLA's heads in bf16 on %s",
+        Attention.kernel(device, DType.BFLOAT16, HEAD_WIDTH),
+        device);
     line(
         out,
         "memory",
@@ -119,6 +132,7 @@ final class DoctorCommand implements Callable<Integer> {
     facts.put("cpu_backend", Sightline.cpu());
     facts.put("cuda_backend", Sightline.cuda());
     facts.put("libtorch", RunEnvironment.libtorchVersion());
+    facts.put("attention", Attention.kernel(Device.of("auto"), DType.BFLOAT16, HEAD_WIDTH));
     facts.put("threads", torch.get_num_threads());
     facts.put("java_heap_bytes", Runtime.getRuntime().maxMemory());
     facts.put("javacpp_bytes", Pointer.maxPhysicalBytes());

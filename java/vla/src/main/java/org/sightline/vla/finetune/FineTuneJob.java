@@ -19,6 +19,7 @@ import org.sightline.train.Mode;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.vla.checkpoint.BaseModel;
+import org.sightline.vla.model.Attention;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.teacher.cache.CachedTeacher;
 
@@ -282,11 +283,12 @@ public final class FineTuneJob implements AutoCloseable {
   private void describe() {
     log.printf(
         Locale.ROOT,
-        "model    %s, %s, LoRA rank %d, on %s%n",
+        "model    %s, %s, LoRA rank %d, on %s, %s attention%n",
         Printable.of(config.model().preset()),
         lowerCase(config.dtype()),
         config.lora().rank(),
-        config.device());
+        config.device(),
+        Attention.kernel(config.device(), config.dtype(), config.model().text().headWidth()));
     DataReport.describe(log, inputs.data());
     log.printf(
         Locale.ROOT,

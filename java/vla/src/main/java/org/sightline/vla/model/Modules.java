@@ -56,8 +56,15 @@ public final class Modules implements AutoCloseable {
     return own(load(name, shape));
   }
 
-  /** A tensor the model computed for itself, owned by this object from now on. */
+  /**
+   * A tensor the model computed for itself, owned by this object from now on. It must be where all
+   * others are: libtorch notices late, or never, as some of its operations take two devices.
+   */
   Tensor own(Tensor tensor) {
+    if (!Device.of(tensor).equals(device)) {
+      throw new IllegalStateException(
+          "a model's tensors must be on %s, found one on %s".formatted(device, Device.of(tensor)));
+    }
     Tensor kept = Scopes.own(tensor);
     owned.push(kept);
     return kept;
