@@ -83,7 +83,7 @@ class CommandLineTest {
             + " (case-insensitive)",
         "finetune --output OUT --modes align,align | --modes must be distinct, found [ALIGN,"
             + " ALIGN]",
-        "finetune --output OUT --preset big| preset must be openvla-7b, mid or nano, found \"big\"",
+        "finetune --output OUT --preset big| preset must be openvla-7b, mid, nano or pico, found \"big\"",
         "finetune --output OUT --preset openvla-7b | --weights must name the safetensors files",
         "finetune --output OUT --layers 5  | --layers must be in 0..4 for nano, found 5",
         "finetune --output OUT --eval-fraction 1 | --eval-fraction must be between 0 and 1, found"

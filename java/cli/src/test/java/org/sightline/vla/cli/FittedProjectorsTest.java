@@ -30,7 +30,7 @@ class FittedProjectorsTest {
     assertTrue(
         first
             .out()
-            .matches("(?s).*projectors fitted in 8 steps: held-out cosine [+-]0\\.\\d{3} -> .*"),
+            .matches("(?s).*Projectors fitted in 8 steps: held-out cosine [+-]0\\.\\d{3} -> .*"),
         first.out());
     Path fitted = run.resolve("fitted_projector.safetensors");
     byte[] weights = Files.readAllBytes(fitted);
@@ -43,7 +43,7 @@ class FittedProjectorsTest {
         Double.parseDouble(curve.get(7).get("cosine_2"))
             > Double.parseDouble(curve.get(0).get("cosine_2")));
     assertTrue(
-        Files.readString(run.resolve("report.html")).contains("projectors fitted in 8 steps"));
+        Files.readString(run.resolve("report.html")).contains("Projectors fitted in 8 steps"));
 
     // Fitted again they are the same; a run goes on with those it has, and with no others.
     Files.delete(fitted);

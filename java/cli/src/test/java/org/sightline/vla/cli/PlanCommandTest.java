@@ -98,7 +98,7 @@ class PlanCommandTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "--preset big| --preset must be openvla-7b, mid or nano, found \"big\"",
+        "--preset big| --preset must be openvla-7b, mid, nano or pico, found \"big\"",
         "--rank 0| --rank must be at least 1, found 0",
         "--batch-size 0| --batch-size must be at least 1, found 0",
         "--layers 5| --layers must be in 0..4 for nano, found 5",

@@ -54,7 +54,7 @@ final class FittedProjectors {
   /** What came out, in a sentence. */
   String result() throws IOException {
     try (Safetensors saved = Safetensors.open(file)) {
-      return saved.metadata().getOrDefault(RESULT, "projectors fitted");
+      return saved.metadata().getOrDefault(RESULT, "Projectors fitted");
     }
   }
 
@@ -81,7 +81,7 @@ final class FittedProjectors {
         }
       } while (fit.step(batches));
       String result =
-          "projectors fitted in %d steps: held-out cosine %s -> %s"
+          "Projectors fitted in %d steps: held-out cosine %s -> %s"
               .formatted(steps, text(before), text(heldOut(fit, data)));
       AtomicFile.writeText(file.resolveSibling(CURVE), csv(fit.curve()));
       ProjectorFile.write(file, fit.projectors(), Map.of(RESULT, result));

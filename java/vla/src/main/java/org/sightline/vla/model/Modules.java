@@ -1,9 +1,11 @@
 package org.sightline.vla.model;
 
 import java.util.ArrayDeque;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.DType;
@@ -25,15 +27,31 @@ public final class Modules implements AutoCloseable {
   private final DType dtype;
   private final LoraPlan loraPlan;
   private final long seed;
+  private final Predicate<String> trained;
+  private final Map<String, Tensor> parameters = new LinkedHashMap<>(); // those trained
   private final Map<String, LoraLinear> adapters = new LinkedHashMap<>();
   private final Deque<AutoCloseable> owned = new ArrayDeque<>();
 
   public Modules(Weights weights, Device device, DType dtype, LoraPlan loraPlan, long seed) {
+    this(weights, device, dtype, loraPlan, seed, name -> false);
+  }
+
+  /**
+   * @param trained which parameters require a gradient, by name; none of a module with an adapter
+   */
+  Modules(
+      Weights weights,
+      Device device,
+      DType dtype,
+      LoraPlan loraPlan,
+      long seed,
+      Predicate<String> trained) {
     this.weights = weights;
     this.device = device;
     this.dtype = dtype;
     this.loraPlan = loraPlan;
     this.seed = seed;
+    this.trained = trained;
   }
 
   public ScalarType scalarType() {
@@ -51,9 +69,27 @@ public final class Modules implements AutoCloseable {
     return device;
   }
 
-  /** A frozen parameter in the model's dtype, owned by this object. */
+  /** A parameter in the model's dtype, owned by this object. */
   public Tensor parameter(String name, long... shape) {
-    return own(load(name, shape));
+    return parameter(name, scalarType(), shape);
+  }
+
+  /** The same in another dtype. */
+  Tensor parameter(String name, ScalarType dtype, long... shape) {
+    return own(trainedIfWanted(name, load(name, dtype, shape)));
+  }
+
+  private Tensor trainedIfWanted(String name, Tensor parameter) {
+    if (trained.test(name)) {
+      parameter.set_requires_grad(true);
+      parameters.put(name, parameter);
+    }
+    return parameter;
+  }
+
+  /** Those that are trained, by name, in the order the modules were made. */
+  Map<String, Tensor> parameters() {
+    return Collections.unmodifiableMap(parameters);
   }
 
   /**
@@ -86,8 +122,9 @@ public final class Modules implements AutoCloseable {
   }
 
   private Linear linear(String module, long in, long out, Tensor weight, boolean bias) {
-    Scopes.own(weight);
-    Tensor b = bias ? Scopes.own(load(module + ".bias", out)) : null;
+    Scopes.own(trainedIfWanted(module + ".weight", weight));
+    Tensor b =
+        bias ? Scopes.own(trainedIfWanted(module + ".bias", load(module + ".bias", out))) : null;
     LoraLinear lora =
         loraPlan
             .of(module)
@@ -110,8 +147,7 @@ public final class Modules implements AutoCloseable {
     return load(name, scalarType(), shape);
   }
 
-  /** A parameter in another dtype than the model's, owned by the caller's scope. */
-  Tensor load(String name, ScalarType dtype, long... shape) {
+  private Tensor load(String name, ScalarType dtype, long... shape) {
     return Scopes.scoped(
         () -> {
           ParameterSpec spec = ParameterSpec.of(name, shape);

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -32,9 +33,10 @@ import org.sightline.vla.data.loader.VlaBatch;
  *   → LlamaDecoder [B,N+T,D] → logits where the next token is labelled → cross entropy (fp32)
  * </pre>
  *
- * <p>The base weights are frozen. With a {@link LoraConfig} every linear layer on the path has an
- * adapter, and those are what training changes. While no vision adapter requires a gradient (mode
- * FREEZE), the vision encoder runs without recording a graph.
+ * <p>The base weights are frozen, but for those that {@link #trainable} names. With a {@link
+ * LoraConfig} every linear layer on the path has an adapter, and those are what training changes.
+ * While no vision adapter requires a gradient (mode FREEZE), the vision encoder runs without
+ * recording a graph.
  *
  * <p>Not thread-safe. Tensors returned belong to the innermost open {@code PointerScope} of the
  * caller.
@@ -76,8 +78,12 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
 
   private OpenVla(
       OpenVlaConfig config, Weights weights, Device device, DType dtype, LoraPlan lora, long seed) {
+    this(config, new Modules(weights, device, dtype, lora, seed), lora, seed);
+  }
+
+  private OpenVla(OpenVlaConfig config, Modules modules, LoraPlan lora, long seed) {
     this.config = config;
-    modules = new Modules(weights, device, dtype, lora, seed);
+    this.modules = modules;
     try (PointerScope scope = new PointerScope()) {
       vision = new VisionBackbone(modules, config);
       projector = new GeluProjector(modules, config);
@@ -97,6 +103,22 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
   public static OpenVla of(
       OpenVlaConfig config, Weights weights, Device device, DType dtype, LoraPlan lora, long seed) {
     return new OpenVla(config, weights, device, dtype, lora, seed);
+  }
+
+  /**
+   * Builds the bare model with weights of its own that are trained, as {@code requires_grad_} makes
+   * them in torch: those whose names in the checkpoint pass.
+   *
+   * @param trained for instance {@code name -> true}; names are those of {@link ModelSpec}
+   */
+  public static OpenVla trainable(
+      OpenVlaConfig config,
+      Weights weights,
+      Device device,
+      DType dtype,
+      Predicate<String> trained) {
+    LoraPlan none = LoraPlan.none();
+    return new OpenVla(config, new Modules(weights, device, dtype, none, 0, trained), none, 0);
   }
 
   /** The same on the CPU. */
@@ -227,12 +249,29 @@ public final class OpenVla implements Policy<VlaBatch>, Checkpointable {
    * The adapters' tensors, {@code <module>.lora_A.weight} then {@code .lora_B.weight} for each
    * adapted module the forward pass reaches, in the order of the model. Patch embeddings are listed
    * in their linear form (A [r,3·p·p], B [D,r]). Adapters of modules never reached (PEFT wraps them
-   * too, see {@link LoraTarget#active}) get no gradient and are exported, not trained.
+   * too, see {@link LoraTarget#active}) get no gradient and are exported, not trained. Then the
+   * model's own that are trained, by their names in the checkpoint, patch embeddings in their
+   * linear form too.
    */
   @Override
   public Map<String, Tensor> trainableParameters() {
     lifetime.check();
-    return adapters.trainable();
+    Map<String, Tensor> parameters = adapters.trainable();
+    parameters.putAll(modules.parameters());
+    return parameters;
+  }
+
+  /**
+   * The weights with what was trained in place of what there was.
+   *
+   * @param before where the others are from
+   * @return of use while this model and {@code before} are open
+   */
+  public Weights trainedWeights(Weights before) {
+    return parameter -> {
+      Tensor trained = modules.parameters().get(parameter.name());
+      return trained == null ? before.get(parameter) : trained.detach().view(parameter.sizes());
+    };
   }
 
   /**

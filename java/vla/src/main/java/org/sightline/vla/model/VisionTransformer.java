@@ -20,7 +20,7 @@ final class VisionTransformer implements Module {
   private final VisionConfig config;
   private final ScalarType dtype;
   private final Linear patchEmbedding;
-  private final Tensor prefix; // [1, class + registers, D] or null
+  private final Recomputed prefix; // [1, class + registers, D] or null
   private final PositionEmbedding positions;
   private final List<VisionBlock> blocks = new ArrayList<>();
   private final LayerNorm finalNorm; // or null
@@ -36,10 +36,9 @@ final class VisionTransformer implements Module {
     dtype = modules.scalarType();
     long width = config.width();
     var stored = config.resampling() == PositionResampling.NONE ? dtype : ScalarType.Float;
-    Tensor rows = modules.load(name + "pos_embed", stored, 1, config.positions(), width);
+    Tensor rows = modules.parameter(name + "pos_embed", stored, 1, config.positions(), width);
     prefix = prefix(modules, name, config, rows);
-    int first = config.classPosition() ? 1 : 0;
-    positions = new PositionEmbedding(modules, config, rows.narrow(1, first, rows.size(1) - first));
+    positions = new PositionEmbedding(modules, config, rows);
     patchEmbedding = modules.patchEmbedding(name + "patch_embed.proj", config);
     for (int i = 0; i < blocks; i++) {
       this.blocks.add(new VisionBlock(modules, name + "blocks." + i + ".", config));
@@ -49,22 +48,33 @@ final class VisionTransformer implements Module {
   }
 
   /** The tokens before the patches. Of these only a class token may have a position. */
-  private static Tensor prefix(Modules modules, String name, VisionConfig config, Tensor rows) {
+  private static Recomputed prefix(Modules modules, String name, VisionConfig config, Tensor rows) {
+    ScalarType stored = rows.scalar_type();
     var tokens = new ArrayList<Tensor>();
     if (config.classTokens() > 0) {
-      Tensor token = modules.load(name + "cls_token", rows.scalar_type(), 1, 1, config.width());
-      tokens.add(config.classPosition() ? token.add(rows.narrow(1, 0, 1)) : token);
+      tokens.add(modules.parameter(name + "cls_token", stored, 1, 1, config.width()));
     }
     if (config.registerTokens() > 0) {
       long registers = config.registerTokens();
-      tokens.add(
-          modules.load(name + "reg_token", rows.scalar_type(), 1, registers, config.width()));
+      tokens.add(modules.parameter(name + "reg_token", stored, 1, registers, config.width()));
     }
     if (tokens.isEmpty()) {
       return null;
     }
-    Tensor all = cat(new TensorVector(tokens.toArray(Tensor[]::new)), 1);
-    return modules.own(all.to(modules.scalarType()));
+    boolean placed = config.classTokens() > 0 && config.classPosition();
+    List<Tensor> sources = new ArrayList<>(tokens);
+    sources.add(rows);
+    return new Recomputed(
+        modules,
+        sources,
+        () -> {
+          var all = new ArrayList<Tensor>(tokens);
+          if (placed) {
+            all.set(0, all.get(0).add(rows.narrow(1, 0, 1)));
+          }
+          Tensor row = cat(new TensorVector(all.toArray(Tensor[]::new)), 1);
+          return row.to(modules.scalarType());
+        });
   }
 
   /**
@@ -97,7 +107,8 @@ final class VisionTransformer implements Module {
     if (prefix == null) {
       return patches;
     }
-    Tensor prefixes = prefix.expand(images.size(0), prefix.size(1), prefix.size(2));
+    Tensor row = prefix.value();
+    Tensor prefixes = row.expand(images.size(0), row.size(1), row.size(2));
     return cat(new TensorVector(prefixes, patches), 1);
   }
 

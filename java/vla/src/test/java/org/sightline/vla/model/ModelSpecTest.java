@@ -189,7 +189,8 @@ class ModelSpecTest {
   @ValueSource(strings = {"", "openvla", "NANO"})
   void unknownPresetNamesWhatThereIs(String name) {
     var e = assertThrows(IllegalArgumentException.class, () -> OpenVlaConfig.ofPreset(name));
-    assertEquals("preset must be openvla-7b, mid or nano, found \"" + name + "\"", e.getMessage());
+    assertEquals(
+        "preset must be openvla-7b, mid, nano or pico, found \"" + name + "\"", e.getMessage());
   }
 
   @Test
