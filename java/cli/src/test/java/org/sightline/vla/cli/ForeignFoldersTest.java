@@ -187,11 +187,15 @@ class ForeignFoldersTest {
     assertTrue(config.replaceAll("\\s", "").contains("\"mean\":[NaN,-Infinity,0.5"), config);
 
     replace(statistics, "\"q01\": [0.5", "\"q01\": [Infinity");
-    Cli refused = act();
-    assertEquals(2, refused.exitCode());
-    assertTrue(
-        refused.err().startsWith("sightline: " + statistics + ": toy.action.q01: found [Infinity,"),
-        refused.err());
+    for (Cli refused : List.of(act(), export("other"))) {
+      assertEquals(2, refused.exitCode());
+      assertTrue(
+          refused
+              .err()
+              .startsWith("sightline: " + statistics + ": toy.action.q01: found [Infinity,"),
+          refused.err());
+    }
+    assertFalse(Files.exists(folder.resolve("other")));
   }
 
   /** The hub's cache is all links into its blobs; who takes an export away must not lose these. */

@@ -28,6 +28,7 @@ import org.sightline.formats.peft.PeftAdapter;
 import org.sightline.formats.safetensors.ElementType;
 import org.sightline.formats.safetensors.ShardedSafetensorsWriter;
 import org.sightline.formats.safetensors.TensorInfo;
+import org.sightline.vla.data.rlds.StatisticsJson;
 import org.sightline.vla.model.LoraTarget;
 import org.sightline.vla.model.ModelSpec;
 import org.sightline.vla.model.ParameterSpec;
@@ -95,6 +96,10 @@ public final class CheckpointExport {
     try (PeftAdapter adapter = PeftAdapter.read(adapterFolder)) {
       var export = new CheckpointExport(base, adapter, device, progress);
       export.requireFits(adapterFolder);
+      Path statistics = adapterFolder.resolve(STATISTICS);
+      if (InputFile.exists(statistics)) {
+        StatisticsJson.readAll(statistics); // Of which the copy must be worth as much.
+      }
       export.write(adapterFolder, output, maxShardBytes);
     }
   }

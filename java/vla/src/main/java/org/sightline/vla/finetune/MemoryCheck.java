@@ -45,14 +45,15 @@ final class MemoryCheck {
     if (least > available) {
       throw new IllegalArgumentException(
           ("a step needs at least %s, %s has %s: lower batchSize, found %d (and raise"
-                  + " gradientAccumulationSteps), or rank, found %d, or turn gradientCheckpointing on;"
-                  + " \"plan\" shows what takes it")
+                  + " gradientAccumulationSteps), LoRA's rank, found %d, or projectorSize, found %d, or"
+                  + " turn gradientCheckpointing on; \"plan\" shows what takes it")
               .formatted(
                   ByteCount.format((long) least),
                   where,
                   ByteCount.format(available),
                   config.training().batchSize(),
-                  config.lora().rank()));
+                  config.lora().rank(),
+                  config.alignment().projectorSize()));
     }
   }
 

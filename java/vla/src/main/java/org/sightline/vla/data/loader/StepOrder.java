@@ -1,5 +1,6 @@
 package org.sightline.vla.data.loader;
 
+import java.util.Arrays;
 import org.sightline.vla.data.image.CounterRandom;
 
 /**
@@ -30,7 +31,8 @@ final class StepOrder {
   StepOrder(int[] steps, int capacity, long key) {
     this.steps = steps;
     this.key = key;
-    this.buffer = new long[Math.max(1, capacity)];
+    long all = Arrays.stream(steps).asLongStream().sum();
+    this.buffer = new long[(int) Math.min(Math.max(1, capacity), all)];
     this.order = new int[steps.length];
     long shuffling = CounterRandom.key(key, 1);
     for (int i = 0; i < order.length; i++) {

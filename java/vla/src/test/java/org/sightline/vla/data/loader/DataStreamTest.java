@@ -33,7 +33,7 @@ class DataStreamTest extends DataStreamFixture {
   }
 
   @ParameterizedTest
-  @CsvSource({"0,1", "1,2", "2,3", "5,4", "17,5", "1000,6"})
+  @CsvSource({"0,1", "1,2", "2,3", "5,4", "17,5", "1000,6", "2000000000,7"})
   void everyEpochVisitsEveryStepOnceAndNotTooEarly(int capacity, long seed) {
     Random random = new Random(seed);
     int[] steps = IntStream.range(0, 12).map(i -> random.nextInt(7)).toArray();
