@@ -11,6 +11,14 @@
 #include "common/views.h"
 #include "sightline/sightline.h"
 
+// Returns from the enclosing function unless `expression` is SL_OK.
+#define SL_TRY(expression)                                                      \
+  do {                                                                          \
+    if (const sl_status sl_try_status = (expression); sl_try_status != SL_OK) { \
+      return sl_try_status;                                                     \
+    }                                                                           \
+  } while (0)
+
 namespace sightline {
 
 struct LayerViews {

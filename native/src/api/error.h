@@ -6,14 +6,6 @@
 
 #include "api/backend.h"
 
-// Returns from the enclosing function unless `expression` is SL_OK.
-#define SL_TRY(expression)                                                      \
-  do {                                                                          \
-    if (const sl_status sl_try_status = (expression); sl_try_status != SL_OK) { \
-      return sl_try_status;                                                     \
-    }                                                                           \
-  } while (0)
-
 namespace sightline {
 
 const char* last_error();

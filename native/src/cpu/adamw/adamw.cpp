@@ -131,7 +131,7 @@ sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
 
 sl_status adamw_step(void* handle, const sl_context& context, const AdamwStep& step) {
   const Kernels* table = nullptr;
-  if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
+  SL_TRY(require_kernels(&table));
   const ElementwiseKernels& elementwise = elementwise_kernels(table->isa);
   Adamw& adamw = *static_cast<Adamw*>(handle);
   const int threads = thread_count(context);

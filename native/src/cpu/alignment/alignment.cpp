@@ -111,7 +111,7 @@ void run_blocks(const AlignmentRun& run, const BlockShape& shape, const CallScra
 sl_status alignment_create(const ProjectorViews& weights, const ProjectorOptions& options,
                            void** out) {
   const Kernels* table;
-  if (const sl_status status = require_kernels(&table); status != SL_OK) return status;
+  SL_TRY(require_kernels(&table));
   auto projector = std::make_unique<Projector>();
   if (!projector->allocate(*table, weights, options)) {
     return set_error(SL_OUT_OF_MEMORY, "alignment: no memory for the packed projector");

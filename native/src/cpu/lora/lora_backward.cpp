@@ -212,7 +212,7 @@ void Backward::add_dx(int t_products) {
 
 sl_status lora_backward(const sl_context& context, const LoraCall& call) {
   const Kernels* kernels = nullptr;
-  if (const sl_status status = require_kernels(&kernels); status != SL_OK) return status;
+  SL_TRY(require_kernels(&kernels));
   const int threads = thread_count(context);
   std::optional<Scratch> scratch;
   const sl_status status = lay_out_workspace(

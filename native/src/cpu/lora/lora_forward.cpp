@@ -50,7 +50,7 @@ void add_y(Products& products, const View3& x, const LoraViews& linear, int need
 
 sl_status lora_forward(const sl_context& context, const LoraCall& call) {
   const Kernels* kernels = nullptr;
-  if (const sl_status status = require_kernels(&kernels); status != SL_OK) return status;
+  SL_TRY(require_kernels(&kernels));
   if (call.x.total_rows() == 0) return SL_OK;
   const int threads = thread_count(context);
 

@@ -34,7 +34,7 @@ void add_stochastic_tile(const void* user, const Kernels&, const GemmTile& tile)
 
 sl_status lora_merge(const sl_context& context, const MergeCall& call) {
   const Kernels* kernels = nullptr;
-  if (const sl_status status = require_kernels(&kernels); status != SL_OK) return status;
+  SL_TRY(require_kernels(&kernels));
   const int threads = thread_count(context);
   void* workspace = nullptr;
   if (const sl_status status = acquire_workspace(

@@ -89,10 +89,7 @@ class AdamwHandle {
     }
     Arena measure(nullptr);
     make(measure);
-    if (const cudaError_t error = device_allocate(measure.bytes(), &memory_);
-        error != cudaSuccess) {
-      return status_of(error, "tables of the optimizer");
-    }
+    SL_TRY(status_of(device_allocate(measure.bytes(), &memory_), "tables of the optimizer"));
     const Tables t = tables();
     Stream stream(device_, nullptr);
     write_table(stream, t.entries, entries_.data(), count_);
@@ -191,43 +188,30 @@ class AdamwHandle {
 }  // namespace
 
 sl_status adamw_create(const AdamwTensor* tensors, int64_t count, void** out) {
-  int id = 0;
-  cudaError_t error = cudaSuccess;
-  for (int64_t i = 0; i < count; ++i) {
-    if (tensors[i].param.data == nullptr) continue;
-    error = device_of_pointer(tensors[i].param.data, &id);
-    break;
-  }
-  if (error != cudaSuccess) return status_of(error, "params");
-  const DeviceScope scope(id);
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  const Device* device = device_of(id, &error);
-  if (device == nullptr) return status_of(error, "device");
-  auto handle = std::make_unique<AdamwHandle>(*device, tensors, count);
-  if (const sl_status status = handle->create(); status != SL_OK) return status;
-  *out = handle.release();
-  return SL_OK;
+  const void* param = nullptr;
+  for (int64_t i = 0; i < count && param == nullptr; ++i) param = tensors[i].param.data;
+  const auto create = [&](const Device& device) {
+    auto handle = std::make_unique<AdamwHandle>(device, tensors, count);
+    SL_TRY(handle->create());
+    *out = handle.release();
+    return SL_OK;
+  };
+  return on_device_of(param, "params", create);
 }
 
 sl_status adamw_step(void* adamw, const sl_context& context, const AdamwStep& step) {
   auto* handle = static_cast<AdamwHandle*>(adamw);
-  const DeviceScope scope(handle->device());
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  return handle->step(context, step);
+  return on_device(handle->device(), [&] { return handle->step(context, step); });
 }
 
 sl_status adamw_get_steps(const void* adamw, int64_t* steps) {
   const auto* handle = static_cast<const AdamwHandle*>(adamw);
-  const DeviceScope scope(handle->device());
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  return handle->get_steps(steps);
+  return on_device(handle->device(), [&] { return handle->get_steps(steps); });
 }
 
 sl_status adamw_set_steps(void* adamw, const int64_t* steps) {
   auto* handle = static_cast<AdamwHandle*>(adamw);
-  const DeviceScope scope(handle->device());
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  return handle->set_steps(steps);
+  return on_device(handle->device(), [&] { return handle->set_steps(steps); });
 }
 
 void adamw_destroy(void* adamw) {

@@ -285,9 +285,7 @@ sl_status typed_lora_backward(const Device& device, const sl_context& context,
   const auto lay_out = [&](Arena& l) {
     return LoraBackwardScratch<T>(l, device, call, sizes, several);
   };
-  if (const sl_status status = lora_workspace(device, context, lay_out, &memory); status != SL_OK) {
-    return status;
-  }
+  SL_TRY(lora_workspace(device, context, lay_out, &memory));
   Arena arena(memory);
   const LoraBackwardScratch<T> scratch = lay_out(arena);
   Stream stream(device, static_cast<cudaStream_t>(context.stream));

@@ -50,9 +50,7 @@ sl_status typed_lora_forward(const Device& device, const sl_context& context,
   const LoraSizes sizes(call);
   void* memory = nullptr;
   const auto lay_out = [&](Arena& l) { return LoraForwardScratch<T>(l, device, call, sizes); };
-  if (const sl_status status = lora_workspace(device, context, lay_out, &memory); status != SL_OK) {
-    return status;
-  }
+  SL_TRY(lora_workspace(device, context, lay_out, &memory));
   Arena arena(memory);
   const LoraForwardScratch<T> scratch = lay_out(arena);
   Stream stream(device, static_cast<cudaStream_t>(context.stream));

@@ -17,47 +17,30 @@ sl_status check_size(const char* what, int64_t size) {
 }
 
 sl_status check_sizes(const LoraCall& call) {
-  if (const sl_status status = check_size("rows of x", call.x.total_rows()); status != SL_OK) {
-    return status;
-  }
-  if (const sl_status status = check_size("columns of x", call.x.cols); status != SL_OK) {
-    return status;
-  }
+  SL_TRY(check_size("rows of x", call.x.total_rows()));
+  SL_TRY(check_size("columns of x", call.x.cols));
   int64_t rank = 0;
   for (int64_t i = 0; i < call.count; ++i) {
-    const sl_status status = check_size("rows of b", call.linears[i].b.rows);
-    if (status != SL_OK) return status;
+    SL_TRY(check_size("rows of b", call.linears[i].b.rows));
     rank += call.linears[i].a.rows + 16;
   }
   return check_size("rank of all linears", rank);
 }
 
-template <class Body>
-sl_status on_device(const void* pointer, Body&& body) {
-  int id = 0;
-  cudaError_t error = device_of_pointer(pointer, &id);
-  if (error != cudaSuccess) return status_of(error, "tensors");
-  const DeviceScope scope(id);
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  const Device* device = device_of(id, &error);
-  if (device == nullptr) return status_of(error, "device");
-  return body(*device);
-}
-
 }  // namespace
 
 sl_status lora_forward(const sl_context& context, const LoraCall& call) {
-  if (const sl_status status = check_sizes(call); status != SL_OK) return status;
+  SL_TRY(check_sizes(call));
   if (call.x.total_rows() == 0) return SL_OK;
-  return on_device(call.linears[0].a.data, [&](const Device& device) {
+  return on_device_of(call.linears[0].a.data, "tensors", [&](const Device& device) {
     return call.x.dtype == DType::kFloat32 ? typed_lora_forward<float>(device, context, call)
                                            : typed_lora_forward<Bf16>(device, context, call);
   });
 }
 
 sl_status lora_backward(const sl_context& context, const LoraCall& call) {
-  if (const sl_status status = check_sizes(call); status != SL_OK) return status;
-  return on_device(call.linears[0].a.data, [&](const Device& device) {
+  SL_TRY(check_sizes(call));
+  return on_device_of(call.linears[0].a.data, "tensors", [&](const Device& device) {
     return call.x.dtype == DType::kFloat32 ? typed_lora_backward<float>(device, context, call)
                                            : typed_lora_backward<Bf16>(device, context, call);
   });

@@ -10,15 +10,9 @@
 
 namespace sightline::cuda {
 
-sl_status lora_merge(const sl_context& context, const MergeCall& call) {
-  int id = 0;
-  cudaError_t error = device_of_pointer(call.weight.data, &id);
-  if (error != cudaSuccess) return status_of(error, "weight");
-  const DeviceScope scope(id);
-  if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");
-  const Device* device = device_of(id, &error);
-  if (device == nullptr) return status_of(error, "device");
+namespace {
 
+sl_status merge_on(const Device& device, const sl_context& context, const MergeCall& call) {
   constexpr int64_t kMost = 0x7fffffff - 256;
   if (call.weight.rows > kMost || call.weight.cols > kMost || call.a.rows > kMost) {
     return set_error(SL_UNSUPPORTED, "weight: [%lld,%lld], at most %lld on CUDA",
@@ -35,13 +29,10 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
     return Scratch{a, arena.take<float>(n, rank8)};
   };
   void* memory = nullptr;
-  if (const sl_status status = lora_workspace(*device, context, lay_out, &memory);
-      status != SL_OK) {
-    return status;
-  }
+  SL_TRY(lora_workspace(device, context, lay_out, &memory));
   Arena arena(memory);
   const Scratch scratch = lay_out(arena);
-  Stream stream(*device, static_cast<cudaStream_t>(context.stream));
+  Stream stream(device, static_cast<cudaStream_t>(context.stream));
   const auto pack = [&](const View2& in, float* out, int rows, int columns) {
     const PackKernel<float>::Params p{user_rows(in), static_cast<int>(in.rows), out, columns, rows,
                                       columns};
@@ -62,6 +53,13 @@ sl_status lora_merge(const sl_context& context, const MergeCall& call) {
   const Kernel::Params params = Kernel::params(problem, epilogue);
   stream.launch<Kernel>(params, Kernel::blocks(params));
   return status_of(stream.error(), "lora merge");
+}
+
+}  // namespace
+
+sl_status lora_merge(const sl_context& context, const MergeCall& call) {
+  return on_device_of(call.weight.data, "weight",
+                      [&](const Device& device) { return merge_on(device, context, call); });
 }
 
 }  // namespace sightline::cuda

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "cuda/runtime/status.h"
+
 namespace sightline::cuda {
 
 struct Device {
@@ -39,5 +41,26 @@ class DeviceScope {
   int previous_ = -1;
   cudaError_t error_ = cudaSuccess;
 };
+
+// `body()`, a status, with the device current.
+template <class Body>
+sl_status on_device(int id, const Body& body) {
+  const DeviceScope scope(id);
+  SL_TRY(status_of(scope.error(), "cudaSetDevice"));
+  return body();
+}
+
+// `body(const Device&)` with the device of `pointer` current, device 0 for null. `what` names the
+// pointer in messages.
+template <class Body>
+sl_status on_device_of(const void* pointer, const char* what, const Body& body) {
+  int id = 0;
+  if (pointer != nullptr) SL_TRY(status_of(device_of_pointer(pointer, &id), what));
+  return on_device(id, [&] {
+    cudaError_t error = cudaSuccess;
+    const Device* device = device_of(id, &error);
+    return device != nullptr ? body(*device) : status_of(error, "device");
+  });
+}
 
 }  // namespace sightline::cuda
