@@ -9,16 +9,12 @@
 #include "api/backends.h"
 #include "api/context.h"
 #include "api/handles.h"
+#include "api/pieces.h"
+#include "api/views.h"
 
 using namespace sightline;
 
 namespace {
-
-// A contiguous piece of memory of one call, for the search of overlaps.
-struct Piece {
-  uintptr_t begin, end;
-  Arg arg;
-};
 
 struct AdamW {
   struct Shape {
@@ -57,30 +53,6 @@ sl_status check_step_count(const AdamW& adamw, int64_t count) {
   if (count == expected) return SL_OK;
   return invalid({"count"}, "%lld, expected %lld as in sl_adamw_create",
                  static_cast<long long>(count), static_cast<long long>(expected));
-}
-
-void add_piece(std::vector<Piece>& pieces, const Arg& arg, const sl_tensor* tensor) {
-  if (tensor == nullptr) return;
-  const Span s = span(tensor);
-  if (s.size == 0) return;
-  const auto begin = reinterpret_cast<uintptr_t>(s.data);
-  pieces.push_back({begin, begin + static_cast<uintptr_t>(s.size * element_size(s.dtype)), arg});
-}
-
-void sort_pieces(std::vector<Piece>& pieces) {
-  std::sort(pieces.begin(), pieces.end(),
-            [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
-}
-
-// Sorted pieces: an overlap shows between neighbours.
-sl_status check_apart(const std::vector<Piece>& pieces) {
-  for (size_t i = 1; i < pieces.size(); ++i) {
-    if (pieces[i].begin < pieces[i - 1].end) {
-      return invalid(pieces[i].arg, "overlaps %s in memory, expected memory of its own",
-                     name_of(pieces[i - 1].arg).chars);
-    }
-  }
-  return SL_OK;
 }
 
 // A moment or master: fp32, contiguous, shape of its parameter.
@@ -209,15 +181,7 @@ sl_status check_step_overlap(AdamW& adamw, const sl_adamw_step_args& args) {
   add_piece(pieces, {"report"}, args.report);
   sort_pieces(pieces);
   SL_TRY(check_apart(pieces));
-  auto state = adamw.state_pieces.begin();
-  for (const Piece& piece : pieces) {
-    while (state != adamw.state_pieces.end() && state->end <= piece.begin) ++state;
-    if (state != adamw.state_pieces.end() && state->begin < piece.end) {
-      return invalid(piece.arg, "overlaps %s in memory, expected memory of its own",
-                     name_of(state->arg).chars);
-    }
-  }
-  return SL_OK;
+  return check_apart(pieces, adamw.state_pieces);
 }
 
 // An empty gradient may have a NULL address, which to a backend would mean "no gradient".

@@ -7,6 +7,7 @@
 #include "api/handles.h"
 #include "api/overlap.h"
 #include "api/projector.h"
+#include "api/views.h"
 
 using namespace sightline;
 

@@ -1,5 +1,4 @@
-// Checks of single arguments and their reduction to views. Every message reads
-// "<argument>: <value found>, expected <value expected>".
+// Checks of single arguments. Every message reads "<argument>: <value found>, expected <value expected>".
 #pragma once
 
 #include <cstdint>
@@ -55,16 +54,5 @@ sl_status check_float32(const Arg& arg, const sl_tensor& tensor);
 sl_status check_same_device(const Arg& arg, const sl_tensor& tensor, const sl_device& device,
                             const char* other_name);
 sl_status check_contiguous(const Arg& arg, const sl_tensor& tensor);
-
-// ---- reduction of checked tensors ----
-DType dtype_of(const sl_dtype& dtype);
-int64_t element_count(const sl_tensor& tensor);
-int64_t stride_of(const sl_tensor& tensor, int dim);  // also where strides is NULL
-void* data_of(const sl_tensor& tensor);               // byte_offset applied
-
-// [cols] -> 1 row; [rows,cols]; [batch,rows,cols]. A NULL tensor gives an empty view.
-View3 view3(const sl_tensor* tensor);
-View2 view2(const sl_tensor* tensor);
-Span span(const sl_tensor* tensor);
 
 }  // namespace sightline

@@ -5,6 +5,7 @@
 #include "api/backends.h"
 #include "api/context.h"
 #include "api/overlap.h"
+#include "api/views.h"
 
 using namespace sightline;
 

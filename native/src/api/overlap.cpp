@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "api/views.h"
+
 namespace sightline {
 namespace {
 

@@ -1,5 +1,7 @@
 #include "api/projector.h"
 
+#include "api/views.h"
+
 namespace sightline {
 namespace {
 
