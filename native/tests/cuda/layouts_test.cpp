@@ -25,7 +25,7 @@ bool conflict_free(const std::vector<uint32_t>& addresses) {
 
 }  // namespace
 
-TEST(swizzled_rows_are_the_copy_engines) {
+TEST(swizzled_rows_are_those_of_tma) {
   for (uint32_t row = 0; row < 256; ++row) {
     for (uint32_t chunk = 0; chunk < 8; ++chunk) {
       const uint32_t plain = row * 128 + chunk * 16;

@@ -260,7 +260,7 @@ TEST(the_callers_slices) {
   CHECK_EQ(layer_norm_backward_stores<Bf16>({256, 72, 40, 256, 2}, {128, 128, 0}, false), 4 * 2);
 }
 
-TEST(rows_where_the_copy_engine_cannot_store) {
+TEST(rows_where_tma_cannot_store) {
   // Added to; batches that cut tiles; a last tile that would run into rows of the batch not asked
   // for.
   CHECK_EQ(layer_norm_backward_stores<Bf16>({128, 72, 40, 128, 2}, {128, 0, 0}, true), 0);

@@ -1,4 +1,4 @@
-// mbarrier (sm_90): a phase completes when all arrivals have come and all announced bytes have
+// mbarrier (sm_90): a phase completes when all arrivals have come and all bytes of expect_tx have
 // landed; it then starts the next one by itself. wait(parity) returns when the phase of that parity
 // has completed, so on a fresh barrier wait(1) passes at once and wait(0) blocks.
 #pragma once
