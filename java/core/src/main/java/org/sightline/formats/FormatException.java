@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.stream.Collectors;
-import org.sightline.formats.file.Printable;
 
 /**
  * A file that does not follow its format. The message reads {@code file: key: found …, expected …};

@@ -13,7 +13,7 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.sightline.formats.FormatException;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.train.DeviceLostException;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingMemoryException;

@@ -9,7 +9,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.sightline.Checks;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.vla.checkpoint.PathChecks;
 import org.sightline.vla.data.loader.BatchIterator;
 import org.sightline.vla.data.loader.EpisodeSet;

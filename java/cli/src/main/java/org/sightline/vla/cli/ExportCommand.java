@@ -7,7 +7,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.sightline.Sightline;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.formats.safetensors.ShardedSafetensors;
 import org.sightline.vla.checkpoint.CheckpointExport;
 import org.sightline.vla.checkpoint.HuggingFaceCheckpoint;

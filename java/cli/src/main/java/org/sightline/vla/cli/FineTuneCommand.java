@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.train.DeviceLostException;
 import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.listener.ProgressBar;

@@ -10,7 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.vla.memory.ByteCount;
 
 /**

@@ -7,7 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.jar.JarFile;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 
 /** What {@code java -jar} starts: {@link Main}, if the libraries that it is made of are there. */
 public final class Launcher {

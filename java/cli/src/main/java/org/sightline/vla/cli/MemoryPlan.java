@@ -5,7 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.vla.memory.ByteCount;
 import org.sightline.vla.memory.ElementType;
 import org.sightline.vla.memory.MemoryGroup;

@@ -14,6 +14,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import org.sightline.formats.FormatException;
+import org.sightline.formats.Printable;
 
 /**
  * What may be opened: regular files alone, for a pipe would be waited for and a device has no end.

@@ -6,7 +6,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.StringJoiner;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.train.Evaluation;
 import org.sightline.train.FineTuneConfig;
 import org.sightline.train.FineTuneResult;

@@ -2,7 +2,7 @@ package org.sightline.vla.finetune;
 
 import java.io.PrintWriter;
 import java.util.Locale;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 import org.sightline.vla.data.loader.VlaData;
 import org.sightline.vla.data.rlds.RldsDataset;
 import org.sightline.vla.teacher.cache.CachedTeacher;

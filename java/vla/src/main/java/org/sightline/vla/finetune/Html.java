@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import org.sightline.formats.file.Printable;
+import org.sightline.formats.Printable;
 
 /** Text of a page; whatever is given is escaped, and what is no letter is {@link Printable}. */
 public final class Html {

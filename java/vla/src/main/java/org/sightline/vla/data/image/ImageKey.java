@@ -4,7 +4,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import org.sightline.formats.file.Sha256;
-import org.sightline.vla.data.loader.Sample;
 
 /**
  * What picture a row of a batch shows: the first 128 bits of a SHA-256 over the dataset's name,
@@ -15,7 +14,7 @@ public record ImageKey(long high, long low) {
   /**
    * A key.
    *
-   * @param view number of the augmented view, {@link Sample#EVALUATION} for the evaluation's
+   * @param view number of the augmented view, {@code Sample.EVALUATION} for the evaluation's
    * @param encoded the JPEG or PNG bytes
    */
   public static ImageKey of(String dataset, int episode, int step, long view, byte[] encoded) {

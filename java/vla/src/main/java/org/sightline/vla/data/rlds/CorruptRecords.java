@@ -1,7 +1,6 @@
 package org.sightline.vla.data.rlds;
 
 import org.sightline.formats.tfrecord.CorruptRecordException;
-import org.sightline.vla.data.loader.LeftOut;
 
 /** What happens to a record or image that cannot be read. */
 public enum CorruptRecords {

@@ -11,7 +11,6 @@ import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.sightline.formats.file.Sha256;
 import org.sightline.formats.tfrecord.CorruptRecordException;
-import org.sightline.vla.data.loader.LeftOut;
 
 /**
  * One pass over a dataset: how many steps each episode has, all actions, and a digest of what there

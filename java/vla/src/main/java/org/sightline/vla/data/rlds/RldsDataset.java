@@ -11,7 +11,6 @@ import org.sightline.formats.FormatException;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.tfrecord.DatasetFormatException;
 import org.sightline.formats.tfrecord.TfRecordReader;
-import org.sightline.vla.data.loader.LeftOut;
 
 /**
  * One split of a TFDS/RLDS folder on disk:

@@ -1,9 +1,8 @@
 package org.sightline.vla.data.text;
 
 import java.util.OptionalLong;
-import org.sightline.vla.data.loader.VlaBatcher;
 
-/** Turns prompts into token ids; what {@link VlaBatcher} needs to know of a tokenizer. */
+/** Turns prompts into token ids; what batches need to know of a tokenizer. */
 public interface PromptTokenizer extends AutoCloseable {
   /** The ids of a text with BOS in front and no EOS. */
   long[] encode(String text);

@@ -1,4 +1,4 @@
-package org.sightline.vla.data.loader;
+package org.sightline.vla.data.rlds;
 
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -9,8 +9,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.sightline.formats.tfrecord.CorruptRecordException;
-import org.sightline.vla.data.rlds.CorruptRecords;
-import org.sightline.vla.data.rlds.Step;
 
 /** What a dataset leaves out, each episode and step counted once. Thread-safe. */
 public final class LeftOut {
@@ -112,7 +110,8 @@ public final class LeftOut {
   }
 
   /** Throws, or counts one step's image. */
-  void image(Step.Origin origin, CorruptRecordException problem) throws CorruptRecordException {
+  public void image(Step.Origin origin, CorruptRecordException problem)
+      throws CorruptRecordException {
     throwUnlessSkipped(problem);
     synchronized (this) {
       if (images.add(origin)) {

@@ -1,4 +1,4 @@
-package org.sightline.formats.file;
+package org.sightline.formats;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
@@ -9,7 +9,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.sightline.formats.FormatException;
 
 /** Text of files on a terminal. */
 class PrintableTest {

@@ -1,4 +1,4 @@
-package org.sightline.formats.file;
+package org.sightline.formats;
 
 import java.util.Locale;
 
