@@ -48,7 +48,13 @@ class AlignedFineTuningTest {
   @EnumSource(Mode.class)
   void everyModeLearnsAndKeepsItsPromise(Mode mode) throws Exception {
     Path file = folder.resolve("teacher.safetensors");
-    var vision = new VisionConfig(12, 4, 24, 2, 3, 40, 1, 0, true, true, false, 1e-6);
+    var vision =
+        VisionConfig.vit(12, 4, 24, 2, 3, 40)
+            .with()
+            .classTokens(1)
+            .classPosition(true)
+            .layerScale(true)
+            .build();
     var half = List.of(0.5, 0.5, 0.5);
     TeacherFile.writeRandom(file, new TeacherConfig(vision, true, half, half, "random"), 7);
     try (var teacher = VisionTeacher.open(file, CONFIG.dino().grid(), DType.FLOAT32);

@@ -130,19 +130,21 @@ final class OpenVlaConfigJson {
   }
 
   private static VisionConfig vision(JsonFields vision) throws FormatException {
-    return new VisionConfig(
-        vision.integer("image_size"),
-        vision.integer("patch_size"),
-        vision.integer("width"),
-        vision.integer("depth"),
-        vision.integer("heads"),
-        vision.integer("mlp_width"),
-        vision.integer("class_tokens"),
-        vision.integer("register_tokens"),
-        vision.bool("class_position", false),
-        vision.bool("layer_scale", false),
-        vision.bool("attention_pool", false),
-        vision.number("layer_norm_eps"));
+    return VisionConfig.vit(
+            vision.integer("image_size"),
+            vision.integer("patch_size"),
+            vision.integer("width"),
+            vision.integer("depth"),
+            vision.integer("heads"),
+            vision.integer("mlp_width"))
+        .with()
+        .classTokens(vision.integer("class_tokens"))
+        .registerTokens(vision.integer("register_tokens"))
+        .classPosition(vision.bool("class_position", false))
+        .layerScale(vision.bool("layer_scale", false))
+        .attentionPool(vision.bool("attention_pool", false))
+        .layerNormEps(vision.number("layer_norm_eps"))
+        .build();
   }
 
   /**

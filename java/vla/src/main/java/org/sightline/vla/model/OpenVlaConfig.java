@@ -96,8 +96,13 @@ public record OpenVlaConfig(
   public static OpenVlaConfig nano() {
     return new OpenVlaConfig(
         "nano",
-        new VisionConfig(84, 14, 128, 4, 4, 512, 1, 4, false, true, false, 1e-6),
-        new VisionConfig(84, 14, 96, 4, 4, 360, 0, 0, false, false, true, 1e-6),
+        VisionConfig.vit(84, 14, 128, 4, 4, 512)
+            .with()
+            .classTokens(1)
+            .registerTokens(4)
+            .layerScale(true)
+            .build(),
+        VisionConfig.vit(84, 14, 96, 4, 4, 360).withAttentionPool(true),
         896,
         new LlamaConfig(192, 512, 4, 6, 1088, 512, 1e-6, 10000),
         64,
@@ -113,8 +118,13 @@ public record OpenVlaConfig(
   public static OpenVlaConfig pico() {
     return new OpenVlaConfig(
         "pico",
-        new VisionConfig(84, 14, 96, 4, 3, 288, 1, 4, false, true, false, 1e-6),
-        new VisionConfig(84, 14, 48, 2, 2, 144, 0, 0, false, false, true, 1e-6),
+        VisionConfig.vit(84, 14, 96, 4, 3, 288)
+            .with()
+            .classTokens(1)
+            .registerTokens(4)
+            .layerScale(true)
+            .build(),
+        VisionConfig.vit(84, 14, 48, 2, 2, 144).withAttentionPool(true),
         448,
         new LlamaConfig(96, 256, 4, 3, 1088, 512, 1e-6, 10000),
         64,
@@ -131,8 +141,13 @@ public record OpenVlaConfig(
   public static OpenVlaConfig mid() {
     return new OpenVlaConfig(
         "mid",
-        new VisionConfig(224, 14, 768, 12, 12, 3072, 1, 4, false, true, false, 1e-6),
-        new VisionConfig(224, 14, 384, 12, 6, 1536, 0, 0, false, false, true, 1e-6),
+        VisionConfig.vit(224, 14, 768, 12, 12, 3072)
+            .with()
+            .classTokens(1)
+            .registerTokens(4)
+            .layerScale(true)
+            .build(),
+        VisionConfig.vit(224, 14, 384, 12, 6, 1536).withAttentionPool(true),
         4608,
         new LlamaConfig(768, 2048, 20, 12, 32064, 1024, 1e-6, 10000),
         64,

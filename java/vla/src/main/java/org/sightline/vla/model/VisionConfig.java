@@ -75,49 +75,41 @@ public record VisionConfig(
   }
 
   /**
-   * The common shape: erf-GELU MLPs, a bias in the patch embedding, positions stored for the image
-   * size.
+   * The plain shape, of which the others are variants ({@link #with()}): patches alone, without
+   * LayerScale or pooling, ε 1e-6, erf-GELU MLPs, a bias in the patch embedding, positions stored
+   * for the image size.
    */
-  public VisionConfig(
-      int imageSize,
-      int patchSize,
-      int width,
-      int depth,
-      int heads,
-      int mlpWidth,
-      int classTokens,
-      int registerTokens,
-      boolean classPosition,
-      boolean layerScale,
-      boolean attentionPool,
-      double layerNormEps) {
-    this(
-        imageSize,
-        patchSize,
-        width,
-        depth,
-        heads,
-        mlpWidth,
-        classTokens,
-        registerTokens,
-        classPosition,
-        layerScale,
-        attentionPool,
-        layerNormEps,
-        MlpKind.GELU,
-        true,
-        patchSize > 0 ? imageSize / patchSize : 1, // else the check of patchSize is what is told
-        PositionResampling.NONE);
+  public static VisionConfig vit(
+      int imageSize, int patchSize, int width, int depth, int heads, int mlpWidth) {
+    int grid = patchSize > 0 ? imageSize / patchSize : 1; // else the check of patchSize tells
+    return VisionConfigBuilder.builder()
+        .imageSize(imageSize)
+        .patchSize(patchSize)
+        .width(width)
+        .depth(depth)
+        .heads(heads)
+        .mlpWidth(mlpWidth)
+        .layerNormEps(1e-6)
+        .mlp(MlpKind.GELU)
+        .patchBias(true)
+        .positionGrid(grid)
+        .resampling(PositionResampling.NONE)
+        .build();
   }
 
   /** DINOv2 ViT-L/14 with four registers at 224 pixels: {@code vision_backbone.featurizer}. */
   public static VisionConfig dinoV2Large() {
-    return new VisionConfig(224, 14, 1024, 24, 16, 4096, 1, 4, false, true, false, 1e-6);
+    return VisionConfig.vit(224, 14, 1024, 24, 16, 4096)
+        .with()
+        .classTokens(1)
+        .registerTokens(4)
+        .layerScale(true)
+        .build();
   }
 
   /** SigLIP SO400M/14 at 224 pixels: {@code vision_backbone.fused_featurizer}. */
   public static VisionConfig sigLipSo400m() {
-    return new VisionConfig(224, 14, 1152, 27, 16, 4304, 0, 0, false, false, true, 1e-6);
+    return VisionConfig.vit(224, 14, 1152, 27, 16, 4304).withAttentionPool(true);
   }
 
   /** The same transformer with positions made for a grid of its own, and resampled from it. */

@@ -138,19 +138,8 @@ final class CRadioV3 implements Architecture {
     int width = base.width();
     return model(
         name,
-        new VisionConfig(
-            grid * PATCH,
-            PATCH,
-            width,
-            base.depth(),
-            base.heads(),
-            4 * width,
-            0,
-            0,
-            false,
-            base.layerScale(),
-            false,
-            1e-6),
+        VisionConfig.vit(grid * PATCH, PATCH, width, base.depth(), base.heads(), 4 * width)
+            .withLayerScale(base.layerScale()),
         aligned,
         files);
   }

@@ -142,19 +142,20 @@ final class DinoV2 implements Architecture {
     config.require("hidden_act", config.text("hidden_act", "gelu"), "gelu");
     int hidden = (int) (width * mlpRatio);
     var vision =
-        new VisionConfig(
-            config.integer("image_size", 224),
-            config.integer("patch_size", 16),
-            width,
-            config.integer("num_hidden_layers", 12),
-            config.integer("num_attention_heads", 12),
-            gated ? (int) ((hidden * 2L / 3 + 7) / 8 * 8) : hidden,
-            1,
-            type.equals("dinov2") ? 0 : config.integer("num_register_tokens", 4),
-            true,
-            true,
-            false,
-            config.number("layer_norm_eps", 1e-6));
+        VisionConfig.vit(
+                config.integer("image_size", 224),
+                config.integer("patch_size", 16),
+                width,
+                config.integer("num_hidden_layers", 12),
+                config.integer("num_attention_heads", 12),
+                gated ? (int) ((hidden * 2L / 3 + 7) / 8 * 8) : hidden)
+            .with()
+            .classTokens(1)
+            .registerTokens(type.equals("dinov2") ? 0 : config.integer("num_register_tokens", 4))
+            .classPosition(true)
+            .layerScale(true)
+            .layerNormEps(config.number("layer_norm_eps", 1e-6))
+            .build();
     return model(
         config.text("_name_or_path", type), gated ? vision.withMlp(MlpKind.SWIGLU) : vision);
   }
@@ -171,8 +172,13 @@ final class DinoV2 implements Architecture {
 
   static VisionConfig vision(
       int image, int patch, int width, int depth, int heads, int mlpWidth, int registers) {
-    return new VisionConfig(
-        image, patch, width, depth, heads, mlpWidth, 1, registers, true, true, false, 1e-6);
+    return VisionConfig.vit(image, patch, width, depth, heads, mlpWidth)
+        .with()
+        .classTokens(1)
+        .registerTokens(registers)
+        .classPosition(true)
+        .layerScale(true)
+        .build();
   }
 
   /** Of any shape, with a position for the class token. */

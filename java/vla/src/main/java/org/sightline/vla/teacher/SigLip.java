@@ -156,8 +156,7 @@ final class SigLip implements Architecture {
 
   static VisionConfig vision(
       int image, int patch, int width, int depth, int heads, int mlpWidth, double eps) {
-    return new VisionConfig(
-        image, patch, width, depth, heads, mlpWidth, 0, 0, false, false, false, eps);
+    return VisionConfig.vit(image, patch, width, depth, heads, mlpWidth).withLayerNormEps(eps);
   }
 
   /** Of any shape. */

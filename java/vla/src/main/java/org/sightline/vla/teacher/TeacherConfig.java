@@ -75,7 +75,13 @@ public record TeacherConfig(
    * is nano's grid of 6×6. Images enter in [-1,1].
    */
   public static TeacherConfig nano(String weights) {
-    var vision = new VisionConfig(96, 16, 128, 4, 4, 512, 1, 0, true, true, false, 1e-6);
+    var vision =
+        VisionConfig.vit(96, 16, 128, 4, 4, 512)
+            .with()
+            .classTokens(1)
+            .classPosition(true)
+            .layerScale(true)
+            .build();
     return ofSymmetricPixels(vision, weights);
   }
 }

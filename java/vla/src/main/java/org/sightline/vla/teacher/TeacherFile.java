@@ -147,19 +147,20 @@ public final class TeacherFile {
   private static TeacherConfig config(JsonFields json) throws FormatException {
     try {
       var vision =
-          new VisionConfig(
-              json.integer("image_size"),
-              json.integer("patch_size"),
-              json.integer("width"),
-              json.integer("depth"),
-              json.integer("heads"),
-              json.integer("mlp_width"),
-              json.integer("class_tokens"),
-              json.integer("register_tokens"),
-              json.bool("class_position"),
-              json.bool("layer_scale"),
-              false,
-              json.number("layer_norm_eps"));
+          VisionConfig.vit(
+                  json.integer("image_size"),
+                  json.integer("patch_size"),
+                  json.integer("width"),
+                  json.integer("depth"),
+                  json.integer("heads"),
+                  json.integer("mlp_width"))
+              .with()
+              .classTokens(json.integer("class_tokens"))
+              .registerTokens(json.integer("register_tokens"))
+              .classPosition(json.bool("class_position"))
+              .layerScale(json.bool("layer_scale"))
+              .layerNormEps(json.number("layer_norm_eps"))
+              .build();
       return new TeacherConfig(
           vision,
           json.bool("final_norm"),

@@ -91,8 +91,12 @@ final class Theia implements Architecture {
   }
 
   static VisionConfig vision(int image, int patch, int width, int depth, int heads, int mlpWidth) {
-    return new VisionConfig(
-        image, patch, width, depth, heads, mlpWidth, 1, 0, true, false, false, 1e-12);
+    return VisionConfig.vit(image, patch, width, depth, heads, mlpWidth)
+        .with()
+        .classTokens(1)
+        .classPosition(true)
+        .layerNormEps(1e-12)
+        .build();
   }
 
   /** Of any shape. */

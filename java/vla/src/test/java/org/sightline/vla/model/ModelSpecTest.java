@@ -197,8 +197,7 @@ class ModelSpecTest {
   void configurationErrorsShowBothValues() {
     var e =
         assertThrows(
-            IllegalArgumentException.class,
-            () -> new VisionConfig(225, 14, 64, 2, 4, 128, 0, 0, false, false, false, 1e-6));
+            IllegalArgumentException.class, () -> VisionConfig.vit(225, 14, 64, 2, 4, 128));
     assertEquals("patchSize must divide imageSize 225, found 14", e.getMessage());
     e =
         assertThrows(

@@ -26,8 +26,13 @@ public final class TinyModels {
   public static OpenVlaConfig config() {
     return new OpenVlaConfig(
         "tiny",
-        new VisionConfig(15, 5, 24, 3, 3, 40, 1, 2, false, true, false, 1e-6),
-        new VisionConfig(15, 5, 16, 3, 2, 36, 0, 0, false, false, true, 1e-6),
+        VisionConfig.vit(15, 5, 24, 3, 3, 40)
+            .with()
+            .classTokens(1)
+            .registerTokens(2)
+            .layerScale(true)
+            .build(),
+        VisionConfig.vit(15, 5, 16, 3, 2, 36).withAttentionPool(true),
         48,
         new LlamaConfig(32, 44, 3, 4, 64, 64, 1e-6, 10000),
         8,

@@ -109,8 +109,7 @@ class CRadioV3Test {
 
   private static VisionConfig vision(boolean layerScale) {
     int size = GRID * PATCH;
-    return new VisionConfig(
-        size, PATCH, WIDTH, DEPTH, HEADS, 4 * WIDTH, 0, 0, false, layerScale, false, 1e-6);
+    return VisionConfig.vit(size, PATCH, WIDTH, DEPTH, HEADS, 4 * WIDTH).withLayerScale(layerScale);
   }
 
   /** As the presets, but for its size. */

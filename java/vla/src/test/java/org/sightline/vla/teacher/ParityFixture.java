@@ -87,8 +87,7 @@ record ParityFixture(Path folder) {
       case "c-radio" -> {
         boolean layerScale = shape.bool("layer_scale", true);
         var v =
-            new VisionConfig(
-                image, patch, width, depth, heads, hidden, 0, 0, false, layerScale, false, 1e-6);
+            VisionConfig.vit(image, patch, width, depth, heads, hidden).withLayerScale(layerScale);
         yield CRadioV3.model(family, v, shape.bool("aligned", false), files);
       }
       default -> throw new IllegalArgumentException(folder + ": unknown family " + family);

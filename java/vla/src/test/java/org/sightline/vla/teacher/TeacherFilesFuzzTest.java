@@ -32,7 +32,12 @@ class TeacherFilesFuzzTest implements FuzzTargets {
     TeacherFile.writeRandom(
         own,
         new TeacherConfig(
-            new VisionConfig(4, 2, 8, 1, 2, 8, 1, 0, true, true, false, 1e-6),
+            VisionConfig.vit(4, 2, 8, 1, 2, 8)
+                .with()
+                .classTokens(1)
+                .classPosition(true)
+                .layerScale(true)
+                .build(),
             true,
             List.of(0.5, 0.5, 0.5),
             List.of(0.5, 0.5, 0.5),

@@ -43,7 +43,14 @@ class VisionTeacherTest {
   @TempDir private Path folder;
 
   private static TeacherConfig config(int registers, boolean layerScale, boolean finalNorm) {
-    var vision = new VisionConfig(12, 3, 24, 2, 3, 40, 1, registers, true, layerScale, false, 1e-6);
+    var vision =
+        VisionConfig.vit(12, 3, 24, 2, 3, 40)
+            .with()
+            .classTokens(1)
+            .registerTokens(registers)
+            .classPosition(true)
+            .layerScale(layerScale)
+            .build();
     return new TeacherConfig(vision, finalNorm, MEAN, STD, "test");
   }
 
