@@ -37,6 +37,7 @@ final class NativeLibraries {
         quietOpenMp();
         quietOpenBlas();
         guardExit();
+        requireWholeCudaBuild();
         // libsightline links libgomp too: libtorch goes first, so that both share its copy.
         Loader.load(torch.class);
         extractCudaLibrary();
@@ -95,6 +96,28 @@ final class NativeLibraries {
       Runtime.getRuntime().addShutdownHook(new Thread(Environment::guardExit, "guard exit"));
     } catch (IllegalStateException e) {
       Environment.guardExit(); // The JVM is ending.
+    }
+  }
+
+  /**
+   * JavaCPP takes each of libtorch's libraries from the CUDA build if there is one, and the CPU's
+   * where that fails; a process with some of both aborts. So the whole is tried before any.
+   */
+  private static void requireWholeCudaBuild() throws IOException {
+    String resource =
+        "/org/bytedeco/pytorch/%s-gpu/%s"
+            .formatted(Loader.getPlatform(), System.mapLibraryName("torch_cuda"));
+    if (torch.class.getResource(resource) == null || isMapped("libtorch_cpu")) {
+      return;
+    }
+    String failure =
+        Environment.openLibrary(Loader.cacheResource(torch.class, resource).toString());
+    if (failure != null) {
+      throw new UnsatisfiedLinkError(
+          "libtorch's CUDA build (org.sightline:sightline-gpu) is on the class path, but "
+              + failure
+              + "; \"doctor\" lists what it needs and who brings it. Without that jar libtorch computes on"
+              + " the CPU.");
     }
   }
 

@@ -7,11 +7,11 @@ import org.bytedeco.javacpp.annotation.Platform;
 
 /**
  * What Java cannot reach of its process: the C environment, where libgomp and OpenBLAS read their
- * settings when they are loaded, and C's exit handlers. A library of its own, so that it can be
- * loaded before them.
+ * settings when they are loaded, C's exit handlers, and the loader's reasons. A library of its own,
+ * so that it can be loaded before them.
  */
 @Platform(
-    include = {"<stdlib.h>", "process_exit.h"},
+    include = {"<stdlib.h>", "open_library.h", "process_exit.h"},
     library = "jnisightline_environment")
 public final class Environment {
   static {
@@ -37,4 +37,13 @@ public final class Environment {
   @NoException
   @Name("sightline_guard_exit")
   public static native int guardExit();
+
+  /**
+   * Opens a library and all that it needs, for the life of the process.
+   *
+   * @return null, or why it cannot be opened
+   */
+  @NoException
+  @Name("sightline_open_library")
+  public static native String openLibrary(String path);
 }

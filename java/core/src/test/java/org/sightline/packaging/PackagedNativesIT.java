@@ -92,6 +92,25 @@ class PackagedNativesIT {
     assertTrue(output.contains("classifier"), output);
   }
 
+  /** Half of its libraries beside half of the CPU's would abort the process. */
+  @Test
+  void aCudaBuildThatCannotBeLoadedIsExplained(@TempDir Path folder) throws Exception {
+    Path gpu = folder.resolve("pytorch-linux-x86_64-gpu.jar");
+    try (ZipOutputStream out = new ZipOutputStream(Files.newOutputStream(gpu))) {
+      out.putNextEntry(new ZipEntry("org/bytedeco/"));
+      out.putNextEntry(new ZipEntry("org/bytedeco/pytorch/linux-x86_64-gpu/libtorch_cuda.so"));
+      out.write("no library".getBytes(StandardCharsets.UTF_8));
+    }
+    String output =
+        String.join("\n", probe(folder.resolve("cache"), Map.of(), gpu, MAIN_JAR, NATIVES_JAR));
+    assertTrue(
+        output.contains(
+            "libtorch's CUDA build (org.sightline:sightline-gpu) is on the class path, but"),
+        output);
+    assertTrue(output.contains("libtorch_cuda.so: "), output);
+    assertFalse(output.contains("version="), output);
+  }
+
   @Test
   void fourProcessesMayStartOnAnEmptyCache(@TempDir Path cache) throws Exception {
     List<Process> processes = new ArrayList<>();
