@@ -44,9 +44,13 @@ public final class Checks {
     require(value > 0 && Double.isFinite(value), name, "finite and above 0", value);
   }
 
-  /** A probability that is not certainty: of dropout, of a moving average to keep its value. */
+  /**
+   * A probability that is not certainty, as a float32 holds it: of dropout, of a moving average to
+   * keep its value.
+   */
   public static void belowOne(String name, double value) {
-    require(value >= 0 && value < 1, name, "in [0, 1)", value);
+    float found = (float) value;
+    require(value >= 0 && found < 1, name, "in [0, 1)", found);
   }
 
   private static void require(boolean valid, String name, String expected, Object found) {

@@ -159,7 +159,9 @@ class LoraLinearUseTest extends LoraLinearFixture {
       assertEquals("x must be on cpu or cuda, found meta", meta.getMessage());
     }
     assertMessage("rank must be at least 1, found 0", () -> LoraConfig.of(0, 1));
-    assertMessage("alpha must be finite, found NaN", () -> LoraConfig.of(1, Double.NaN));
+    assertMessage(
+        "alpha must be finite, found NaN, of rank 1 a scale of NaN in float32",
+        () -> LoraConfig.of(1, Double.NaN));
     assertEquals(4, LoraConfig.of(4, 16).scale());
     assertEquals(8, new LoraConfig(4, 16, 0, true, LoraInit.GAUSSIAN).scale());
   }
