@@ -45,7 +45,7 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = "--measure",
       paramLabel = "N",
-      description = "Also run N steps on this CPU, with random weights: time and peak memory.")
+      description = "Also run N steps on --device, with random weights: time and peak memory.")
   private Integer measure;
 
   @Option(names = "--json", description = "Print one JSON object, every tensor in it.")
@@ -74,7 +74,8 @@ final class PlanCommand implements Callable<Integer> {
     Sightline.load();
     Checks.atLeast("--text-tokens", textTokens, StepConfig.LABELLED_TOKENS + 1);
     StepConfig step = job.step(textTokens, plain ? null : teacher(job), job.teacherCache() != null);
-    StepTrial trial = measure == null ? null : StepTrial.run(step, measure, Ending.LISTENER);
+    StepTrial trial =
+        measure == null ? null : StepTrial.run(step, job.device(), measure, Ending.LISTENER);
     Ending.check();
     var plan = new MemoryPlan(step, memory, trial);
     PrintWriter out = spec.commandLine().getOut();

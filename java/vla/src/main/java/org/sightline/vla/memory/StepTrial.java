@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.AdamW;
 import org.sightline.DType;
+import org.sightline.Device;
 import org.sightline.LoraConfig;
 import org.sightline.ProjectorConfig;
 import org.sightline.train.FineTuneConfig;
@@ -25,17 +26,18 @@ import org.sightline.train.TrainingDivergedException;
 import org.sightline.train.TrainingListener;
 import org.sightline.train.TrainingState;
 import org.sightline.vla.data.loader.VlaBatch;
+import org.sightline.vla.model.LoraPlan;
 import org.sightline.vla.model.OpenVla;
 import org.sightline.vla.model.OpenVlaConfig;
 import org.sightline.vla.model.Weights;
 
 /**
- * Real steps of a planned run on this machine's CPU: random weights and batches, and random
- * features in the teacher's place, as from a cache.
+ * Real steps of a planned run on a device: random weights and batches, and random features in the
+ * teacher's place, as from a cache.
  *
  * @param secondsPerStep of the steps after the first
- * @param baselineBytes resident memory of the process before the model
- * @param peakBytes the most it had
+ * @param baselineBytes resident memory of the process before the model; of a GPU 0
+ * @param peakBytes the most it had; of a GPU what libtorch's allocator took from it
  */
 public record StepTrial(double secondsPerStep, long baselineBytes, long peakBytes) {
   private static final long SEED = 7;
@@ -46,24 +48,30 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
    * @param observer may ask to interrupt them
    * @throws IOException if the system does not tell a process's memory (it is not Linux)
    */
-  public static StepTrial run(StepConfig settings, int steps, TrainingListener observer)
+  public static StepTrial run(
+      StepConfig settings, Device device, int steps, TrainingListener observer)
       throws IOException, TrainingDivergedException {
     if (steps < 1) {
       throw new IllegalArgumentException("measure must be at least 1, found " + steps);
     }
-    long baseline = status("VmRSS");
+    device.ensureAvailable();
+    boolean host = device.equals(Device.CPU);
+    long baseline = host ? status("VmRSS") : 0;
+    long free = host ? 0 : device.freeBytes();
     OpenVlaConfig model = settings.model();
-    Weights weights = Weights.random(model, SEED);
+    Weights weights = Weights.random(model, SEED, device);
     LoraConfig lora = LoraConfig.of(settings.rank(), settings.rank() / 2.0);
     var clock = new Clock(steps + 1);
-    try (OpenVla policy = new OpenVla(model, weights, settings.dtype(), lora, SEED);
+    try (OpenVla policy =
+            OpenVla.of(model, weights, device, settings.dtype(), LoraPlan.all(lora), SEED);
         Features teacher = settings.aligned() ? new Features(settings) : null;
         TrainingState<VlaBatch> state =
             new TrainingState<>(policy, teacher, config(settings, steps))) {
       policy.setGradientCheckpointing(settings.gradientCheckpointing());
       FineTuner.fit(state, batches(settings), clock, observer);
     }
-    return new StepTrial(clock.mean(), baseline, status("VmHWM"));
+    long peak = host ? status("VmHWM") : free - device.freeBytes(); // It gives nothing back.
+    return new StepTrial(clock.mean(), baseline, peak);
   }
 
   private static FineTuneConfig config(StepConfig settings, int steps) {

@@ -2,11 +2,13 @@ package org.sightline.vla.model;
 
 import static org.bytedeco.pytorch.global.torch.createCPUGenerator;
 import static org.bytedeco.pytorch.global.torch.empty;
+import static org.bytedeco.pytorch.global.torch.manual_seed;
 import static org.bytedeco.pytorch.global.torch.ones;
 import static org.bytedeco.pytorch.global.torch.zeros;
 
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Device;
 import org.sightline.Seeds;
 
 /**
@@ -33,15 +35,18 @@ public final class RandomWeights implements Weights {
   private final long seed;
   private final int decoderDepth;
   private final int visionDepth;
+  private final Device device;
 
   /**
    * @param decoderDepth blocks of the decoder, for the scale of its residual branches
    * @param visionDepth blocks of a vision transformer, likewise
+   * @param device where they are drawn
    */
-  public RandomWeights(long seed, int decoderDepth, int visionDepth) {
+  public RandomWeights(long seed, int decoderDepth, int visionDepth, Device device) {
     this.seed = seed;
     this.decoderDepth = decoderDepth;
     this.visionDepth = visionDepth;
+    this.device = device;
   }
 
   @Override
@@ -54,8 +59,13 @@ public final class RandomWeights implements Weights {
     if (name.endsWith(".scale_factor") || name.endsWith("norm.weight") || isViTNorm(name)) {
       return ones(shape);
     }
-    var generator = new GeneratorOptional(createCPUGenerator(Seeds.of(seed, name)));
-    return empty(shape).normal_(0, standardDeviation(name, shape), generator);
+    long own = Seeds.of(seed, name);
+    double deviation = standardDeviation(name, shape);
+    if (device.equals(Device.CPU)) {
+      return empty(shape).normal_(0, deviation, new GeneratorOptional(createCPUGenerator(own)));
+    }
+    manual_seed(own); // That of every device.
+    return device.move(empty(0)).new_empty(shape).normal_(0, deviation, new GeneratorOptional());
   }
 
   private static boolean isViTNorm(String name) {

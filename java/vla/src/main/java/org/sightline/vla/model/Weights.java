@@ -3,6 +3,7 @@ package org.sightline.vla.model;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.sightline.Checks;
+import org.sightline.Device;
 
 /**
  * Where a model's frozen parameters come from.
@@ -50,6 +51,13 @@ public interface Weights {
 
   /** Seeded random weights of a model that trains; see {@link RandomWeights}. */
   static Weights random(OpenVlaConfig config, long seed) {
-    return new RandomWeights(seed, config.text().layers(), config.dino().depth());
+    return random(config, seed, Device.CPU);
+  }
+
+  /**
+   * The same, drawn on a device: others than on the CPU, from libtorch's own random numbers there.
+   */
+  static Weights random(OpenVlaConfig config, long seed, Device device) {
+    return new RandomWeights(seed, config.text().layers(), config.dino().depth(), device);
   }
 }

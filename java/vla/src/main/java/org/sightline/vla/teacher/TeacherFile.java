@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
+import org.sightline.Device;
 import org.sightline.formats.FormatException;
 import org.sightline.formats.json.JsonFields;
 import org.sightline.formats.safetensors.Safetensors;
@@ -81,7 +82,7 @@ public final class TeacherFile {
   public static void writeRandom(Path file, TeacherConfig config, long seed) throws IOException {
     requireCommonShape(config.vision());
     int depth = config.vision().depth();
-    var weights = new RandomWeights(seed, depth, depth);
+    var weights = new RandomWeights(seed, depth, depth, Device.CPU);
     try (PointerScope scope = new PointerScope()) {
       var tensors = new LinkedHashMap<String, Tensor>();
       for (ParameterSpec spec : VisionEncoder.parameters(config.vision(), config.finalNorm())) {
