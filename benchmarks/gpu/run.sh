@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
 # Builds the CUDA library on a machine with a GPU, verifies it and measures it.
-#   benchmarks/gpu/run.sh [stage...]      stages: build verify sanitize bench embed report (default: all)
+#   benchmarks/gpu/run.sh [stage...]      stages: build verify sanitize bench embed java report (default: all)
 #   OUT=folder      where results go (default: benchmarks/gpu/out)
 #   BUILD=folder    build tree (default: $OUT/build)
 #   ARCHS=list      CMake CUDA architectures (default: this GPU's: 90a-real, or its own)
-# Needs nvcc, cmake, and Python with PyTorch for all stages but build and report.
+#   PARTS=folder    what pack.sh made, for the stage java (default: benchmarks/gpu/parts); unpacked to JAVA
+#   JAVA=folder     (default: $OUT/java); `run.sh unpack` adds the parts that are there to those that were, where
+#                   they come a few at a time
+#   DEVICE, PRESET  what the stage java trains on, and what (default: cuda, openvla-7b); JMH: more options for JMH
+# Needs nvcc, cmake, and Python with PyTorch for all stages but build, java and report.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 OUT=${OUT:-$here/out}
 BUILD=${BUILD:-$OUT/build}
 mkdir -p "$OUT"
+JAVA=${JAVA:-$OUT/java}
+PARTS=${PARTS:-$here/parts}
 stages=("$@")
-[ ${#stages[@]} -gt 0 ] || stages=(build verify sanitize bench embed report)
+[ ${#stages[@]} -gt 0 ] || stages=(build verify sanitize bench embed java report)
 failed=0
 step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
@@ -85,13 +91,47 @@ embed() {
   return $status
 }
 
+unpack() { mkdir -p "$JAVA.parts" && mv "$PARTS"/part-* "$JAVA.parts/"; }
+
+# A random model of 15 GB from its file, 20 steps, broken off and resumed; JMH; DeviceTest on the GPU.
+java() {
+  local status=0 device=${DEVICE:-cuda} preset=${PRESET:-openvla-7b} run="$OUT/run" vm=("$JAVA/runtime/bin/java")
+  if [ ! -d "$JAVA" ]; then
+    [ -d "$JAVA.parts" ] || unpack || { echo "no parts in $PARTS: benchmarks/gpu/pack.sh makes them"; return 1; }
+    mkdir -p "$JAVA" && cat "$JAVA.parts"/part-* | tar -x -C "$JAVA" || return 1
+  fi
+  # CUDA's libraries that PyTorch's wheels bring, where the system has none.
+  LD_LIBRARY_PATH=$(find "$("$python" -c 'import site; print(site.getsitepackages()[0])')/nvidia" -name lib -type d \
+    2>/dev/null | paste -sd:):${LD_LIBRARY_PATH:-}
+  export LD_LIBRARY_PATH
+  "${vm[@]}" -jar "$JAVA/sightline.jar" doctor >"$OUT/doctor.txt" 2>&1 || status=1
+  rm -rf "$run" "$OUT/base"
+  "${vm[@]}" -cp "$JAVA/lib/*" "$JAVA/RandomBase.java" "$preset" "$device" "$OUT/base" || return 1
+  local finetune=("${vm[@]}" -Xmx8g -jar "$JAVA/sightline.jar" finetune)
+  { time timeout 200 "${finetune[@]}" --device "$device" --weights "$OUT/base" --modes align --dtype bfloat16 \
+    --steps 10 --batch-size 8 --checkpoint-interval 5 --data-threads 4 --evaluations 1 --output "$run"; } \
+    >"$OUT/finetune.txt" 2>&1 || { echo "FAIL finetune: see $OUT/finetune.txt"; status=1; }
+  { time timeout 200 "${finetune[@]}" --resume "$run" --steps 20; } >"$OUT/resume.txt" 2>&1 ||
+    { echo "FAIL resume: see $OUT/resume.txt"; status=1; }
+  cp "$run/run.json" "$run/align/timing.csv" "$run/align/log.csv" "$OUT/" 2>/dev/null
+  if [ "$device" = cuda ]; then
+    timeout 60 "${vm[@]}" -Dsightline.tests.cuda=force -jar "$JAVA/lib"/junit-platform-console-standalone-*.jar \
+      execute -cp "$JAVA/core-tests.jar:$(printf %s: "$JAVA"/lib/*.jar)" -c org.sightline.DeviceTest \
+      >"$OUT/device-test.txt" 2>&1 || { echo "FAIL DeviceTest: see $OUT/device-test.txt"; status=1; }
+  fi
+  # JMH measures nothing where libtorch's kernels are another's choice.
+  timeout 150 env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE "${vm[@]}" -jar "$JAVA/benchmarks.jar" 'Alignment|Lora|AdamW' -p device="$device" -foe true \
+    -f 1 -wi 1 -i 3 -r 1 -w 1 ${JMH:-} >"$OUT/jmh.txt" 2>&1 || { echo "FAIL jmh: see $OUT/jmh.txt"; status=1; }
+  return $status
+}
+
 report() { "$python" "$here/report.py" "$OUT"; }
 
 for stage in "${stages[@]}"; do
   step "$stage"
   case $stage in
-    build | verify | sanitize | bench | embed | report) ;;
-    *) echo "unknown stage: $stage, expected build, verify, sanitize, bench, embed or report"; exit 2 ;;
+    build | verify | sanitize | bench | embed | unpack | java | report) ;;
+    *) echo "unknown stage: $stage, expected build, verify, sanitize, bench, embed, unpack, java or report"; exit 2 ;;
   esac
   [ "$stage" = report ] && environment >"$OUT/environment.txt" 2>&1
   if ! "$stage"; then
