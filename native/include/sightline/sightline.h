@@ -145,11 +145,13 @@ SL_API sl_status sl_capabilities(int32_t device_type, sl_capability* out);
 
 /* ---- Alignment loss -------------------------------------------------------------------------
  * projector(h) = L_n act(... act(L_1 norm(h)))    L_i x = W_i x + b_i
- * loss = - sum_i m_i cos(projector(h_i), t_i) / sum_i m_i,
- * cos(z, t) = z.t / (max(|z|, 1e-12) max(|t|, 1e-12)).
+ * loss = sum_i m_i v_i / sum_i m_i, v_i of z_i = projector(h_i) and the teacher's t_i by the loss's
+ * description, without one - cos(z_i, t_i),
+ * cos(z, t) = z^.t^, z^ = z / max(|z|, 1e-12), t^ = t / max(|t|, 1e-12).
  * With an empty batch, or weights m that sum to 0, the loss and all gradients are 0.
  * Of "Don't Blind Your VLA" (Kachaev et al., arXiv 2510.25616): LayerNorm, three layers, SiLU; of
- * REPA (Yu et al., arXiv 2410.06940): no norm, three layers, SiLU. CUDA has the first of them alone.
+ * REPA (Yu et al., arXiv 2410.06940): no norm, three layers, SiLU. CUDA has the first of them alone,
+ * and the cosine.
  */
 
 typedef enum sl_norm {
@@ -206,6 +208,37 @@ SL_API sl_status sl_alignment_create(const sl_projector* weights, const sl_proje
 SL_API sl_status sl_alignment_update(sl_alignment* alignment, const sl_context* context,
                                      const sl_projector* weights);
 
+/* The loss of a token. h(d) = d^2 / 2 beta where |d| < beta, else |d| - beta / 2. InfoNCE's j runs
+ * over i itself and its negatives; the teacher gets no gradient. A token of weight 0 is no negative.
+ */
+typedef enum sl_loss_kind {
+  SL_LOSS_COSINE = 0,    /* v = -cos(z, t) */
+  SL_LOSS_L2 = 1,        /* v = |z - t|^2 / Z */
+  SL_LOSS_SMOOTH_L1 = 2, /* v = sum of h(z - t) / Z */
+  SL_LOSS_INFONCE = 3    /* v_i = log sum_j exp(s_ij) - s_ii, s_ij = cos(z_i, t_j) / temperature */
+} sl_loss_kind;
+
+typedef enum sl_negatives {
+  SL_NEGATIVES_ALL = 0,   /* every other token of the batch */
+  SL_NEGATIVES_IMAGE = 1, /* those of the same image, a row of the batch */
+  SL_NEGATIVES_OTHERS = 2 /* those of other images */
+} sl_negatives;
+
+/* Spatial: (t - mean) / (std + 1e-6) of each feature over the tokens of an image, std with N - 1, as
+ * iREPA has it (Singh et al., arXiv 2512.10794). */
+typedef enum sl_teacher_norm { SL_TEACHER_AS_IS = 0, SL_TEACHER_SPATIAL = 1 } sl_teacher_norm;
+
+typedef struct sl_loss_desc {
+  uint32_t size;          /* sizeof(sl_loss_desc) */
+  int32_t kind;           /* sl_loss_kind */
+  int32_t teacher_norm;   /* sl_teacher_norm */
+  int32_t normalize;      /* L2, smooth-L1: 1: of z^ and t^ */
+  int32_t negatives;      /* InfoNCE: sl_negatives */
+  double beta;            /* smooth-L1: > 0 (1 of PyTorch) */
+  double temperature;     /* InfoNCE: > 0 */
+  double false_negatives; /* InfoNCE: 0, or: j with cos(t_i, t_j) above it are none; at most 1 */
+} sl_loss_desc;
+
 typedef struct sl_alignment_args {
   const sl_tensor* hidden;       /* [B,N,D] fp32 or bf16, any batch and token strides */
   const sl_tensor* teacher;      /* [B,N,Z] fp32 or bf16, any batch and token strides */
@@ -213,7 +246,7 @@ typedef struct sl_alignment_args {
   const sl_tensor*
       grad_scale;         /* one fp32 number on the device, multiplies every gradient; NULL: 1 */
   sl_tensor* loss;        /* one fp32 number, written (never scaled) */
-  sl_tensor* cosine;      /* [B,N] fp32, written, or NULL */
+  sl_tensor* cosine;      /* [B,N] fp32, written, or NULL: cos(z_i, t_i), whatever the loss */
   sl_tensor* grad_hidden; /* [B,N,D], dtype of hidden, or NULL for the loss alone; where it is
                              written, CUDA keeps other things in it while the call runs */
   const sl_projector* grad_weights; /* fp32 or bf16 gradients of a trainable projector, or NULL */
@@ -221,6 +254,7 @@ typedef struct sl_alignment_args {
   int32_t accumulate_weights;       /* 1: add to grad_weights; 0: write them */
   int32_t training;                 /* 1: dropout is drawn */
   uint64_t dropout_seed;            /* one seed, one mask */
+  const sl_loss_desc* loss_desc;    /* NULL: cosine, teacher as it is */
 } sl_alignment_args;
 
 /* Loss, and in the same pass whatever gradients are asked for. Calls on one handle may run

@@ -46,7 +46,7 @@ def _new_s(x, a):
 
 
 _FAKES = {
-    "alignment_loss": lambda projector, hidden, teacher, token_weight=None, gradient=True:
+    "alignment_loss": lambda projector, hidden, teacher, token_weight=None, gradient=True, *_:
         _new_loss(hidden, gradient),
     "alignment_loss_trainable": lambda projector, hidden, teacher, token_weight, parameters, *_:
         (*_new_loss(hidden), [_new(p) for p in parameters]),

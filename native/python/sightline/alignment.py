@@ -17,10 +17,10 @@ def _loss_setup(ctx, inputs, output):  # the gradient is made with the loss
 
 def _loss_backward(ctx, d_loss, *_):
     if d_loss is None:
-        return (None,) * 5
+        return (None,) * 12
     if not ctx.with_gradient:
         raise RuntimeError("sightline: alignment_loss was called with gradient=False")
-    return None, kept(ctx)[1][0] * d_loss, None, None, None
+    return None, kept(ctx)[1][0] * d_loss, *(None,) * 10
 
 
 def _trainable_setup(ctx, inputs, output):
@@ -31,7 +31,7 @@ def _trainable_setup(ctx, inputs, output):
 def _trainable_backward(ctx, d_loss, *_):
     gradients = kept(ctx)[1]
     hidden, *parameters = (None if d_loss is None else g * d_loss for g in gradients)
-    return None, hidden, None, None, parameters, None, None
+    return None, hidden, None, None, parameters, *(None,) * 9
 
 
 register_backward("alignment_loss", _loss_backward, _loss_setup)
@@ -139,8 +139,15 @@ def _bias(module):
     return getattr(module, "bias", None)  # an RMSNorm has none
 
 
-def alignment_loss(projector, hidden, teacher, token_weight=None, first_token=0):
-    """-mean cos(projector(h), t) over the image tokens.
+_LOSSES = {"cosine": 0, "l2": 1, "smooth_l1": 2, "infonce": 3}
+_NEGATIVES = {"all": 0, "image": 1, "others": 2}
+_TEACHER_NORMS = {None: 0, "spatial": 1}
+
+
+def alignment_loss(projector, hidden, teacher, token_weight=None, first_token=0, *, loss="cosine",
+                   teacher_norm=None, normalize=False, beta=1.0, temperature=0.07,
+                   negatives="all", false_negatives=0.0):
+    """The mean over the image tokens of a loss of z = projector(h) and the teacher's t.
 
     Args:
         projector: a Projector.
@@ -149,6 +156,15 @@ def alignment_loss(projector, hidden, teacher, token_weight=None, first_token=0)
         teacher: [B,N,Z] float32 or bfloat16.
         token_weight: [B,N] float32, or None for 1 everywhere.
         first_token: place of the first image token.
+        loss: "cosine", -cos(z, t); "l2" and "smooth_l1", torch's mse_loss and smooth_l1_loss (with
+            beta) of z and t, or with normalize of both at unit length; "infonce", cross_entropy of
+            the cosines of z with every t over temperature, the token's own the right one.
+        teacher_norm: "spatial": t less its mean, over its standard deviation, of each feature over
+            the tokens of its image (iREPA).
+        negatives: of InfoNCE: "all" other tokens of the batch, those of the same "image", those of
+            "others"; never tokens of weight 0.
+        false_negatives: of InfoNCE: teacher tokens whose cosine with the token's own is above are no
+            negatives; 0: all are.
 
     Returns:
         A float32 scalar, differentiable once in hidden and in a trainable projector's parameters.
@@ -165,10 +181,14 @@ def alignment_loss(projector, hidden, teacher, token_weight=None, first_token=0)
         raise ValueError(f"first_token: {first_token}, expected 0 to {hidden.shape[1] - tokens}: "
                          f"hidden has {hidden.shape[1]} tokens, teacher {tokens}")
     hidden = hidden.narrow(1, first_token, tokens)
+    description = (_choice("loss", loss, _LOSSES),
+                   _choice("teacher_norm", teacher_norm, _TEACHER_NORMS), int(normalize),
+                   _choice("negatives", negatives, _NEGATIVES), beta, temperature, false_negatives)
     if projector.trainable:
         seed = draw_seed(projector.dropout if projector.training else 0.0)
         return by(seed, ops.alignment_loss_trainable)(
             projector.handle, hidden, teacher, token_weight, projector.parameters,
-            projector.training, seed)[0]
+            projector.training, seed, *description)[0]
     gradient = torch.is_grad_enabled() and hidden.requires_grad
-    return ops.alignment_loss(projector.handle, hidden, teacher, token_weight, gradient)[0]
+    return ops.alignment_loss(projector.handle, hidden, teacher, token_weight, gradient,
+                              *description)[0]

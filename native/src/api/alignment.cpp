@@ -5,6 +5,7 @@
 #include "api/backends.h"
 #include "api/context.h"
 #include "api/handles.h"
+#include "api/loss.h"
 #include "api/overlap.h"
 #include "api/projector.h"
 #include "api/views.h"
@@ -142,6 +143,8 @@ sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* con
     SL_TRY(check_context(context));
     SL_TRY(check_pointer({"args"}, args));
     SL_TRY(check_loss_args(object->projector, *args));
+    LossOptions loss;
+    SL_TRY(check_loss(args->loss_desc, args->hidden->shape[0], args->hidden->shape[1], &loss));
     SL_TRY(check_loss_overlap(*args));
     AlignmentCall call{};
     call.hidden = view3(args->hidden);
@@ -157,6 +160,7 @@ sl_status sl_alignment_loss(const sl_alignment* alignment, const sl_context* con
     call.accumulate_weights = args->accumulate_weights == 1;
     call.training = args->training == 1;
     call.dropout_seed = args->dropout_seed;
+    call.loss_options = loss;
     return in_context(context, [&](const sl_context& used) {
       return object->backend->alignment_loss(object->impl, used, call);
     });

@@ -99,6 +99,17 @@ sl_status check_finite(const Arg& arg, double value) {
   return invalid(arg, "%g, expected a finite number", value);
 }
 
+sl_status check_positive(const Arg& arg, double value) {
+  SL_TRY(check_finite(arg, value));
+  if (static_cast<float>(value) > 0.f) return SL_OK;
+  return invalid(arg, "%g, expected a float32 above 0", value);
+}
+
+sl_status check_choice(const Arg& arg, int32_t value, int32_t count, const char* type) {
+  if (value >= 0 && value < count) return SL_OK;
+  return invalid(arg, "%d, expected 0 to %d (%s)", value, count - 1, type);
+}
+
 sl_status check_context(const sl_context* context) {
   if (context == nullptr) return SL_OK;
   if (context->num_threads < 0 || context->num_threads > kMaxThreads) {

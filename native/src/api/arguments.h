@@ -15,9 +15,12 @@ sl_status invalid(const Arg& arg, const char* format, ...) __attribute__((format
 
 // ---- scalars ----
 sl_status check_pointer(const Arg& arg, const void* pointer);
-sl_status check_flag(const Arg& arg, int32_t value);        // 0 or 1
+sl_status check_flag(const Arg& arg, int32_t value);  // 0 or 1
+// An enum's value, 0 to count - 1.
+sl_status check_choice(const Arg& arg, int32_t value, int32_t count, const char* type);
 sl_status check_probability(const Arg& arg, double value);  // [0, 1), also after rounding to fp32
 sl_status check_finite(const Arg& arg, double value);       // also after rounding to fp32
+sl_status check_positive(const Arg& arg, double value);     // finite and above 0, also in fp32
 sl_status check_context(const sl_context* context);
 sl_status check_dtype(const Arg& arg, const sl_dtype& dtype);
 

@@ -46,6 +46,32 @@ struct ProjectorOptions {
   float dropout = 0.f;
 };
 
+enum class LossKind : uint8_t {
+  kCosine = SL_LOSS_COSINE,
+  kL2 = SL_LOSS_L2,
+  kSmoothL1 = SL_LOSS_SMOOTH_L1,
+  kInfoNce = SL_LOSS_INFONCE,
+};
+inline constexpr int kLossKinds = 4;
+
+enum class Negatives : uint8_t {
+  kAll = SL_NEGATIVES_ALL,
+  kImage = SL_NEGATIVES_IMAGE,
+  kOthers = SL_NEGATIVES_OTHERS,
+};
+inline constexpr int kNegatives = 3;
+
+struct LossOptions {
+  LossKind kind = LossKind::kCosine;
+  bool spatial_teacher = false;
+  bool normalize = false;
+  Negatives negatives = Negatives::kAll;
+  float beta = 1.f;
+  float temperature = 1.f;
+  float false_negatives =
+      0.f;  // cosine of teacher tokens above which they are no negatives; 0: none
+};
+
 struct AlignmentCall {
   View3 hidden;                 // [B,N,D]
   View3 teacher;                // [B,N,Z]
@@ -59,6 +85,7 @@ struct AlignmentCall {
   bool accumulate_weights;
   bool training;
   uint64_t dropout_seed;
+  LossOptions loss_options;
 };
 
 struct LoraViews {
@@ -116,7 +143,7 @@ struct AdamwStep {
 
 // Raised with every change of this file or of views.h, so that a backend library left over from
 // another build is refused instead of called.
-inline constexpr uint32_t kBackendVersion = 4;
+inline constexpr uint32_t kBackendVersion = 5;
 
 // What a backend returns, having touched nothing, once it has written the bytes of workspace that a
 // call needs to context.workspace_query. src/api makes SL_OK of it. A call that ends before it

@@ -5,11 +5,6 @@
 namespace sightline {
 namespace {
 
-sl_status check_choice(const Arg& arg, int32_t value, int32_t count, const char* type) {
-  if (value >= 0 && value < count) return SL_OK;
-  return invalid(arg, "%d, expected 0 to %d (%s)", value, count - 1, type);
-}
-
 sl_status check_vector(const Arg& arg, const sl_tensor* tensor, const char* layout, int64_t size,
                        const char* why, const sl_tensor& first) {
   SL_TRY(check_matrix(arg, tensor, 1, 1, layout));
@@ -91,12 +86,7 @@ sl_status check_description(const sl_projector_desc* desc, ProjectorOptions* opt
   SL_TRY(check_choice({"activation", "desc"}, desc->activation, kActivations, "sl_activation"));
   SL_TRY(check_dtype({"compute", "desc"}, desc->compute));
   SL_TRY(check_flag({"trainable", "desc"}, desc->trainable));
-  if (desc->norm != SL_NORM_NONE) {
-    SL_TRY(check_finite({"norm_eps", "desc"}, desc->norm_eps));
-    if (!(static_cast<float>(desc->norm_eps) > 0.f)) {
-      return invalid({"norm_eps", "desc"}, "%g, expected a float32 above 0", desc->norm_eps);
-    }
-  }
+  if (desc->norm != SL_NORM_NONE) SL_TRY(check_positive({"norm_eps", "desc"}, desc->norm_eps));
   SL_TRY(check_probability({"dropout", "desc"}, desc->dropout));
   if (desc->dropout != 0. && desc->trainable == 0) {
     return invalid({"dropout", "desc"}, "%g, expected 0 for a frozen projector (trainable = 0)",

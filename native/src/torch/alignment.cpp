@@ -90,9 +90,25 @@ struct Loss {
   Tensor loss, cosine, grad_hidden;
 };
 
+// Kind, teacher_norm, normalize and negatives; beta, temperature and false_negatives: the fields of
+// sl_loss_desc in their order.
+sl_loss_desc take_loss(Stack& stack) {
+  sl_loss_desc desc{};
+  desc.size = sizeof desc;
+  desc.kind = choice("kind", stack.integer());
+  desc.teacher_norm = choice("teacher_norm", stack.integer());
+  desc.normalize = choice("normalize", stack.integer());
+  desc.negatives = choice("negatives", stack.integer());
+  desc.beta = stack.number();
+  desc.temperature = stack.number();
+  desc.false_negatives = stack.number();
+  return desc;
+}
+
 // `grad_parameters` null: none asked for.
 Loss compute(int64_t handle, Tensor& hidden, Tensor& teacher, Tensor& token_weight, bool gradient,
-             const sl_projector* grad_parameters, bool training, int64_t seed) {
+             const sl_projector* grad_parameters, bool training, int64_t seed,
+             const sl_loss_desc& loss_desc) {
   const int32_t float32 = libtorch().aoti_torch_dtype_float32();
   const std::vector<int64_t> shape = hidden.shape();
   if (shape.size() != 3) {
@@ -114,6 +130,7 @@ Loss compute(int64_t handle, Tensor& hidden, Tensor& teacher, Tensor& token_weig
   args.grad_weights = grad_parameters;
   args.training = training;
   args.dropout_seed = static_cast<uint64_t>(seed);
+  args.loss_desc = &loss_desc;
   Context context(hidden);
   const std::shared_lock<std::shared_mutex> lock(weights_mutex());
   context.run(
@@ -122,14 +139,15 @@ Loss compute(int64_t handle, Tensor& hidden, Tensor& teacher, Tensor& token_weig
 }
 
 void frozen_loss(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, "iTTtb");
+  Stack stack(values, "iTTtbiiiifff");
   const int64_t handle = stack.integer();
   Tensor hidden = stack.tensor().with_contiguous_rows();
   Tensor teacher = stack.tensor().with_contiguous_rows();
   Tensor token_weight = stack.optional_tensor();
   if (token_weight) token_weight = std::move(token_weight).with_contiguous_rows();
   const bool gradient = stack.boolean();
-  Loss out = compute(handle, hidden, teacher, token_weight, gradient, nullptr, false, 0);
+  const sl_loss_desc desc = take_loss(stack);
+  Loss out = compute(handle, hidden, teacher, token_weight, gradient, nullptr, false, 0, desc);
   stack.result(std::move(out.loss));
   stack.result(std::move(out.cosine));
   stack.result(std::move(out.grad_hidden));
@@ -137,7 +155,7 @@ void frozen_loss(StableValue* values, uint64_t, uint64_t) {
 
 template <bool kTensorSeed>
 void trainable_loss(StableValue* values, uint64_t, uint64_t) {
-  Stack stack(values, kTensorSeed ? "iTTtLbT" : "iTTtLbi");
+  Stack stack(values, kTensorSeed ? "iTTtLbTiiiifff" : "iTTtLbiiiiifff");
   const int64_t handle = stack.integer();
   Tensor hidden = stack.tensor().with_contiguous_rows();
   Tensor teacher = stack.tensor().with_contiguous_rows();
@@ -146,6 +164,7 @@ void trainable_loss(StableValue* values, uint64_t, uint64_t) {
   std::vector<Tensor> parameters = stack.tensors();
   const bool training = stack.boolean();
   const int64_t seed = stack.seed();
+  const sl_loss_desc desc = take_loss(stack);
   const Projector weights(parameters, false);
   {
     const Context context(hidden);
@@ -156,8 +175,8 @@ void trainable_loss(StableValue* values, uint64_t, uint64_t) {
   for (const Tensor& parameter : parameters)
     gradients.push_back(Tensor::empty(parameter.shape(), parameter.dtype(), parameter));
   const Projector grad_weights(gradients, true);
-  Loss out =
-      compute(handle, hidden, teacher, token_weight, true, grad_weights.get(), training, seed);
+  Loss out = compute(handle, hidden, teacher, token_weight, true, grad_weights.get(), training,
+                     seed, desc);
   stack.result(std::move(out.loss));
   stack.result(std::move(out.cosine));
   stack.result(std::move(out.grad_hidden));
@@ -165,6 +184,10 @@ void trainable_loss(StableValue* values, uint64_t, uint64_t) {
 }
 
 }  // namespace
+
+#define SL_LOSS_ARGUMENTS                                                              \
+  "int kind=0, int teacher_norm=0, int normalize=0, int negatives=0, float beta=1.0, " \
+  "float temperature=1.0, float false_negatives=0.0"
 
 const Operator kAlignmentOperators[] = {
     // parameters: those that there are, see Projector; norm and activation: sl_norm, sl_activation.
@@ -176,16 +199,19 @@ const Operator kAlignmentOperators[] = {
     // The gradient of the loss is made in the same pass; its backward multiplies it by the incoming
     // number. With gradient=False, grad_hidden is an empty tensor.
     {"alignment_loss(int projector, Tensor hidden, Tensor teacher, Tensor? token_weight=None, "
-     "bool gradient=True) -> (Tensor loss, Tensor cosine, Tensor grad_hidden)",
+     "bool gradient=True, " SL_LOSS_ARGUMENTS
+     ") -> (Tensor loss, Tensor cosine, Tensor grad_hidden)",
      "alignment_loss", frozen_loss, false},
     // For a projector created with trainable=True, whose parameters are read at each call.
     {"alignment_loss_trainable(int projector, Tensor hidden, Tensor teacher, Tensor? token_weight, "
-     "Tensor[] parameters, bool training, int seed) -> (Tensor loss, Tensor cosine, "
+     "Tensor[] parameters, bool training, int seed, " SL_LOSS_ARGUMENTS
+     ") -> (Tensor loss, Tensor cosine, "
      "Tensor grad_hidden, Tensor[] grad_parameters)",
      "alignment_loss_trainable", trainable_loss<false>, false},
     // seed: one int64 on the CPU, which a graph of torch can draw.
     {"alignment_loss_trainable.tensor_seed(int projector, Tensor hidden, Tensor teacher, "
-     "Tensor? token_weight, Tensor[] parameters, bool training, Tensor seed) -> (Tensor loss, "
+     "Tensor? token_weight, Tensor[] parameters, bool training, Tensor seed, " SL_LOSS_ARGUMENTS
+     ") -> (Tensor loss, "
      "Tensor cosine, Tensor grad_hidden, Tensor[] grad_parameters)",
      "alignment_loss_trainable.tensor_seed", trainable_loss<true>, false},
     {nullptr, nullptr, nullptr, false},

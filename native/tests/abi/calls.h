@@ -3,6 +3,7 @@
 // may describe by mistake and the checks may let pass.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -61,7 +62,15 @@ class Call {
   sl_tensor* pointer(const std::string& name) { return *slots_.at(name); }
   sl_tensor& at(const std::string& name) { return *pointer(name); }
   void set_null(const std::string& name) { *slots_.at(name) = nullptr; }
+  // Where `name` is an output, so is then what it stands for.
   void alias(const std::string& name, const std::string& other) {
+    const sl_tensor *const from = *slots_.at(name), *const to = *slots_.at(other);
+    const auto is = [&](const sl_tensor* t) {
+      return [=](const ArenaTensor& one) { return &one.tensor == t; };
+    };
+    const auto source = std::find_if(tensors_.begin(), tensors_.end(), is(from));
+    const auto target = std::find_if(tensors_.begin(), tensors_.end(), is(to));
+    if (source != tensors_.end() && target != tensors_.end()) target->output |= source->output;
     *slots_.at(name) = *slots_.at(other);
   }
   void move_to_cuda() {
@@ -98,6 +107,7 @@ class Call {
   sl_projector weights{}, grad_weights{};
   sl_projector_desc desc{};
   sl_alignment_args alignment_args{};
+  sl_loss_desc loss_desc{};
   sl_alignment* alignment = nullptr;
   std::vector<sl_adamw_param> params;
   std::vector<sl_tensor> grads;
@@ -278,6 +288,19 @@ inline CallPtr alignment_loss_call(uint64_t seed) {
   add_projector(c, "grad_weights", &c.grad_weights, true);
   args.grad_weights = &c.grad_weights;
   args.training = 1;
+  sl_loss_desc& loss = c.loss_desc;
+  loss.size = sizeof loss;
+  loss.kind = static_cast<int32_t>(seed % 4);
+  loss.beta = loss.temperature = 0.5;
+  if (seed % 5 != 0) args.loss_desc = &loss;
+  c.scalars.push_back([&loss](Random& r) { loss.size = static_cast<uint32_t>(odd_int(r)); });
+  c.scalars.push_back([&loss](Random& r) { loss.kind = odd_int(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.teacher_norm = odd_int(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.normalize = odd_int(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.negatives = odd_int(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.beta = odd_double(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.temperature = odd_double(r); });
+  c.scalars.push_back([&loss](Random& r) { loss.false_negatives = odd_double(r); });
   c.scalars.push_back([&args](Random& r) { args.training = odd_int(r); });
   c.scalars.push_back([&args](Random& r) { args.accumulate_hidden = odd_int(r); });
   c.scalars.push_back([&args](Random& r) { args.accumulate_weights = odd_int(r); });

@@ -168,6 +168,37 @@ TEST(wrong_alignment_arguments_are_named) {
   expect(loss(), "training: 3, expected 0 or 1", [](Call& c) { c.alignment_args.training = 3; });
   expect(loss(), "grad_weights.layers[0].bias: NULL",
          [](Call& c) { c.set_null("grad_weights.layers[0].bias"); });
+  const auto of = [](int32_t kind) {
+    CallPtr call = loss();
+    call->loss_desc.kind = kind;
+    call->alignment_args.loss_desc = &call->loss_desc;
+    return call;
+  };
+  expect(of(SL_LOSS_L2), "loss_desc.size: 0, expected sizeof(sl_loss_desc) = 48",
+         [](Call& c) { c.loss_desc.size = 0; });
+  expect(of(4), "loss_desc.kind: 4, expected 0 to 3 (sl_loss_kind)", [](Call&) {});
+  expect(of(SL_LOSS_L2), "loss_desc.normalize: 2, expected 0 or 1",
+         [](Call& c) { c.loss_desc.normalize = 2; });
+  expect(of(SL_LOSS_COSINE), "loss_desc.teacher_norm: 2, expected 0 to 1 (sl_teacher_norm)",
+         [](Call& c) { c.loss_desc.teacher_norm = 2; });
+  expect(of(SL_LOSS_SMOOTH_L1), "loss_desc.beta: 0, expected a float32 above 0",
+         [](Call& c) { c.loss_desc.beta = 0; });
+  expect(of(SL_LOSS_INFONCE), "loss_desc.temperature: 1e-60, expected a float32 above 0",
+         [](Call& c) { c.loss_desc.temperature = 1e-60; });
+  expect(of(SL_LOSS_INFONCE), "loss_desc.negatives: 3, expected 0 to 2 (sl_negatives)",
+         [](Call& c) { c.loss_desc.negatives = 3; });
+  expect(of(SL_LOSS_INFONCE), "loss_desc.false_negatives: 1.5, expected 0 to 1",
+         [](Call& c) { c.loss_desc.false_negatives = 1.5; });
+  const auto shrink = [](int dim) {
+    return [=](Call& c) {
+      for (const char* name : {"hidden", "teacher", "token_weight", "cosine", "grad_hidden"}) {
+        c.at(name).shape[dim] = 1;
+      }
+      c.loss_desc.negatives = dim == 0 ? SL_NEGATIVES_OTHERS : SL_NEGATIVES_IMAGE;
+    };
+  };
+  expect(of(SL_LOSS_INFONCE), "hidden: 1 images, expected at least 2 (SL_LOSS_INFONCE)", shrink(0));
+  expect(of(SL_LOSS_INFONCE), "hidden: 1 tokens to tell apart, expected at least 2", shrink(1));
   CallPtr frozen = create();
   CHECK_EQ(frozen->invoke(), SL_OK);
   CallPtr c = loss();

@@ -37,6 +37,7 @@ struct AlignmentProblem {
   // norm weight and bias, then weight and bias of each layer; without elements where there is none
   std::vector<TestTensor> weights, gradients;
   ProjectorOptions options;
+  LossOptions loss_options;
   float grad_scale = 1, loss = NAN;
   bool with_mask = false, with_gradient = true, with_weight_gradients = false;
   bool accumulate_hidden = false, accumulate_weights = false, training = false;
@@ -120,6 +121,7 @@ struct AlignmentProblem {
     c.accumulate_weights = accumulate_weights;
     c.training = training;
     c.dropout_seed = seed;
+    c.loss_options = loss_options;
     return c;
   }
 
@@ -152,8 +154,12 @@ struct AlignmentProblem {
   }
   ReferenceInput reference_input() const {
     ReferenceInput in{
-        shape.b * shape.n, hidden.values(), teacher.values(),
-        with_mask ? mask.values() : Values(static_cast<size_t>(shape.b * shape.n), 1.0)};
+        shape.b * shape.n,
+        shape.b,
+        hidden.values(),
+        teacher.values(),
+        with_mask ? mask.values() : Values(static_cast<size_t>(shape.b * shape.n), 1.0),
+        loss_options};
     in.grad_scale = grad_scale;
     in.norm_eps = options.norm_eps;
     in.dropout = training ? options.dropout : 0;

@@ -8,12 +8,10 @@
 #include <numbers>
 #include <vector>
 
-#include "api/backend.h"
+#include "alignment_loss_reference.h"
 #include "common/philox.h"
 
 namespace sightline {
-
-using Values = std::vector<double>;
 
 struct ReferenceLayer {
   size_t in, out;
@@ -25,13 +23,6 @@ struct ReferenceProjector {
   Activation activation;
   Values gamma, beta;  // none: empty
   std::vector<ReferenceLayer> layers;
-};
-
-struct ReferenceInput {
-  int64_t tokens;
-  Values hidden, teacher, weight;  // [M,D] [M,Z] [M]
-  double grad_scale = 1, norm_eps = 1e-5, dropout = 0;
-  uint64_t seed = 0;
 };
 
 struct ReferenceResult {
@@ -131,21 +122,6 @@ inline Values reference_mask(const ReferenceInput& in, uint32_t stream, int64_t 
   return mask;
 }
 
-// cos(z, t), and its gradient in z times `scale`.
-inline double reference_cosine(const Values& z, const double* t, double scale, Values* dz) {
-  double zz = 0, tt = 0, zt = 0;
-  for (size_t i = 0; i < z.size(); ++i) zz += z[i] * z[i], tt += t[i] * t[i], zt += z[i] * t[i];
-  const double floor = 1e-12, z_norm = std::max(std::sqrt(zz), floor),
-               t_norm = std::max(std::sqrt(tt), floor);
-  const double c = zt / (z_norm * t_norm);
-  dz->resize(z.size());
-  for (size_t i = 0; i < z.size(); ++i) {
-    const double through_norm = std::sqrt(zz) > floor ? c * z[i] / z_norm : 0;
-    (*dz)[i] = scale * (t[i] / t_norm - through_norm) / z_norm;
-  }
-  return c;
-}
-
 // With `fold` the norm's weight and bias are in the first layer, as kernels have it, and every
 // product's operands go through `round`; bias gradients sum rows before that.
 template <typename Round>
@@ -156,6 +132,7 @@ ReferenceResult reference_chain(const ReferenceProjector& w, const ReferenceInpu
     return x;
   };
   const size_t d = w.layers[0].in, count = w.layers.size(), z_size = w.layers.back().out;
+  const Values teacher = reference_teacher(in, z_size);
   const bool affine = !w.gamma.empty(), shift = !w.beta.empty();
   ReferenceProjector used = w;
   for (size_t o = 0; fold && affine && o < used.layers[0].out; ++o) {
@@ -196,12 +173,14 @@ ReferenceResult reference_chain(const ReferenceProjector& w, const ReferenceInpu
     }
 
     const double m = in.weight[static_cast<size_t>(token)];
-    const double scale = total != 0 ? -in.grad_scale * m / total : 0;
+    const double scale = total != 0 ? in.grad_scale * m / total : 0;
     Values dy;
-    const double c = reference_cosine(outputs.back(),
-                                      &in.teacher[static_cast<size_t>(token) * z_size], scale, &dy);
-    r.cosine.push_back(c);
-    if (total != 0) r.loss -= m * c / total;
+    const Values& z = outputs.back();
+    r.cosine.push_back(
+        reference_dot(reference_unit(z.data(), z_size),
+                      reference_unit(&teacher[static_cast<size_t>(token) * z_size], z_size)));
+    const double v = reference_loss(in, teacher, token, z, scale, &dy, round);
+    if (total != 0) r.loss += m * v / total;
 
     for (size_t l = count; l-- > 0;) {
       for (size_t i = 0; i < dy.size(); ++i) g.layers[l].bias[i] += dy[i];

@@ -111,6 +111,29 @@ TEST(a_query_for_workspace) {
   }
 }
 
+TEST(descriptions_without_a_kernel_are_refused) {
+  using Build = AlignmentProblem::Build;
+  const AlignmentProblem::Types types{kBf16, kBf16, kF32, kF32, kBf16};
+  const Build builds[] = {{{}, 2},
+                          {{}, 3, Norm::kRms},
+                          {{}, 3, Norm::kNone, Activation::kSilu, false, false},
+                          {{}, 3, Norm::kLayer, Activation::kGelu},
+                          {{}, 3, Norm::kLayer, Activation::kSilu, false, false},
+                          {{}, 3, Norm::kLayer, Activation::kSilu, true, false},
+                          {{}, 3, Norm::kLayer, Activation::kSilu, true, true, false},
+                          {{64, 72}}};
+  for (const Build& build : builds) {
+    AlignmentProblem problem({1, 3, 64, 64, 64}, types, build);
+    CHECK_EQ(run(problem, kHopper), SL_UNSUPPORTED);
+  }
+  for (int other = 0; other < 2; ++other) {
+    AlignmentProblem problem({1, 3, 64, 64, 64}, types);
+    problem.loss_options.kind = other ? LossKind::kL2 : LossKind::kCosine;
+    problem.loss_options.spatial_teacher = !other;
+    CHECK_EQ(run(problem, kHopper), SL_UNSUPPORTED);
+  }
+}
+
 TEST(update_is_work_on_the_stream) {
   AlignmentProblem problem({1, 40, 64, 72, 64}, {kF32, kF32, kF32, kF32, kBf16});
   emu::device() = kHopper;

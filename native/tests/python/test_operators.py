@@ -95,6 +95,61 @@ class Values(unittest.TestCase):
             self.assertEqual(sightline.alignment_loss(frozen, hidden.detach(), teacher), loss)
 
     @everywhere
+    def test_losses(self, device, dtype):
+        if device == "cuda":
+            self.skipTest("the CUDA backend has the cosine alone")
+
+        def unit(x):
+            return F.normalize(x, dim=-1, eps=1e-12)
+
+        def spatial(t):
+            return (t - t.mean(1, keepdim=True)) / (t.std(1, keepdim=True) + 1e-6)
+
+        def infonce(z, t, allowed):
+            scores = unit(z).flatten(0, 1) @ unit(t).flatten(0, 1).T / 0.2
+            own = torch.eye(len(scores), dtype=torch.bool)
+            scores = scores.masked_fill(~(allowed | own), -torch.inf)
+            return F.cross_entropy(scores, torch.arange(len(scores)))
+
+        image = torch.arange(3 * 7) // 7
+        same = image[:, None] == image[None, :]
+        cases = [
+            (dict(loss="l2"), lambda z, t: F.mse_loss(z, t)),
+            (dict(loss="l2", normalize=True), lambda z, t: F.mse_loss(unit(z), unit(t))),
+            (dict(loss="smooth_l1", beta=0.5), lambda z, t: F.smooth_l1_loss(z, t, beta=0.5)),
+            (dict(loss="smooth_l1", beta=0.1, normalize=True),
+             lambda z, t: F.smooth_l1_loss(unit(z), unit(t), beta=0.1)),
+            (dict(teacher_norm="spatial"), lambda z, t: -(unit(z) * unit(spatial(t))).sum(-1).mean()),
+            (dict(loss="infonce", temperature=0.2), lambda z, t: infonce(z, t, same | ~same)),
+            (dict(loss="infonce", temperature=0.2, negatives="image"),
+             lambda z, t: infonce(z, t, same)),
+            (dict(loss="infonce", temperature=0.2, negatives="others"),
+             lambda z, t: infonce(z, t, ~same)),
+            (dict(loss="infonce", temperature=0.2, false_negatives=0.3),
+             lambda z, t: infonce(z, t, (lambda u: u @ u.T <= 0.3)(unit(t).flatten(0, 1))))]
+        for trainable in (False, True):
+            module = make_projector(device, dtype).requires_grad_(trainable)
+            projector = sightline.Projector.from_module(module, trainable=trainable)
+            for options, textbook_of in cases:
+                hidden = torch.randn(3, 7, 65, device=device, dtype=dtype, requires_grad=True)
+                teacher = torch.randn(3, 7, 16, device=device, dtype=dtype)
+                module.zero_grad()
+                loss = sightline.alignment_loss(projector, hidden, teacher, **options)
+                loss.backward()
+                wide = hidden.detach().double().requires_grad_()
+                reference = copy.deepcopy(module).double()
+                reference.zero_grad()
+                expected = textbook_of(reference(wide), teacher.double())
+                expected.backward()
+                bound = 1e-5 if dtype == torch.float32 else 20 / 256  # narrow layers
+                self.assertLessEqual(abs(loss.item() - expected.item()),
+                                     bound * max(1, abs(expected.item())))
+                close(f"dh of {options}", hidden.grad, wide.grad, bound)
+                if trainable:
+                    for (name, p), q in zip(module.named_parameters(), reference.parameters()):
+                        close(f"{name} of {options}", p.grad, q.grad, bound)
+
+    @everywhere
     def test_lora(self, device, dtype):
         for shape in ((5, 31), (31,), (2, 5, 31), (2, 3, 5, 31)):
             x, w, bias, a, b = lora_inputs(shape, device, dtype)
@@ -293,6 +348,11 @@ class Checks(unittest.TestCase):
         loss = sightline.alignment_loss
         refused("first_token: 3, expected 0 to 2", lambda: loss(projector, h, t, None, 3))
         refused("2 and 3 dimensions", lambda: loss(projector, h[0], t))
+        refused("loss: 'l3', expected one of ['cosine',", lambda: loss(projector, h, t, loss="l3"))
+        refused("loss_desc.temperature: 0, expected",
+                lambda: loss(projector, h, t, loss="infonce", temperature=0.0))
+        refused("expected at least 2 (SL_LOSS_INFONCE)", lambda: loss(
+            projector, h[:1], t[:1], loss="infonce", negatives="others"))
         refused("live handle", lambda: ops.alignment_loss(12345, h, t[:, :, :], None, True))
         refused("gradient=False", lambda: ops.alignment_loss(
             projector.handle, h[:, :2], t, None, False)[0].backward(), RuntimeError)

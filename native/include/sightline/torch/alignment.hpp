@@ -5,6 +5,17 @@
 #include <sightline/torch/projector.hpp>
 
 namespace sightline {
+
+struct AlignmentLossOptions {
+  TORCH_ARG(sl_loss_kind, kind) = SL_LOSS_COSINE;
+  TORCH_ARG(sl_teacher_norm, teacher_norm) = SL_TEACHER_AS_IS;
+  TORCH_ARG(bool, normalize) = false;                     // L2, smooth-L1: rows of unit length
+  TORCH_ARG(sl_negatives, negatives) = SL_NEGATIVES_ALL;  // InfoNCE
+  TORCH_ARG(double, beta) = 1;                            // smooth-L1
+  TORCH_ARG(double, temperature) = 0.07;                  // InfoNCE
+  TORCH_ARG(double, false_negatives) = 0;                 // InfoNCE, see sl_loss_desc
+};
+
 namespace detail {
 
 struct AlignmentCall {
@@ -12,6 +23,7 @@ struct AlignmentCall {
   torch::Tensor teacher, token_weight;
   bool gradient_hidden, gradient_parameters;  // asked for
   int64_t seed;
+  AlignmentLossOptions loss;
 };
 
 // The gradients are made in the same pass as the loss; backward multiplies them by the incoming
@@ -34,6 +46,16 @@ struct AlignmentFunction : torch::autograd::Function<AlignmentFunction> {
     args.grad_hidden = dh_view;
     args.training = call.projector->training;
     args.dropout_seed = static_cast<uint64_t>(call.seed);
+    sl_loss_desc desc{};
+    desc.size = sizeof desc;
+    desc.kind = call.loss.kind();
+    desc.teacher_norm = call.loss.teacher_norm();
+    desc.normalize = call.loss.normalize();
+    desc.negatives = call.loss.negatives();
+    desc.beta = call.loss.beta();
+    desc.temperature = call.loss.temperature();
+    desc.false_negatives = call.loss.false_negatives();
+    args.loss_desc = &desc;
     std::optional<ProjectorView> gradients;
     if (call.gradient_parameters) {
       std::vector<torch::Tensor> like;
@@ -70,15 +92,16 @@ struct AlignmentFunction : torch::autograd::Function<AlignmentFunction> {
 
 }  // namespace detail
 
-// -mean cos(projector(h), t), a float32 scalar, differentiable in hidden and, of a trainable
-// projector, in its parameters. hidden [B,S,D], of which tokens first_token ... first_token + N - 1
+// The mean over tokens of a loss of projector(h) and t, by default -cos; a float32 scalar,
+// differentiable in hidden and, of a trainable projector, in its parameters. hidden [B,S,D], of which tokens first_token ... first_token + N - 1
 // are used without a copy; teacher [B,N,Z] and token_weight [B,N] float32, undefined for none, get
 // no gradient. seed: of the projector's dropout in training mode, by default from torch's
 // generator.
 inline torch::Tensor alignment_loss(const Projector& projector, const torch::Tensor& hidden,
                                     const torch::Tensor& teacher, int64_t first_token = 0,
                                     const torch::Tensor& token_weight = {},
-                                    std::optional<int64_t> seed = {}) {
+                                    std::optional<int64_t> seed = {},
+                                    const AlignmentLossOptions& loss = {}) {
   if (!hidden.defined() || !teacher.defined()) {
     detail::refuse(std::string(hidden.defined() ? "teacher" : "hidden") +
                    ": undefined, expected hidden [B,S,D] and teacher [B,N,Z]");
@@ -94,7 +117,7 @@ inline torch::Tensor alignment_loss(const Projector& projector, const torch::Ten
                    " tokens, teacher " + std::to_string(tokens));
   }
   const std::shared_ptr<detail::ProjectorState>& state = projector.state();
-  detail::AlignmentCall call{state, teacher.detach(), token_weight, false, false, 0};
+  detail::AlignmentCall call{state, teacher.detach(), token_weight, false, false, 0, loss};
   if (torch::GradMode::is_enabled()) {
     call.gradient_hidden = hidden.requires_grad();
     for (const torch::Tensor& parameter : state->parameters) {

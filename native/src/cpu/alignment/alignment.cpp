@@ -5,9 +5,8 @@
 //                            1/sqrt(mean h^2 + eps); none: xhat = h; fp64 sums, two passes
 //   u_1 = xhat W1'^T + b1'   the norm's affine folded in
 //   u_l = a_{l-1} W_l^T + b_l      a_l = drop(act(u_l))      z = u_n
-//   c = z.t / (max(|z|,eps) max(|t|,eps)),  eps = 1e-12, fp64
-//   loss = -sum m c / sum m
-//   dz = -s (m/sum m) (t^ - c z^)/|z|                            s = grad_scale
+//   loss = sum m v / sum m     v of z and t: row_loss.h, contrast.h
+//   dz = s (m/sum m) dv/dz                                       s = grad_scale
 //   du_{l-1} = (du_l W_l) drop' act'(u_{l-1})    g = du_1 W1'
 //   dh = rho (g - k1 - xhat k2)    k1 = mean g, of LayerNorm alone    k2 = mean g xhat, fp64 sums
 //
@@ -39,10 +38,7 @@ namespace {
 double total_weight(const AlignmentCall& call, int64_t tokens) {
   if (!call.token_weight) return static_cast<double>(tokens);
   double sum = 0;
-  for (int64_t i = 0; i < tokens; ++i) {
-    sum += *reinterpret_cast<const float*>(
-        call.token_weight.at(i / call.hidden.rows, i % call.hidden.rows));
-  }
+  for (int64_t i = 0; i < tokens; ++i) sum += token_weight(call, i);
   return sum;
 }
 
@@ -67,11 +63,15 @@ void zero_gradients(const AlignmentCall& call) {
 }
 
 // No thread for work that is done before it wakes up.
-int useful_threads(const Projector& w, int64_t tokens, bool gradients, int threads) {
+int useful_threads(const Projector& w, const AlignmentCall& call, bool gradients, int threads) {
+  const double tokens = static_cast<double>(call.hidden.total_rows());
   double token = 0;
   for (const ProjectorLayer& layer : w.layers)
     token += static_cast<double>(layer.in) * static_cast<double>(layer.out);
-  const double products = token * static_cast<double>(tokens) * (gradients ? 2 : 1);
+  if (call.loss_options.kind == LossKind::kInfoNce) {
+    token += tokens * static_cast<double>(w.features());
+  }
+  const double products = token * tokens * (gradients ? 2 : 1);
   return std::min(threads, 1 + static_cast<int>(std::min(
                                    products / static_cast<double>(kProductsPerThread), 1e6)));
 }
@@ -80,15 +80,22 @@ int useful_threads(const Projector& w, int64_t tokens, bool gradients, int threa
 struct CallScratch {
   double* token_loss;
   BlockScratch* blocks;  // one for each thread
+  TeacherRows teacher;
+  ContrastTargets contrast;  // of InfoNCE
   WeightGradients gradients;
 
-  static CallScratch take(Arena& arena, const Projector& w, const BlockShape& shape, int64_t tokens,
-                          int threads, bool weights) {
+  static CallScratch take(Arena& arena, const Projector& w, const BlockShape& shape,
+                          const AlignmentCall& call, int threads, bool weights) {
+    const int64_t tokens = call.hidden.total_rows();
     CallScratch s{};
+    s.teacher = TeacherRows::take(arena, *w.kernels, call);
+    if (call.loss_options.kind == LossKind::kInfoNce) {
+      s.contrast = ContrastTargets::take(arena, *w.kernels, w.options.compute, call);
+    }
     s.token_loss = arena.take<double>(tokens);
     s.blocks = arena.take<BlockScratch>(threads);
     for (int i = 0; i < threads; ++i) {
-      const BlockScratch block = BlockScratch::take(arena, w, shape);
+      const BlockScratch block = BlockScratch::take(arena, w, shape, call.loss_options);
       if (s.blocks) s.blocks[i] = block;
     }
     if (weights) s.gradients = WeightGradients::take(arena, w, shape, tokens, threads);
@@ -136,13 +143,13 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   const double weight = total_weight(call, tokens);
   const bool weights_wanted = static_cast<bool>(call.grad_weights.layers[0].weight);
   const bool gradients = (weights_wanted || call.grad_hidden) && weight != 0;
-  const int threads = useful_threads(w, tokens, gradients, thread_count(context));
+  const int threads = useful_threads(w, call, gradients, thread_count(context));
   const bool chunked = gradients && weights_wanted;
   const BlockShape shape(w, chunked ? std::min(kChunkTokens, tokens) : tokens, threads);
 
   CallScratch scratch;
   const sl_status status = lay_out_workspace(context, [&](Arena& arena) {
-    scratch = CallScratch::take(arena, w, shape, tokens, threads, chunked);
+    scratch = CallScratch::take(arena, w, shape, call, threads, chunked);
   });
   if (status != SL_OK) return status;
 
@@ -154,6 +161,12 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   run.gradient_scale = (call.grad_scale ? *call.grad_scale : 1.0) / weight;
   run.token_loss = scratch.token_loss;
   run.chunk = chunked ? &scratch.gradients.chunk : nullptr;
+  run.teacher = &scratch.teacher;
+  scratch.teacher.prepare(threads);
+  if (call.loss_options.kind == LossKind::kInfoNce) {
+    scratch.contrast.prepare(*w.kernels, w.options.compute, scratch.teacher, threads);
+    run.contrast = &scratch.contrast;
+  }
 
   if (chunked) {
     for (int64_t first = 0; first < tokens; first += kChunkTokens) {
@@ -173,7 +186,7 @@ sl_status alignment_loss(const void* alignment, const sl_context& context,
   }
   double sum = 0;
   for (int64_t i = 0; i < tokens; ++i) sum += scratch.token_loss[i];
-  *call.loss = one_nan(-sum / weight);
+  *call.loss = one_nan(sum / weight);
   return SL_OK;
 }
 

@@ -5,22 +5,11 @@
 
 #include "common/nan.h"
 #include "common/philox.h"
-#include "cpu/gemm/pack.h"
+#include "cpu/alignment/block_product.h"
+#include "cpu/alignment/row_loss.h"
 
 namespace sightline::cpu {
 namespace {
-
-constexpr double kNormFloor = 1e-12;  // of F.normalize
-
-// The packed left operand: k blocks, in each all panels.
-int64_t packed_block_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
-  return checked_product(rows / gemm.mr, a_panel_bytes(gemm, k));
-}
-int64_t packed_bytes(const GemmKernels& gemm, int64_t rows, int64_t k) {
-  const int64_t full = k / kGemmKc;
-  return checked_sum(checked_product(full, packed_block_bytes(gemm, rows, kGemmKc)),
-                     packed_block_bytes(gemm, rows, k % kGemmKc));
-}
 
 class Block {
  public:
@@ -32,7 +21,7 @@ class Block {
         layers_(w_.options.layers),
         row_(w_.kernels->row),
         activate_(row_.activate[static_cast<int>(w_.options.activation)]),
-        gemm_(w_.kernels->gemm(w_.options.compute)),
+        product_(w_.kernels->gemm(w_.options.compute), scratch.packed, shape.rows, count),
         shape_(shape),
         s_(scratch),
         first_(first),
@@ -41,11 +30,11 @@ class Block {
   void forward() {
     pack_rows(w_.width(), [&](int64_t i, float* x) { return normalized(i, x); });
     for (int l = 0; l + 1 < layers_; ++l) {
-      multiply(w_.layers[l].forward, s_.slope[l], shape_.ld[l]);
+      product_.multiply(w_.layers[l].forward, s_.slope[l], shape_.ld[l]);
       pack_rows(w_.layers[l].out, [&](int64_t i, float* x) { return activation(l, i, x); });
     }
-    multiply(w_.last().forward, s_.out, shape_.row_ld);
-    for (int64_t i = 0; i < count_; ++i) cosine(i);  // leaves dz in out
+    product_.multiply(w_.last().forward, s_.out, shape_.row_ld);
+    losses();
   }
 
   void backward() {
@@ -53,47 +42,20 @@ class Block {
       return kept(s_.out + i * shape_.row_ld, &ChunkActivations::gradient, layers_ - 1, i);
     });
     for (int l = layers_ - 1; l > 0; --l) {
-      multiply(w_.layers[l].backward, s_.out, shape_.row_ld);
+      product_.multiply(w_.layers[l].backward, s_.out, shape_.row_ld);
       pack_rows(w_.layers[l].in, [&](int64_t i, float*) { return activation_gradient(l - 1, i); });
     }
     if (!call_.grad_hidden) return;
-    multiply(w_.layers[0].backward, s_.out, shape_.row_ld);
+    product_.multiply(w_.layers[0].backward, s_.out, shape_.row_ld);
     for (int64_t i = 0; i < count_; ++i) hidden_gradient(i);
   }
 
  private:
-  // Packs `count_` rows of k elements; row_of(i, scratch) computes row i, in scratch or elsewhere.
+  // Packs rows of k elements; row_of(i, scratch) computes row i, in scratch or elsewhere.
   template <typename RowOf>
   void pack_rows(int64_t k, RowOf&& row_of) {
-    const void* pieces[kMaxPanelWidth];
-    const float* sources[kMaxPanelWidth];
-    for (int64_t first = 0; first < count_; first += gemm_.mr) {
-      const int rows = static_cast<int>(std::min<int64_t>(gemm_.mr, count_ - first));
-      for (int i = 0; i < rows; ++i) sources[i] = row_of(first + i, s_.rows + i * shape_.row_ld);
-      char* block = s_.packed;
-      for (int64_t k0 = 0; k0 < k; k0 += kGemmKc) {
-        const int64_t length = std::min(kGemmKc, k - k0);
-        for (int i = 0; i < rows; ++i) pieces[i] = sources[i] + k0;
-        gemm_.pack_rows(block + first / gemm_.mr * a_panel_bytes(gemm_, length), pieces, rows,
-                        length, DType::kFloat32);
-        block += packed_block_bytes(gemm_, shape_.rows, length);
-      }
-    }
-  }
-
-  // out = packed rows times b
-  void multiply(const PackedB& b, float* out, int64_t ld) {
-    const char* left = s_.packed;
-    const char* right = static_cast<const char*>(b.data);
-    const int64_t panels = (b.n + gemm_.nr - 1) / gemm_.nr;
-    for (int64_t k0 = 0; k0 < b.k; k0 += kGemmKc) {
-      const int64_t k = std::min(kGemmKc, b.k - k0);
-      const int64_t right_stride = b_panel_bytes(gemm_, k);
-      gemm_.multiply(count_, b.n, k, ALayout::kVectors, left, a_panel_bytes(gemm_, k), right,
-                     right_stride, out, ld, k0 > 0, {});
-      left += packed_block_bytes(gemm_, shape_.rows, k);
-      right += panels * right_stride;
-    }
+    product_.pack(k,
+                  [&](int64_t i, int slot) { return row_of(i, s_.rows + slot * shape_.row_ld); });
   }
 
   // A copy of row i, as wide as layer l's output, for the weight gradients, if they are wanted.
@@ -156,33 +118,46 @@ class Block {
     return kept(g, &ChunkActivations::gradient, l, i);
   }
 
-  // c, m c and dz = -(m/sum m)(t^ - c z^)/|z|, in fp64: no norm of finite rows overflows.
-  void cosine(int64_t i) {
-    const int64_t token = first_ + i, batch = token / call_.hidden.rows,
-                  column = token % call_.hidden.rows;
-    float* z = s_.out + i * shape_.row_ld;
+  // m v of each token, and dz in the place of z.
+  void losses() {
     const int64_t n = w_.features();
-    row_.add(z, w_.last().bias, n);
-    row_.load(s_.target, call_.teacher.at(token, 0), call_.teacher.dtype, n);
-    double zz, tt, zt;
-    row_.cosine_sums(z, s_.target, n, &zz, &tt, &zt);
-    const double z_norm = std::sqrt(zz), t_norm = std::sqrt(tt);
-    // Written so that NaN is kept.
-    const double z_size = z_norm < kNormFloor ? kNormFloor : z_norm;
-    const double t_size = t_norm < kNormFloor ? kNormFloor : t_norm;
-    const double c = zt / (z_size * t_size);
-    const double weight =
-        call_.token_weight ? *reinterpret_cast<const float*>(call_.token_weight.at(batch, column))
-                           : 1.0;
-    if (call_.cosine) {
-      *reinterpret_cast<float*>(call_.cosine.at(batch, column)) = one_nan(c);
+    for (int64_t i = 0; i < count_; ++i) {
+      float* z = s_.out + i * shape_.row_ld;
+      row_.add(z, w_.last().bias, n);
+      run_.teacher->load(first_ + i, 0, n, s_.target);
+      const RowCosine cosine(row_, z, s_.target, n);
+      write_cosine(first_ + i, cosine.cosine);
+      if (run_.contrast) {
+        s_.contrast.cosines[i] = cosine;
+        row_.combine(z, 1 / cosine.z_size, z, 0, z, n);
+        continue;
+      }
+      weigh(first_ + i, [&](const double* scale) {
+        return row_loss(call_.loss_options, cosine, row_, z, s_.target, n, scale);
+      });
     }
-    run_.token_loss[token] = weight * c;
-    if (!run_.backward) return;
-    const double scale = weight * run_.gradient_scale;
-    // Below the floor z is divided by a constant, and the projection term vanishes.
-    const double along_z = z_norm < kNormFloor ? 0.0 : scale * c / (z_size * z_size);
-    row_.combine(z, -scale / (z_size * t_size), s_.target, along_z, z, n);
+    if (!run_.contrast) return;
+    ContrastBlock contrast(*w_.kernels, w_.options.compute, *run_.contrast, *run_.teacher,
+                           s_.contrast, shape_.rows, first_, count_, shape_.row_ld);
+    contrast.compare(product_, s_.out, run_.backward);
+    for (int64_t i = 0; i < count_; ++i) {
+      weigh(first_ + i, [&](const double* scale) {
+        return contrast.finish(i, s_.out + i * shape_.row_ld, s_.target, scale);
+      });
+    }
+  }
+
+  void write_cosine(int64_t token, double cosine) {
+    if (!call_.cosine) return;
+    const int64_t tokens = call_.hidden.rows;
+    *reinterpret_cast<float*>(call_.cosine.at(token / tokens, token % tokens)) = one_nan(cosine);
+  }
+
+  // loss_of(scale of the gradient, or null where none is wanted)
+  template <typename LossOf>
+  void weigh(int64_t token, LossOf&& loss_of) {
+    const double weight = token_weight(call_, token), scale = weight * run_.gradient_scale;
+    run_.token_loss[token] = weight * loss_of(run_.backward ? &scale : nullptr);
   }
 
   void hidden_gradient(int64_t i) {
@@ -204,7 +179,7 @@ class Block {
   const int layers_;
   const RowKernels& row_;
   const Activate activate_;
-  const GemmKernels& gemm_;
+  const BlockProduct product_;
   const BlockShape& shape_;
   const BlockScratch& s_;
   const int64_t first_, count_;
@@ -227,17 +202,22 @@ BlockShape::BlockShape(const Projector& projector, int64_t tokens, int threads) 
   row_ld = scratch_row(projector.widest());
 }
 
-BlockScratch BlockScratch::take(Arena& arena, const Projector& projector, const BlockShape& shape) {
+BlockScratch BlockScratch::take(Arena& arena, const Projector& projector, const BlockShape& shape,
+                                const LossOptions& loss) {
   const GemmKernels& gemm = projector.kernels->gemm(projector.options.compute);
   const int last = projector.options.layers - 1;
   BlockScratch s{};
-  s.packed = arena.take<char>(packed_bytes(gemm, shape.rows, projector.widest()));
+  s.packed = arena.take<char>(packed_rows_bytes(gemm, shape.rows, projector.widest()));
   for (int l = 0; l < last; ++l) s.slope[l] = arena.take<float>(shape.rows, shape.ld[l]);
   s.out = arena.take<float>(shape.rows, shape.row_ld);
   s.rows = arena.take<float>(gemm.mr, shape.row_ld);
   s.target = arena.take<float>(shape.ld[last]);
   for (float** column : {&s.mean_high, &s.mean_low, &s.rstd}) {
     *column = arena.take<float>(shape.rows);
+  }
+  if (loss.kind == LossKind::kInfoNce) {
+    s.contrast =
+        ContrastScratch::take(arena, gemm, shape.rows, shape.row_ld, loss, projector.features());
   }
   return s;
 }

@@ -1,10 +1,11 @@
 // One block of tokens through the whole chain, forward and backward, on one thread (arithmetic:
 // native/README.md). Weights stream past packed; the block's activations stay in its
-// scratch and only cosines and the hidden states' gradient leave. A token's results do not depend
+// scratch and only losses and the hidden states' gradient leave. A token's results do not depend
 // on the block it is in.
 #pragma once
 
 #include "api/backend.h"
+#include "cpu/alignment/contrast.h"
 #include "cpu/alignment/projector.h"
 
 namespace sightline::cpu {
@@ -24,8 +25,10 @@ struct AlignmentRun {
   bool backward;  // any gradient wanted
   bool dropout;
   double gradient_scale;          // grad_scale / sum of token weights
-  double* token_loss;             // [M] m c of each token
+  double* token_loss;             // [M] m v of each token
   const ChunkActivations* chunk;  // null unless weight gradients are wanted
+  const TeacherRows* teacher;
+  const ContrastTargets* contrast;  // of InfoNCE, else null
 };
 
 // How tokens fall into blocks, and the sizes of a block's buffers, in elements.
@@ -51,7 +54,10 @@ struct BlockScratch {
   float *rows, *target;  // [register tile, row_ld] rows on their way into `packed`; one teacher row
   float *mean_high, *mean_low, *rstd;  // [rows]
 
-  static BlockScratch take(Arena& arena, const Projector& projector, const BlockShape& shape);
+  ContrastScratch contrast;  // of InfoNCE
+
+  static BlockScratch take(Arena& arena, const Projector& projector, const BlockShape& shape,
+                           const LossOptions& loss);
 };
 
 // Tokens [first, first + count), count <= shape.rows.

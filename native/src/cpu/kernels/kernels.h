@@ -102,6 +102,21 @@ struct RowKernels {
                       double* xy);
   // y = alpha * x0 + beta * x1 in fp64, rounded once
   void (*combine)(float* y, double alpha, const float* x0, double beta, const float* x1, int64_t n);
+  // g = min(max(d / beta, -1), 1), NaN where d is not finite, d = a x - b y; returns the sum of d^2 / 2 beta where |d| < beta,
+  // else of |d| - beta / 2. d and the sum are fp64. g may be y.
+  double (*smooth_l1)(float* g, const float* x, const float* y, double a, double b, double beta,
+                      int64_t n);
+  // sums[0..n) += x, or, with a mean, (x - mean)^2
+  void (*add_powers)(double* sums, const float* x, const double* mean, int64_t n);
+  // y = (x - mean) * inverse, all of n elements
+  void (*standardize)(float* y, const float* x, const float* mean, const float* inverse, int64_t n);
+  // The largest element; -infinity where there is none. NaN does not count.
+  float (*largest)(const float* x, int64_t n);
+  // y = exp(scale * (x - shift)), 0 below fp32's range, for scale * (x - shift) <= 0; returns the
+  // sum, fp64. y may be x.
+  double (*exponentials)(float* y, const float* x, float scale, float shift, int64_t n);
+  // x = -infinity where y > limit
+  void (*exclude)(float* x, const float* y, float limit, int64_t n);
   // y = rstd * (g - k1 - xhat * k2), xhat = ((x - mean_high) - mean_low) * rstd, k1 and k2 the
   // means of g and of g xhat, summed in fp64; k1 = 0 unless centred (RMSNorm).
   void (*norm_backward)(float* y, const float* g, const float* x, int64_t n, float mean_high,

@@ -59,6 +59,11 @@ sl_status alignment_update(void* alignment, const sl_context& context,
 
 sl_status alignment_loss(const void* alignment, const sl_context& context,
                          const AlignmentCall& call) {
+  if (call.loss_options.kind != LossKind::kCosine || call.loss_options.spatial_teacher) {
+    return set_error(SL_UNSUPPORTED,
+                     "loss_desc: the CUDA backend has no such loss, expected SL_LOSS_COSINE and "
+                     "SL_TEACHER_AS_IS");
+  }
   const auto* handle = static_cast<const AlignmentHandle*>(alignment);
   const DeviceScope scope(handle->device());
   if (scope.error() != cudaSuccess) return status_of(scope.error(), "cudaSetDevice");

@@ -34,8 +34,8 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
         call("alignment_create", inOrder(parameters), bfloat16, false, 1e-5, 0.0, 1, 1)
             .get(0)
             .toInt();
-    List<IValue> result = call("alignment_loss", handle, hidden, teacher, mask, true);
-    List<IValue> lossAlone = call("alignment_loss", handle, hidden, teacher, mask, false);
+    List<IValue> result = call("alignment_loss", cosine(handle, hidden, teacher, mask, true));
+    List<IValue> lossAlone = call("alignment_loss", cosine(handle, hidden, teacher, mask, false));
     call("alignment_destroy", handle);
 
     Tensor wide = Oracle.wide(hidden).set_requires_grad(true);
@@ -55,7 +55,8 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
     assertEquals(
         result.get(0).toTensor().item_float(), lossAlone.get(0).toTensor().item_float(), 0);
     assertEquals(0, lossAlone.get(2).toTensor().numel());
-    assertTrue(refusal("alignment_loss", handle, hidden, teacher, mask, true).contains("live"));
+    assertTrue(
+        refusal("alignment_loss", cosine(handle, hidden, teacher, mask, true)).contains("live"));
   }
 
   @Test
@@ -72,13 +73,7 @@ class TorchAlignmentOperatorsTest extends TorchOperatorsFixture {
       List<IValue> result =
           call(
               "alignment_loss_trainable",
-              handle,
-              hidden,
-              teacher,
-              null,
-              inOrder(parameters),
-              true,
-              5L);
+              cosine(handle, hidden, teacher, null, inOrder(parameters), true, 5L));
       Map<String, Tensor> wide = Oracle.wide(parameters);
       wide.values().forEach(parameter -> parameter.set_requires_grad(true));
       Tensor wideHidden = Oracle.wide(hidden).set_requires_grad(true);

@@ -64,10 +64,11 @@ class TorchOperatorsBoundaryTest extends TorchOperatorsFixture {
     messages.put(
         refusal("alignment_create", List.of(a), false, false, 1e-5, 0.0, 1, 1L << 32),
         "activation: 4294967296");
-    messages.put(refusal("alignment_loss", 12345L, x, x, null, true), "hidden: 2 dimensions");
+    messages.put(
+        refusal("alignment_loss", cosine(12345L, x, x, null, true)), "hidden: 2 dimensions");
     Tensor h = torch.randn(1, 2, 3);
-    messages.put(refusal("alignment_loss", 12345L, h, h, null, true), "live handle");
-    messages.put(refusal("alignment_loss", 0L, h, h, null, true), "alignment");
+    messages.put(refusal("alignment_loss", cosine(12345L, h, h, null, true)), "live handle");
+    messages.put(refusal("alignment_loss", cosine(0L, h, h, null, true)), "alignment");
     messages.put(refusal("lora_merge_", weight, a, torch.randn(12, 4), 1.0, false, 0L), "b");
     Map<String, Tensor> parameters = projector(random, 3, 4, 5);
     messages.put(

@@ -2,6 +2,7 @@ package org.sightline;
 
 import static org.junit.jupiter.api.Assertions.assertThrowsExactly;
 
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -43,6 +44,14 @@ abstract class TorchOperatorsFixture extends ScopedTest {
   }
 
   /** Results of an operator; arguments are tensors, numbers, booleans, null and lists of these. */
+  /** The arguments, and those that describe the loss, the cosine. */
+  static Object[] cosine(Object... arguments) {
+    Object[] loss = {0, 0, 0, 0, 1.0, 1.0, 0.0};
+    Object[] all = Arrays.copyOf(arguments, arguments.length + loss.length);
+    System.arraycopy(loss, 0, all, arguments.length, loss.length);
+    return all;
+  }
+
   static List<IValue> call(String operator, Object... arguments) {
     IValueVector stack = new IValueVector();
     for (Object argument : arguments) {
