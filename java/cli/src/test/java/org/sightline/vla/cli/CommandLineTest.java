@@ -95,7 +95,7 @@ class CommandLineTest {
         "plan --projector-size 2000000000 | the step passes 2^63 bytes: --batch-size 8, --rank 32 or"
             + " --projector-size 2000000000 is too large",
         "finetune --output OUT --alpha 0   | --alpha must be finite and above 0, found 0.0",
-        "finetune --output OUT --alpha 1e40 | --alpha must be finite, found 1.0E40, of rank 32 a scale"
+        "finetune --output OUT --alpha 1e41 | --alpha must be finite, found 1.0E41, of rank 32 a scale"
             + " of Infinity in float32",
         "finetune --output OUT --dropout 0.99999999999 | --dropout must be in [0, 1), found 1.0",
         "finetune --output OUT --dropout 1 | --dropout must be in [0, 1), found 1.0",
