@@ -259,9 +259,7 @@ public final class FineTuneJob implements AutoCloseable {
   private void report(List<ModeResult> results) throws IOException {
     log.printf(Locale.ROOT, "%nHeld-out episodes, before -> after:%n%s", ResultTable.of(results));
     String note = note();
-    if (note != null) {
-      log.println(note);
-    }
+    log.println(note);
     DataReport.leftOut(log, inputs.data());
     if (inputs.teacher() instanceof CachedTeacher cache) {
       DataReport.cache(log, cache);
@@ -271,13 +269,21 @@ public final class FineTuneJob implements AutoCloseable {
     RunReport.write(config.output(), results, note);
   }
 
-  /** Where the numbers come from, as far as that is not plain; else null. */
+  /** What the numbers are to be held against, and where they come from if that is not plain. */
   private String note() throws IOException {
-    String random = config.randomness();
-    if (!config.alignment().projectorInit().isFitted()) {
-      return random;
+    List<String> sentences = new ArrayList<>();
+    sentences.add(
+        String.format(
+            Locale.ROOT,
+            "Always saying the training data's most frequent tokens has token accuracy %.3f.",
+            inputs.data().constantAccuracy()));
+    if (config.randomness() != null) {
+      sentences.add(config.randomness());
     }
-    return (random == null ? "" : random + " ") + Printable.of(projectors.result()) + ".";
+    if (config.alignment().projectorInit().isFitted()) {
+      sentences.add(Printable.of(projectors.result()) + ".");
+    }
+    return String.join(" ", sentences);
   }
 
   private void describe() {

@@ -55,6 +55,34 @@ public record Demonstration(List<TabletopEnvironment> moments, List<float[]> act
     return done;
   }
 
+  /**
+   * The same without the moments in which hardly anything is wanted, as the paper's data is built:
+   * all of |Δxyz| at most 1 cm and all of |Δeuler| at most .06 rad, unless the gripper changes.
+   */
+  public Demonstration withoutSmallActions() {
+    List<TabletopEnvironment> keptMoments = new ArrayList<>();
+    List<float[]> kept = new ArrayList<>();
+    boolean open = true;
+    for (int i = 0; i < actions.size(); i++) {
+      float[] action = actions.get(i);
+      boolean opens = action[6] >= 0.5f;
+      if (opens != open || !isSmall(action)) {
+        keptMoments.add(moments.get(i));
+        kept.add(action);
+      }
+      open = opens;
+    }
+    return new Demonstration(keptMoments, kept);
+  }
+
+  private static boolean isSmall(float[] action) {
+    boolean small = true;
+    for (int i = 0; i < 6; i++) {
+      small &= Math.abs(action[i]) <= (i < 3 ? 0.01 : 0.06);
+    }
+    return small;
+  }
+
   /** The scene it started from. */
   public Scene scene() {
     return moments.get(0).scene();

@@ -85,6 +85,31 @@ class TabletopEnvironmentTest {
     }
   }
 
+  /** Against the rule in words, step by step. */
+  @Test
+  void smallActionsAreLeftOut() {
+    int left = 0;
+    for (int seed = 0; seed < 50; seed++) {
+      Demonstration whole = Demonstration.of(Scene.sample(seed), 0.1, seed);
+      Demonstration rest = whole.withoutSmallActions();
+      int at = 0;
+      for (int i = 0; i < whole.actions().size(); i++) {
+        float[] a = whole.actions().get(i);
+        boolean toggles = a[6] != (i == 0 ? 1 : whole.actions().get(i - 1)[6]);
+        double move = Math.max(Math.abs(a[0]), Math.max(Math.abs(a[1]), Math.abs(a[2])));
+        double turn = Math.max(Math.abs(a[3]), Math.max(Math.abs(a[4]), Math.abs(a[5])));
+        if (toggles || move > 0.01 || turn > 0.06) {
+          assertEquals(a, rest.actions().get(at));
+          assertEquals(whole.moments().get(i), rest.moments().get(at++));
+        } else {
+          left++;
+        }
+      }
+      assertEquals(rest.actions().size(), at);
+    }
+    assertTrue(left > 0);
+  }
+
   /** Above the 12 pixels that a patch of 14 can tell apart. */
   @Test
   void objectsAreLargeEnoughToSee() {

@@ -46,9 +46,14 @@ public record VlaData(
    * @param split which of the usable episodes are for training and which for evaluation
    * @param statistics of the training episodes
    * @param digest of what all its episodes hold, see {@link DatasetScan#digest}
+   * @param constant what the same answer to everything scores, on the evaluation episodes
    */
   public record Part(
-      RldsDataset dataset, EpisodeSplit split, ActionStatistics statistics, String digest) {}
+      RldsDataset dataset,
+      EpisodeSplit split,
+      ActionStatistics statistics,
+      String digest,
+      ConstantAnswer constant) {}
 
   public VlaData {
     parts = List.copyOf(parts);
@@ -117,7 +122,10 @@ public record VlaData(
       if (split.eval().length > 0) {
         eval.add(set(dataset, split.eval(), scan, statistics, 1));
       }
-      parts.add(new Part(dataset, split, statistics, scan.digest()));
+      var constant =
+          ConstantAnswer.of(
+              scan.actions(split.train()), scan.actions(split.eval()), statistics, actions);
+      parts.add(new Part(dataset, split, statistics, scan.digest(), constant));
     }
     VlaBatcher batcher = new VlaBatcher(tokenizer, actions, parts.get(0).statistics(), images);
     var evaluation =
@@ -169,6 +177,14 @@ public record VlaData(
           "shares: found %s for %s datasets, expected one each or none"
               .formatted(shares.size(), datasets.size()));
     }
+  }
+
+  /**
+   * Token accuracy on the evaluation episodes of always saying each dataset's most frequent tokens;
+   * NaN if no episode was held out.
+   */
+  public double constantAccuracy() {
+    return ConstantAnswer.accuracy(parts.stream().map(Part::constant).toList());
   }
 
   /** The first dataset, in most runs the only one. */

@@ -95,16 +95,24 @@ public final class DatasetScan {
     return Arrays.stream(episodes).map(episode -> actions[episode].length).toArray();
   }
 
+  /** All actions of the given episodes. */
+  public List<float[]> actions(int[] episodes) {
+    List<float[]> all = new ArrayList<>();
+    for (int episode : episodes) {
+      all.addAll(Arrays.asList(actions[episode]));
+    }
+    return all;
+  }
+
   /**
    * Action statistics of the given episodes; the last dimension is the gripper.
    *
    * @throws IllegalArgumentException if there is no step in them
    */
   public ActionStatistics statistics(int[] episodes) {
-    List<float[]> all = new ArrayList<>();
+    List<float[]> all = actions(episodes);
     int trajectories = 0;
     for (int episode : episodes) {
-      all.addAll(Arrays.asList(actions[episode]));
       trajectories += actions[episode].length > 0 ? 1 : 0;
     }
     boolean[] mask = new boolean[Step.ACTION_SIZE];
