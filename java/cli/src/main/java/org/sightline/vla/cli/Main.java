@@ -29,6 +29,8 @@ import picocli.CommandLine.Spec;
       FineTuneCommand.class,
       EvalCommand.class,
       ActCommand.class,
+      ServeCommand.class,
+      StudyCommand.class,
       InspectCommand.class,
       PlanCommand.class,
       SchemaCommand.class,

@@ -72,6 +72,15 @@ final class PolicyOptions {
         .dtype(dtype);
   }
 
+  /** Which policy it is, for reports. */
+  String describe() {
+    return adapter != null ? adapter.toString() : String.valueOf(model.weights());
+  }
+
+  String unnormKey() {
+    return unnormKey;
+  }
+
   /** The run that the adapter comes from. */
   AdapterRun run() throws IOException {
     return AdapterRun.of(adapter);

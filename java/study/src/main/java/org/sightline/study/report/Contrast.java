@@ -2,6 +2,7 @@ package org.sightline.study.report;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import org.sightline.study.rollout.Episode;
 import org.sightline.study.rollout.Rollouts;
 import org.sightline.study.statistics.Bootstrap;
@@ -94,6 +95,21 @@ public record Contrast(
         PairedTest.greater(means, otherMeans),
         better,
         tasks.size());
+  }
+
+  /** In words. */
+  public String sentence() {
+    return String.format(
+        Locale.ROOT,
+        "%s over %s, %s: %+.3f [%+.3f, %+.3f], better in %d of %d tasks",
+        arm,
+        baseline,
+        tasks,
+        difference.value(),
+        difference.low(),
+        difference.high(),
+        tasksBetter,
+        tasksInAll);
   }
 
   private static List<Episode> episodes(String arm, Rollouts run, Task task) {

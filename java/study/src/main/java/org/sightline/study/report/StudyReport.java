@@ -24,6 +24,9 @@ import org.sightline.vla.finetune.Html;
 
 /** An experiment as one HTML file that loads nothing, and a JSON of every number in it. */
 public final class StudyReport {
+  /** The numbers' file. */
+  public static final String JSON = "report.json";
+
   private static final List<Arm> PAPER = List.of(Arm.DEFAULT, Arm.FREEZE, Arm.ALIGN);
 
   private final Experiment experiment;
@@ -46,7 +49,7 @@ public final class StudyReport {
     StudyReport report = new StudyReport(experiment);
     report.page(sheets);
     AtomicFile.writeText(folder.resolve("report.html"), report.html.toString());
-    AtomicFile.writeText(folder.resolve("report.json"), Rollouts.text(report.json()));
+    AtomicFile.writeText(folder.resolve(JSON), Rollouts.text(report.json()));
   }
 
   private void page(Map<String, Path> sheets) throws IOException {
@@ -96,28 +99,14 @@ public final class StudyReport {
     List<Contrast> failed = experiment.failed();
     html.raw("<ul>\n");
     for (Contrast contrast : failed) {
-      html.element("li", "Not shown: " + sentence(contrast));
+      html.element("li", "Not shown: " + contrast.sentence());
     }
     for (Contrast contrast : experiment.contrasts()) {
       if (!failed.contains(contrast)) {
-        html.element("li", "Shown: " + sentence(contrast));
+        html.element("li", "Shown: " + contrast.sentence());
       }
     }
     html.raw("</ul>\n");
-  }
-
-  private static String sentence(Contrast c) {
-    return String.format(
-        Locale.ROOT,
-        "%s over %s, %s: %+.3f [%+.3f, %+.3f], better in %d of %d tasks",
-        c.arm(),
-        c.baseline(),
-        c.tasks(),
-        c.difference().value(),
-        c.difference().low(),
-        c.difference().high(),
-        c.tasksBetter(),
-        c.tasksInAll());
   }
 
   private void rates(List<Task> wanted) {
