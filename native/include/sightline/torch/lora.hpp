@@ -277,7 +277,8 @@ inline torch::Tensor lora_delta(const torch::Tensor& y, const torch::Tensor& x,
 }
 
 // weight += scale B A in place; stochastic rounding, by `seed`, is for bf16 weights. A weight saved
-// for a backward pass yet to come makes that pass fail, as after any other operation in place.
+// for a backward pass yet to come makes that pass fail, as after any other operation in place. A sum
+// beyond the range of the dtype is an infinity, as torch's is.
 inline void lora_merge_(const torch::Tensor& weight, const torch::Tensor& a, const torch::Tensor& b,
                         double scale, bool stochastic = false, int64_t seed = 0) {
   detail::merge("lora_merge_", weight, a, b, scale, stochastic, seed);

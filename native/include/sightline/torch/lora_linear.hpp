@@ -45,10 +45,17 @@ class LoraLinearImpl : public torch::nn::Module {
   double scale() const { return options.alpha() / static_cast<double>(options.rank()); }
   bool is_merged() const { return merged_; }
 
-  // Adds the adapter to the base weight, rounded to nearest; forward then is the plain layer.
+  // Adds the adapter to the base weight, rounded to nearest; forward then is the plain layer. Where
+  // a sum is not finite, as beyond the range of the dtype, it throws and the weight is as it was.
   void merge() {
     if (merged_) detail::refuse("merge: the adapter is merged, expected that it is not");
+    const torch::Tensor before = base->weight.detach().clone();
     lora_merge_(base->weight, lora_A, lora_B, scale());
+    if (!base->weight.isfinite().all().item<bool>()) {
+      const torch::NoGradGuard no_grad;
+      base->weight.copy_(before);
+      detail::refuse("merge: a sum weight + scale B A is not finite, expected that all are");
+    }
     merged_ = true;
   }
   void unmerge() {

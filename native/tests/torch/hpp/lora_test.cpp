@@ -333,6 +333,17 @@ TEST(the_module_has_pefts_parameters) {
   layer->unmerge();
   CHECK_LE(relative(layer(x), y), 1e-5);
   CHECK_THROWS("ValueError: unmerge: the adapter is not merged", layer->unmerge());
+  {
+    const torch::NoGradGuard no_grad;
+    const Tensor weight = base->weight.clone(), b = layer->lora_B.clone();
+    const Tensor a = layer->lora_A.clone();
+    layer->lora_A.fill_(1);
+    layer->lora_B.fill_(3e38);
+    CHECK_THROWS("ValueError: merge: a sum weight + scale B A is not finite", layer->merge());
+    CHECK(!layer->is_merged() && torch::equal(base->weight, weight));
+    layer->lora_A.copy_(a);
+    layer->lora_B.copy_(b);
+  }
   layer(x).sum().backward();
   CHECK(layer->lora_A.grad().defined() && layer->lora_B.grad().defined());
 
