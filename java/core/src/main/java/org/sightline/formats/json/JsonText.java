@@ -72,7 +72,7 @@ public final class JsonText {
    * @param where the text stands in the file, for errors; empty for all of it
    * @throws FormatException naming line and column, what was found and what was expected
    */
-  static JsonElement parse(Path file, String where, String text) throws FormatException {
+  public static JsonElement parse(Path file, String where, String text) throws FormatException {
     String json = text.startsWith("\uFEFF") ? text.substring(1) : text; // A byte order mark.
     try (JsonParser parser = FACTORY.createParser(json)) {
       if (parser.nextToken() == null) {

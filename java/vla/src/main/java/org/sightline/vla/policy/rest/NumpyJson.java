@@ -1,22 +1,22 @@
 package org.sightline.vla.policy.rest;
 
-import com.google.gson.Gson;
-import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
 import com.google.gson.JsonPrimitive;
-import com.google.gson.Strictness;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Path;
 import java.util.Base64;
+import java.util.List;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.json.JsonFields;
+import org.sightline.formats.json.JsonText;
 import org.sightline.vla.data.image.RgbImage;
 
 /** Arrays in JSON as the Python package json-numpy writes them: bytes in base 64, dtype, shape. */
 final class NumpyJson {
   private static final String DATA = "__numpy__";
-  private static final Gson JSON = new GsonBuilder().setStrictness(Strictness.STRICT).create();
 
   private NumpyJson() {}
 
@@ -25,10 +25,13 @@ final class NumpyJson {
     return object(image.pixels(), "|u1", image.height(), image.width(), 3);
   }
 
-  /** float64 [n], as NumPy computes. */
+  /** float64 [n], as NumPy computes; finite ones. */
   static JsonObject of(float[] values) {
     ByteBuffer bytes = ByteBuffer.allocate(8 * values.length).order(ByteOrder.LITTLE_ENDIAN);
     for (float value : values) {
+      if (!Float.isFinite(value)) {
+        throw new IllegalStateException("the action must be finite, found " + value);
+      }
       bytes.putDouble(value);
     }
     return object(bytes.array(), "<f8", values.length);
@@ -46,94 +49,75 @@ final class NumpyJson {
     return object;
   }
 
-  /**
-   * Reads an image.
-   *
-   * @throws IllegalArgumentException if it is none
-   */
-  static RgbImage image(JsonElement element) {
-    JsonObject object = array("image", element);
-    JsonArray shape = object.getAsJsonArray("shape");
-    if (!object.get("dtype").getAsString().endsWith("u1")
-        || shape.size() != 3
-        || shape.get(2).getAsInt() != 3) {
-      throw new IllegalArgumentException(
-          "image must be uint8 [height,width,3], found %s %s"
-              .formatted(object.get("dtype").getAsString(), shape));
+  /** An image, under the key {@code image}. */
+  static RgbImage image(JsonFields request) throws FormatException {
+    JsonFields array = request.object("image");
+    List<Long> shape = array.longs("shape");
+    if (!array.text("dtype").equals("|u1") || shape.size() != 3 || shape.get(2) != 3) {
+      throw request.wrong("image", "uint8 [height,width,3]");
     }
-    return new RgbImage(shape.get(1).getAsInt(), shape.get(0).getAsInt(), bytes("image", object));
+    byte[] pixels = bytes(array, 1);
+    return new RgbImage(shape.get(1).intValue(), shape.get(0).intValue(), pixels);
   }
 
   /**
-   * Reads numbers: an array of json-numpy's of f4 or f8, a plain JSON array, or either as a string,
-   * as servers send it to those that have no json-numpy.
-   *
-   * @throws IllegalArgumentException if it is none of these
+   * Finite numbers: an array of json-numpy's of f4 or f8, a plain JSON array, or either as a
+   * string, as servers send it to those that have no json-numpy.
    */
-  static float[] numbers(String name, JsonElement element) {
+  static float[] numbers(JsonFields answer, String key) throws FormatException {
+    JsonElement element = answer.json().get(key);
     if (element instanceof JsonPrimitive text && text.isString()) {
-      return numbers(name, parse(name, text.getAsString()));
+      return numbers(holding(answer.file(), key, text.getAsString()), key);
     }
-    if (element instanceof JsonArray plain) {
-      float[] values = new float[plain.size()];
+    float[] values;
+    if (element instanceof JsonArray) {
+      List<Double> plain = answer.numbers(key);
+      values = new float[plain.size()];
       for (int i = 0; i < values.length; i++) {
-        JsonElement value = plain.get(i);
-        if (!value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber()) {
-          throw new IllegalArgumentException(
-              "%s[%d] must be a number, found %s".formatted(name, i, value));
-        }
-        values[i] = value.getAsFloat();
+        values[i] = plain.get(i).floatValue();
       }
-      return values;
+    } else {
+      JsonFields array = answer.object(key);
+      String dtype = array.text("dtype");
+      if (!dtype.equals("<f8") && !dtype.equals("<f4")) {
+        throw array.wrong("dtype", "\"<f4\" or \"<f8\"");
+      }
+      int width = dtype.charAt(2) - '0';
+      ByteBuffer bytes = ByteBuffer.wrap(bytes(array, width)).order(ByteOrder.LITTLE_ENDIAN);
+      values = new float[bytes.remaining() / width];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = width == 8 ? (float) bytes.getDouble() : bytes.getFloat();
+      }
     }
-    JsonObject object = array(name, element);
-    String dtype = object.get("dtype").getAsString();
-    if (!dtype.equals("<f8") && !dtype.equals("<f4")) {
-      throw new IllegalArgumentException(name + " must be <f4 or <f8, found " + dtype);
-    }
-    ByteBuffer bytes = ByteBuffer.wrap(bytes(name, object)).order(ByteOrder.LITTLE_ENDIAN);
-    int width = dtype.endsWith("8") ? 8 : 4;
-    float[] values = new float[bytes.remaining() / width];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = width == 8 ? (float) bytes.getDouble() : bytes.getFloat();
+    for (float value : values) {
+      if (!Float.isFinite(value)) {
+        throw new FormatException(answer.file(), key, "" + value, "finite numbers");
+      }
     }
     return values;
   }
 
-  /** A whole JSON text. */
-  static JsonElement parse(String name, String text) {
-    try {
-      return JSON.fromJson(text, JsonElement.class);
-    } catch (JsonParseException e) {
-      throw new IllegalArgumentException(
-          name + " must be JSON, found " + text.substring(0, Math.min(80, text.length())), e);
-    }
-  }
-
-  private static JsonObject array(String name, JsonElement element) {
-    if (!(element instanceof JsonObject object)
-        || !object.has(DATA)
-        || !object.has("dtype")
-        || !(object.get("shape") instanceof JsonArray)) {
-      String text = String.valueOf(element);
-      throw new IllegalArgumentException(
-          "%s must be an array as json-numpy writes it, found %s"
-              .formatted(name, text.substring(0, Math.min(80, text.length()))));
-    }
-    return object;
+  /** An object of one value, a whole JSON text, as the readers of objects take it. */
+  static JsonFields holding(Path what, String key, String text) throws FormatException {
+    JsonObject object = new JsonObject();
+    object.add(key, JsonText.parse(what, "", text));
+    return new JsonFields(what, "", object);
   }
 
   /** As many as the shape says. */
-  private static byte[] bytes(String name, JsonObject object) {
-    byte[] bytes = Base64.getDecoder().decode(object.get(DATA).getAsString());
-    long expected = object.get("dtype").getAsString().charAt(2) - '0';
-    for (JsonElement size : object.getAsJsonArray("shape")) {
-      expected *= size.getAsInt();
+  private static byte[] bytes(JsonFields array, int width) throws FormatException {
+    byte[] bytes;
+    try {
+      bytes = Base64.getDecoder().decode(array.text(DATA));
+    } catch (IllegalArgumentException e) {
+      throw array.wrong(DATA, "base 64");
+    }
+    double expected = width; // Does not wrap.
+    for (long size : array.longs("shape")) {
+      expected = size < 1 ? Double.NaN : expected * size;
     }
     if (bytes.length != expected) {
-      throw new IllegalArgumentException(
-          "%s must have %d bytes as its shape says, found %d"
-              .formatted(name, expected, bytes.length));
+      throw array.wrong("shape", "that of %d bytes".formatted(bytes.length));
     }
     return bytes;
   }

@@ -1,13 +1,17 @@
 package org.sightline.vla.policy.rest;
 
 import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.sightline.formats.FormatException;
+import org.sightline.formats.json.JsonFields;
 import org.sightline.vla.data.image.RgbImage;
 
 /**
@@ -15,10 +19,15 @@ import org.sightline.vla.data.image.RgbImage;
  * uint8 [h,w,3], "instruction": "…"}}, arrays as json-numpy writes them, or that object as the
  * string {@code "encoded"} of another, whose answer then is a string too. What is wrong with a
  * request is answered with code 400 and the reason. One request is computed at a time.
+ *
+ * <p>It has neither passwords nor TLS: it is for the loopback address, or for a network whose
+ * machines are trusted not to use up its time.
  */
 public final class PolicyServer implements AutoCloseable {
   /** Of a request: an image of 1024 pixels a side in base 64, and some. */
   private static final int MOST_BYTES = 8 << 20;
+
+  private static final Path REQUEST = Path.of("request");
 
   /** What is served. */
   @FunctionalInterface
@@ -33,6 +42,16 @@ public final class PolicyServer implements AutoCloseable {
 
   private final Acts policy;
   private final HttpServer server;
+  private boolean closed;
+
+  /** A client that sends slowly keeps nobody waiting but itself. */
+  private final ExecutorService connections =
+      Executors.newCachedThreadPool(
+          work -> {
+            Thread thread = new Thread(work, "policy server");
+            thread.setDaemon(true);
+            return thread;
+          });
 
   /**
    * Starts to serve, until it is closed.
@@ -44,6 +63,7 @@ public final class PolicyServer implements AutoCloseable {
     this.policy = policy;
     server = HttpServer.create(address, 0);
     server.createContext("/act", this::handle);
+    server.setExecutor(connections);
     server.start();
   }
 
@@ -65,8 +85,8 @@ public final class PolicyServer implements AutoCloseable {
       }
       try {
         answer(exchange, 200, act(new String(body, StandardCharsets.UTF_8)));
-      } catch (IllegalArgumentException e) {
-        answer(exchange, 400, new JsonPrimitive(e.getMessage()));
+      } catch (FormatException | IllegalArgumentException e) {
+        answer(exchange, 400, new JsonPrimitive(String.valueOf(e.getMessage())));
       } catch (RuntimeException e) {
         answer(exchange, 500, new JsonPrimitive(String.valueOf(e.getMessage())));
         throw e;
@@ -74,29 +94,18 @@ public final class PolicyServer implements AutoCloseable {
     }
   }
 
-  private synchronized JsonElement act(String body) {
-    JsonObject request = object(NumpyJson.parse("request", body));
+  private synchronized JsonElement act(String body) throws FormatException {
+    if (closed) {
+      throw new IllegalStateException("the server is closed");
+    }
+    JsonFields request = JsonFields.of(REQUEST, "", body);
     boolean encoded = request.has("encoded");
     if (encoded) {
-      request = object(NumpyJson.parse("encoded", text(request, "encoded")));
+      request = JsonFields.of(REQUEST, "encoded", request.text("encoded"));
     }
-    RgbImage image = NumpyJson.image(request.get("image"));
-    JsonElement action = NumpyJson.of(policy.act(image, text(request, "instruction")));
+    RgbImage image = NumpyJson.image(request);
+    JsonElement action = NumpyJson.of(policy.act(image, request.text("instruction")));
     return encoded ? new JsonPrimitive(action.toString()) : action;
-  }
-
-  private static JsonObject object(JsonElement element) {
-    if (element instanceof JsonObject object) {
-      return object;
-    }
-    throw new IllegalArgumentException("request must be an object, found " + element);
-  }
-
-  private static String text(JsonObject request, String key) {
-    if (request.get(key) instanceof JsonPrimitive value && value.isString()) {
-      return value.getAsString();
-    }
-    throw new IllegalArgumentException(key + " must be a string, found " + request.get(key));
   }
 
   private static void answer(HttpExchange exchange, int code, JsonElement value)
@@ -107,8 +116,13 @@ public final class PolicyServer implements AutoCloseable {
     exchange.getResponseBody().write(bytes);
   }
 
+  /** Waits for the request that is being computed: its policy may be closed afterwards. */
   @Override
   public void close() {
     server.stop(0);
+    connections.shutdown();
+    synchronized (this) {
+      closed = true;
+    }
   }
 }
