@@ -51,7 +51,7 @@ class SpoiledFilesTest {
     TabletopGenerator.generate(data, new TabletopGenerator.Options(4, 1, 64, 3));
     TinyTeacher.write(Files.createDirectories(folder.resolve("teacher")));
     Cli.succeed(
-        "finetune --modes align --steps 2 --evaluations 1 --checkpoint-interval 1 --batch-size 2 --rank 2 --projector-size 8 --views 1 --output %s --data %s --teacher %s --teacher-cache %s"
+        "finetune --modes align --steps 2 --evaluations 1 --checkpoint-interval 1 --batch-size 2 --rank 2 --projector-size 8 --projector-init fitted:2 --views 1 --output %s --data %s --teacher %s --teacher-cache %s"
             .formatted(
                 folder.resolve("run"), data, folder.resolve("teacher"), folder.resolve("cache")));
     Files.write(
@@ -147,6 +147,7 @@ class SpoiledFilesTest {
         "run/align/result.json | report resume run",
         "run/align/alignment_projector.safetensors | run/align/alignment_projector.safetensors",
         "config.yaml | may finetune",
+        "run/fitted_projector.safetensors | report resume",
         "run/align/log.csv | may report resume",
         "run/align/timing.csv | may report resume",
         "run/align/frames.json | may report resume",

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.sightline.formats.file.FolderLock;
+import org.sightline.train.TrainingListener;
 import org.sightline.train.checkpoint.CheckpointStore;
 import org.sightline.vla.cli.Cli;
 import org.sightline.vla.tabletop.TabletopGenerator;
@@ -95,6 +96,30 @@ class OutputFolderTest {
     assertFalse(Files.exists(output.resolve("default/adapter_model.safetensors")));
     assertFalse(Files.exists(output.resolve("default/result.json")));
     assertFalse(checkpoints.steps().isEmpty());
+  }
+
+  @Test
+  void norIsAProjectorWrittenThatWasFittedMeanwhile() throws Exception {
+    JobConfig config =
+        JobConfig.builder(folder.resolve("new"))
+            .data(DataConfig.of(data))
+            .alignment(AlignmentConfig.builder().projectorInit(new ProjectorInit(1)).build())
+            .training(TrainingConfig.builder().batchSize(1).build())
+            .build();
+    Path lock = config.output().resolve(".lock");
+    try (FineTuneJob job = FineTuneJob.open(config)) {
+      TrainingListener taker =
+          new TrainingListener() {
+            @Override
+            public boolean interruptRequested() {
+              return !lock.toFile().delete() && Files.exists(lock);
+            }
+          };
+      String lost = assertThrows(IOException.class, () -> job.run(taker)).getMessage();
+      assertTrue(lost.startsWith(lock + ": found no such file, expected the one"), lost);
+    }
+    assertFalse(Files.exists(config.output().resolve(FittedProjectors.NAME)));
+    assertFalse(Files.exists(config.output().resolve(FittedProjectors.CURVE)));
   }
 
   @Test

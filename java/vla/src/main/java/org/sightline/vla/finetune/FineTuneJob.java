@@ -181,6 +181,7 @@ public final class FineTuneJob implements AutoCloseable {
               inputs.data(),
               ModeRun.loop(config, Mode.ALIGN, inputs.teacher()),
               init.fitSteps(),
+              lock,
               () ->
                   Thread.currentThread().isInterrupted()
                       || List.of(observers).stream()

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import org.sightline.formats.file.AtomicFile;
+import org.sightline.formats.file.FolderLock;
 import org.sightline.formats.file.InputFile;
 import org.sightline.formats.safetensors.Safetensors;
 import org.sightline.formats.safetensors.TensorDigest;
@@ -61,6 +62,7 @@ final class FittedProjectors {
   /**
    * Fits them.
    *
+   * @param lock of the folder, which must be held still when the file is written
    * @param interrupted asked before each step
    * @return whether they are there now; not if the fit was interrupted
    */
@@ -70,6 +72,7 @@ final class FittedProjectors {
       VlaData data,
       FineTuneConfig config,
       int steps,
+      FolderLock lock,
       BooleanSupplier interrupted)
       throws IOException {
     try (ProjectorFit<VlaBatch> fit = new ProjectorFit<>(model, teacher, config, steps);
@@ -83,6 +86,7 @@ final class FittedProjectors {
       String result =
           "Projectors fitted in %d steps: held-out cosine %s -> %s"
               .formatted(steps, text(before), text(heldOut(fit, data)));
+      lock.requireHeld();
       AtomicFile.writeText(file.resolveSibling(CURVE), csv(fit.curve()));
       ProjectorFile.write(file, fit.projectors(), Map.of(RESULT, result));
       return true;
