@@ -6,6 +6,7 @@ import java.util.concurrent.Callable;
 import org.sightline.Checks;
 import org.sightline.Sightline;
 import org.sightline.vla.finetune.JobConfig;
+import org.sightline.vla.finetune.MemoryCheck;
 import org.sightline.vla.memory.StepConfig;
 import org.sightline.vla.memory.StepTrial;
 import org.sightline.vla.teacher.TeacherConfig;
@@ -74,6 +75,10 @@ final class PlanCommand implements Callable<Integer> {
     Sightline.load();
     Checks.atLeast("--text-tokens", textTokens, StepConfig.LABELLED_TOKENS + 1);
     StepConfig step = job.step(textTokens, plain ? null : teacher(job), job.teacherCache() != null);
+    if (measure != null) {
+      job.device().ensureAvailable();
+      MemoryCheck.require(job);
+    }
     StepTrial trial =
         measure == null ? null : StepTrial.run(step, job.device(), measure, Ending.LISTENER);
     Ending.check();

@@ -104,6 +104,8 @@ class PlanCommandTest {
         "--layers 5| --layers must be in 0..4 for nano, found 5",
         "--text-tokens 8| --text-tokens must be at least 9, found 8",
         "--measure 0| --measure must be at least 1, found 0",
+        "--measure 2147483647| --measure must be at most 2147483646, found 2147483647",
+        "--measure 1 --batch-size 2147483647| a step needs at least ",
         "--weights nowhere| --weights: no such file or folder: nowhere",
       })
   void unusableInputIsNamed(String options, String message) {

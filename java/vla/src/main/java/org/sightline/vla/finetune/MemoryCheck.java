@@ -14,7 +14,7 @@ import org.sightline.vla.teacher.TeacherConfig;
  * Refuses a job that cannot fit where it is to run. On the CPU Linux would grant the memory and
  * kill the process when it is used, with no word of why; on a GPU minutes of loading would be lost.
  */
-final class MemoryCheck {
+public final class MemoryCheck {
   private MemoryCheck() {}
 
   /**
@@ -22,7 +22,7 @@ final class MemoryCheck {
    *
    * @throws IllegalArgumentException if the job cannot fit
    */
-  static void require(JobConfig config) {
+  public static void require(JobConfig config) {
     Device device = config.device();
     if (!device.equals(Device.CPU)) {
       require(config, device + " (less what others use)", device.freeBytes());

@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.sightline.AdamW;
+import org.sightline.Checks;
 import org.sightline.DType;
 import org.sightline.Device;
 import org.sightline.LoraConfig;
@@ -51,9 +52,8 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
   public static StepTrial run(
       StepConfig settings, Device device, int steps, TrainingListener observer)
       throws IOException, TrainingDivergedException {
-    if (steps < 1) {
-      throw new IllegalArgumentException("measure must be at least 1, found " + steps);
-    }
+    Checks.atLeast("measure", steps, 1);
+    Checks.atMost("measure", steps, Integer.MAX_VALUE - 1);
     device.ensureAvailable();
     boolean host = device.equals(Device.CPU);
     long baseline = host ? status("VmRSS") : 0;
@@ -61,7 +61,7 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
     OpenVlaConfig model = settings.model();
     Weights weights = Weights.random(model, SEED, device);
     LoraConfig lora = LoraConfig.of(settings.rank(), settings.rank() / 2.0);
-    var clock = new Clock(steps + 1);
+    var clock = new Clock();
     try (OpenVla policy =
             OpenVla.of(model, weights, device, settings.dtype(), LoraPlan.all(lora), SEED);
         Features teacher = settings.aligned() ? new Features(settings) : null;
@@ -106,8 +106,10 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
     int rows = settings.batchSize();
     int columns = settings.textTokens();
     int side = model.dino().imageSize();
+    int perRow = 6 * side * side;
+    Checks.atMost("batchSize", rows, Integer.MAX_VALUE / Math.max(perRow, columns));
     var random = new Random(seed);
-    var pixels = new float[rows * 6 * side * side];
+    var pixels = new float[rows * perRow];
     for (int i = 0; i < pixels.length; i++) {
       pixels[i] = (float) random.nextGaussian();
     }
@@ -178,19 +180,19 @@ public record StepTrial(double secondsPerStep, long baselineBytes, long peakByte
 
   /** Mean time of all steps but the first, which warms up. */
   private static final class Clock implements TrainingListener {
-    private final double[] seconds;
-
-    Clock(int steps) {
-      seconds = new double[steps];
-    }
+    private double seconds;
+    private int steps;
 
     @Override
     public void step(StepEvent event) {
-      seconds[event.step() - 1] = event.secondsPerStep();
+      if (event.step() > 1) {
+        seconds += event.secondsPerStep();
+        steps++;
+      }
     }
 
     double mean() {
-      return Arrays.stream(seconds).skip(1).average().orElseThrow();
+      return seconds / steps;
     }
   }
 }
