@@ -59,7 +59,8 @@ class LossArgs(c.Structure):
                 ("hidden", "teacher", "token_weight", "grad_scale", "loss", "cosine",
                  "grad_hidden")] + [
         ("grad_weights", c.POINTER(Projector)), ("accumulate_hidden", c.c_int32),
-        ("accumulate_weights", c.c_int32), ("training", c.c_int32), ("dropout_seed", c.c_uint64)]
+        ("accumulate_weights", c.c_int32), ("training", c.c_int32), ("dropout_seed", c.c_uint64),
+        ("loss_desc", c.c_void_p)]  # NULL: the cosine
 
 
 class Linear(c.Structure):
