@@ -167,7 +167,8 @@ final class NativeLibraries {
           .append("\nThe class path needs sightline-core, javacpp, openblas and pytorch with the")
           .append(" classifier ")
           .append(Loader.getPlatform())
-          .append(". -Dorg.bytedeco.javacpp.logger.debug=true shows every step.");
+          .append(", and libtorch's CUDA build CUDA 13's libraries, which \"doctor\" lists.")
+          .append(" -Dorg.bytedeco.javacpp.logger.debug=true shows every step.");
     }
     return message.toString();
   }

@@ -130,7 +130,7 @@ final class Errors {
         || error instanceof IOException
         || error instanceof UncheckedIOException
         || error instanceof ParameterException
-        || error instanceof UnsatisfiedLinkError && error.getCause() instanceof IOException
+        || error instanceof UnsatisfiedLinkError && error.getCause() != null // Of the machine.
         || error instanceof TrainingDivergedException
         || TrainingMemoryException.isOutOfMemory(error)
         || error instanceof TrainingMemoryException

@@ -189,6 +189,9 @@ class CommandLineTest {
         reported(line, new OutOfMemoryError("Java heap space"), 2)
             .startsWith("the Java heap is too small (Java heap space): lower --batch-size"));
     assertTrue(reported(line, new UnsatisfiedLinkError("no jni"), 1).startsWith("no jni"));
+    Error unloadable = new UnsatisfiedLinkError("Sightline cannot load its native libraries");
+    unloadable.initCause(new UnsatisfiedLinkError("libcudart.so.13: cannot open shared object"));
+    assertTrue(reported(line, unloadable, 2).startsWith("Sightline cannot load"));
   }
 
   private static String reported(CommandLine line, Throwable error, int exitCode) {
