@@ -4,6 +4,7 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -23,10 +24,15 @@ import org.sightline.formats.json.JsonFields;
  * @param format of the folder; other numbers are of other versions of Sightline
  * @param step optimizer steps done
  * @param identity of the run
+ * @param identitySha256 of its names and values, so that damage is not taken for another run
  * @param files all but the manifest, by name
  */
 record CheckpointManifest(
-    int format, int step, Map<String, String> identity, Map<String, Content> files) {
+    int format,
+    int step,
+    Map<String, String> identity,
+    String identitySha256,
+    Map<String, Content> files) {
   static final String NAME = "manifest.json";
   private static final int FORMAT = 1;
   private static final Gson GSON =
@@ -54,8 +60,16 @@ record CheckpointManifest(
   static void write(Path folder, int step, RunIdentity identity) throws IOException {
     AtomicFile.writeText(
         folder.resolve(NAME),
-        GSON.toJson(new CheckpointManifest(FORMAT, step, identity.values(), contents(folder)))
+        GSON.toJson(
+                new CheckpointManifest(
+                    FORMAT, step, identity.values(), digest(identity.values()), contents(folder)))
             + "\n");
+  }
+
+  private static String digest(Map<String, String> identity) {
+    MessageDigest digest = Sha256.begin();
+    digest.update(GSON.toJson(identity).getBytes(StandardCharsets.UTF_8));
+    return Sha256.hex(digest);
   }
 
   /** Of what a checkpoint is read from; a note that somebody left beside it is not looked at. */
@@ -130,6 +144,9 @@ record CheckpointManifest(
     for (String name : noted.keys()) {
       identity.put(name, noted.text(name));
     }
-    return new CheckpointManifest(json.integer("format"), json.integer("step"), identity, files);
+    String sha256 = digest(identity);
+    json.require("identitySha256", json.text("identitySha256"), sha256);
+    return new CheckpointManifest(
+        json.integer("format"), json.integer("step"), identity, sha256, files);
   }
 }

@@ -13,6 +13,8 @@ import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class RunIdentityTest {
   @TempDir Path folder;
@@ -78,5 +80,22 @@ class RunIdentityTest {
         assertThrows(CheckpointException.class, () -> other.restore(List.of(), warnings::add))
             .getMessage()
             .contains("is damaged: manifest.json: "));
+  }
+
+  /** However it reads: as another value, another name or none. */
+  @ParameterizedTest
+  @CsvSource({"one,onf", "data,dat`", "seed,SEED"})
+  void aDamagedIdentityIsDamageAndTheOneBeforeIsTaken(String written, String read)
+      throws Exception {
+    CheckpointStore store =
+        new CheckpointStore(folder, 2).of(new RunIdentity(Map.of("data", "one", "seed", "7")));
+    store.save(3, List.of());
+    store.save(4, List.of());
+    Path manifest = folder.resolve("step-000000004/manifest.json");
+    Files.writeString(manifest, Files.readString(manifest).replace(written, read));
+    List<String> warnings = new ArrayList<>();
+    store.requireSameRun();
+    assertEquals(OptionalInt.of(3), store.restore(List.of(), warnings::add));
+    assertTrue(warnings.get(0).contains("is damaged: manifest.json: identitySha256: "));
   }
 }
