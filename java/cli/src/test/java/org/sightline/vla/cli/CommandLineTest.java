@@ -175,7 +175,7 @@ class CommandLineTest {
     Cli cli = Cli.run(command + " --output x");
     assertEquals(2, cli.exitCode());
     assertEquals(
-        "sightline: no command '%s'%s (there are doctor, finetune, eval, act, inspect, plan, schema, export)\n"
+        "sightline: no command '%s'%s (there are doctor, finetune, eval, act, serve, study, inspect, plan, schema, export)\n"
             .formatted(command, suggestion),
         cli.err());
   }
