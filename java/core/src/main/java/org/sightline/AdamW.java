@@ -56,6 +56,26 @@ public final class AdamW implements AutoCloseable {
       boolean skipNonFinite,
       Precision precision)
       implements AdamWConfigBuilder.With {
+    /** With fp32 copies of bf16 parameters, as {@link Precision#MASTER} has them. */
+    public Config(
+        double learningRate,
+        double beta1,
+        double beta2,
+        double epsilon,
+        double weightDecay,
+        double maxGradNorm,
+        boolean skipNonFinite) {
+      this(
+          learningRate,
+          beta1,
+          beta2,
+          epsilon,
+          weightDecay,
+          maxGradNorm,
+          skipNonFinite,
+          Precision.MASTER);
+    }
+
     public Config {
       Checks.notNegative("learningRate", learningRate);
       Checks.belowOne("beta1", beta1);
