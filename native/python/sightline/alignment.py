@@ -95,7 +95,9 @@ class Projector:
             ValueError: other layers, in another order, or that differ among themselves.
         """
         nn = torch.nn
-        leaves = [m for m in module.modules() if not any(m.children())]
+        # Each use of a module that stands in several places.
+        leaves = [m for _, m in module.named_modules(remove_duplicate=False)
+                  if not any(m.children())]
         layers = [m for m in leaves if not isinstance(m, nn.Identity) and not (
             isinstance(m, nn.Dropout) and (m.p == 0 or not trainable))]
         letters = "".join(_letter(m) for m in layers)
