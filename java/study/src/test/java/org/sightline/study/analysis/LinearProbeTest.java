@@ -4,35 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Random;
-import org.bytedeco.javacpp.PointerScope;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.sightline.Sightline;
 import org.sightline.study.analysis.LinearProbe.Samples;
 import org.sightline.vla.data.image.CounterRandom;
 
-class LinearProbeTest {
+class LinearProbeTest extends AnalysisFixture {
   private static final int CLASSES = 5;
   private static final int WIDTH = 7;
-
-  private PointerScope scope;
-
-  @BeforeAll
-  static void load() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
-  }
 
   private record Data(double[][] x, int[] y) {
     /** Clouds around the classes' centres, which overlap. */
@@ -57,7 +35,7 @@ class LinearProbeTest {
     }
 
     Samples samples() {
-      return new Samples(RepresentationsTest.tensor(x), y);
+      return new Samples(tensor(x), y);
     }
   }
 
@@ -149,17 +127,15 @@ class LinearProbeTest {
     Data data = Data.of(10, 3);
     assertEquals(
         "features must be [n,d] with a label for each row, found 2 dimensions, 10 rows and 3 labels",
-        RepresentationsTest.message(() -> new Samples(data.samples().features(), new int[3])));
+        message(() -> new Samples(data.samples().features(), new int[3])));
     assertEquals(
         "labels must be at least 0, found -1",
-        RepresentationsTest.message(
-            () -> new Samples(data.samples().features().narrow(0, 0, 1), new int[] {-1})));
+        message(() -> new Samples(data.samples().features().narrow(0, 0, 1), new int[] {-1})));
     Samples narrow = new Samples(data.samples().features().narrow(1, 0, 3), data.y);
     assertEquals(
         "test features must be as wide as those of training, 7, found 3",
-        RepresentationsTest.message(() -> LinearProbe.PAPER.fit(data.samples(), narrow)));
+        message(() -> LinearProbe.PAPER.fit(data.samples(), narrow)));
     assertEquals(
-        "momentum must be in [0, 1), found 1.0",
-        RepresentationsTest.message(() -> new LinearProbe(0.1, 1, 1, 1, 0)));
+        "momentum must be in [0, 1), found 1.0", message(() -> new LinearProbe(0.1, 1, 1, 1, 0)));
   }
 }

@@ -1,38 +1,15 @@
 package org.sightline.study.analysis;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Random;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.sightline.Sightline;
 
-class RepresentationsTest {
-  private PointerScope scope;
-
-  @BeforeAll
-  static void load() {
-    Sightline.load();
-  }
-
-  @BeforeEach
-  void open() {
-    scope = new PointerScope();
-  }
-
-  @AfterEach
-  void close() {
-    scope.close();
-  }
-
+class RepresentationsTest extends AnalysisFixture {
   private static double[][] random(int rows, int columns, long seed) {
     Random random = new Random(seed);
     double[][] values = new double[rows][columns];
@@ -42,14 +19,6 @@ class RepresentationsTest {
       }
     }
     return values;
-  }
-
-  static Tensor tensor(double[][] rows) {
-    double[] flat = new double[rows.length * rows[0].length];
-    for (int r = 0; r < rows.length; r++) {
-      System.arraycopy(rows[r], 0, flat, r * rows[0].length, rows[0].length);
-    }
-    return Tensor.create(flat, rows.length, rows[0].length);
   }
 
   /** Columns of a Hadamard matrix have mean 0 and are orthogonal: singular values are known. */
@@ -165,9 +134,5 @@ class RepresentationsTest {
     broken.select(0, 1).fill_(new Scalar(Double.NaN));
     assertTrue(
         message(() -> Representations.effectiveRank(broken)).contains("features must be finite"));
-  }
-
-  static String message(org.junit.jupiter.api.function.Executable call) {
-    return assertThrows(IllegalArgumentException.class, call).getMessage();
   }
 }
