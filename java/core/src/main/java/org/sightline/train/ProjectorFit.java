@@ -107,7 +107,7 @@ public final class ProjectorFit<B> implements AutoCloseable {
   /**
    * Mean cosine by layer over batches that are not learnt from; waits for the device.
    *
-   * @throws IllegalArgumentException if there is no batch
+   * @throws IllegalArgumentException if there is no batch, or a cosine is not finite
    */
   public Map<Integer, Double> cosine(Iterator<? extends B> batches) {
     Map<Integer, Double> sums = new LinkedHashMap<>();
@@ -128,6 +128,15 @@ public final class ProjectorFit<B> implements AutoCloseable {
     }
     double all = weights;
     sums.replaceAll((layer, sum) -> sum / all);
+    sums.forEach(
+        (layer, mean) -> {
+          if (!Double.isFinite(mean)) {
+            throw new IllegalArgumentException(
+                ("held-out cosine of layer %d must be finite, found %s: the model's hidden states"
+                        + " or the teacher's features pass the range of their dtype")
+                    .formatted(layer, mean));
+          }
+        });
     return sums;
   }
 

@@ -12,23 +12,27 @@ public enum TeacherNorm {
   /**
    * iREPA's spatial normalisation (arXiv 2512.10794): of each image and channel, (t − mean) / (std
    * + 1e-6) over the tokens, the deviation that of torch.std. What all patches share goes, what
-   * tells them apart stays.
+   * tells them apart stays; a single token becomes 0.
    */
   SPATIAL;
 
   private static final double EPSILON = 1e-6;
 
   /**
-   * @param features [B,N,Z] with N of at least 2 for {@link #SPATIAL}
-   * @return the same shape; computed and returned in fp32 unless nothing is done
+   * @param features [B,N,Z]
+   * @return the same shape; in fp32 unless nothing is done, its statistics in fp64: rounding of the
+   *     mean would look like structure in a channel that has none
    */
   public Tensor apply(Tensor features) {
     if (this == NONE) {
       return features;
     }
-    Tensor values = features.to(ScalarType.Float);
-    Tensor centred = values.sub(values.mean(new long[] {1}, true, new ScalarTypeOptional()));
     long[] tokens = {1};
-    return centred.div(values.std(tokens, true, true).add(new Scalar(EPSILON)));
+    Tensor values = features.to(ScalarType.Double);
+    Tensor centred = values.sub(values.mean(tokens, true, new ScalarTypeOptional()));
+    double others = Math.max(1, features.size(1) - 1);
+    Tensor variance =
+        centred.square().sum(tokens, true, new ScalarTypeOptional()).div(new Scalar(others));
+    return centred.div(variance.sqrt().add(new Scalar(EPSILON))).to(ScalarType.Float);
   }
 }

@@ -137,6 +137,16 @@ class ProjectorFitTest extends FineTunerFixture {
                   IllegalArgumentException.class,
                   () -> new ProjectorFit<>(policy, teacher, CONFIG, 0))
               .getMessage());
+      Batch broken = Toy.batches(1, 4, 1).get(0);
+      try (ProjectorFit<Batch> fit = new ProjectorFit<>(policy, teacher, CONFIG, 1);
+          PointerScope scope = new PointerScope()) {
+        broken.x.fill_(new Scalar(Double.NaN));
+        assertTrue(
+            assertThrows(
+                    IllegalArgumentException.class, () -> fit.cosine(List.of(broken).iterator()))
+                .getMessage()
+                .startsWith("held-out cosine of layer 1 must be finite, found NaN"));
+      }
       Path file = folder.resolve("projector.safetensors");
       try (TrainingState<Batch> two = new TrainingState<>(policy, teacher, CONFIG);
           TrainingState<Batch> one =
