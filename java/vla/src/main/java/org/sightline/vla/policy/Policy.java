@@ -82,9 +82,7 @@ public final class Policy implements AutoCloseable {
    * @throws IllegalArgumentException if the model answers without any action
    */
   public Action act(RgbImage image, String instruction) {
-    if (instruction.isBlank()) {
-      throw new IllegalArgumentException("instruction must say what to do, found nothing");
-    }
+    requireSaid(instruction);
     float[] pixels = new float[images.length()];
     images.apply(image, pixels, 0);
     long[] prompt = Prompt.ids(tokenizer, instruction);
@@ -100,11 +98,19 @@ public final class Policy implements AutoCloseable {
    * The actions for several cameras, with action ids alone in competition as in the paper's
    * rollouts. Each depends on its own image, instruction and seed.
    *
+   * @param cameras with an instruction and a seed each
    * @param temperature of the draws; 0: the most likely tokens
-   * @param seeds of the draws, one an image
+   * @param seeds of the draws
+   * @throws IllegalArgumentException if there are not as many of each, or an instruction is blank
    */
   public List<Action> act(
       List<RgbImage> cameras, List<String> instructions, double temperature, long[] seeds) {
+    if (instructions.size() != cameras.size() || seeds.length != cameras.size()) {
+      throw new IllegalArgumentException(
+          "instructions and seeds must be as many as cameras, %d, found %d and %d"
+              .formatted(cameras.size(), instructions.size(), seeds.length));
+    }
+    instructions.forEach(Policy::requireSaid);
     List<long[]> prompts = instructions.stream().map(i -> Prompt.ids(tokenizer, i)).toList();
     Map<Integer, List<Integer>> byLength = new TreeMap<>();
     for (int i = 0; i < cameras.size(); i++) {
@@ -114,7 +120,7 @@ public final class Policy implements AutoCloseable {
     byLength.forEach(
         (length, rows) -> {
           int count = rows.size();
-          float[] pixels = new float[count * images.length()];
+          float[] pixels = new float[Math.multiplyExact(count, images.length())];
           long[] ids = new long[count * length];
           for (int row = 0; row < count; row++) {
             images.apply(cameras.get(rows.get(row)), pixels, row * images.length());
@@ -134,6 +140,12 @@ public final class Policy implements AutoCloseable {
           }
         });
     return List.of(chosen);
+  }
+
+  private static void requireSaid(String instruction) {
+    if (instruction.isBlank()) {
+      throw new IllegalArgumentException("instruction must say what to do, found nothing");
+    }
   }
 
   /** In evaluation mode. */
