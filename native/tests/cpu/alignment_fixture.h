@@ -52,8 +52,10 @@ struct AlignmentProblem {
     add(build.norm_weight, 1, s.d), add(build.norm_bias, 1, s.d);
     int64_t in = s.d;
     for (int l = 0; l < build.layers; ++l) {
-      const int64_t inner = build.inner.empty() ? s.p : build.inner[static_cast<size_t>(l)];
-      const int64_t out = l + 1 == build.layers ? s.z : inner;
+      int64_t out = s.z;
+      if (l + 1 < build.layers) {
+        out = build.inner.empty() ? s.p : build.inner[static_cast<size_t>(l)];
+      }
       add(true, out, in), add(build.bias, 1, out);
       in = out;
     }
